@@ -1,0 +1,35 @@
+# `make repro` computes every number and figure of the project, `make test` tests it. Both install what they need into .venv first.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: repro test lint setup
+.DEFAULT_GOAL := repro
+
+repro: setup
+	@$(PY) -m dvc repro
+
+test: setup
+	@$(PY) -m pytest -m "not slow"
+
+lint: setup
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+
+# Without .git (a ZIP) DVC has to be told that there is no Git; `dvc exp` then needs a `git init` first.
+setup: $(INSTALLED)
+	@if [ -e .git ]; then $(PY) -m dvc config --local --unset core.no_scm 2>/dev/null || true; \
+	else $(PY) -m dvc config --local core.no_scm true; fi
+
+$(INSTALLED): constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is missing or older than 3.11; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PY) -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV) || \
+	  { echo "error: no virtual environment can be made; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "installing into $(VENV) (torch is large: some minutes)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,sbd]' || \
+	  { echo "error: pip could not install; the first run needs the package index (a network or a mirror), later ones do not"; exit 1; }
+	@touch $@

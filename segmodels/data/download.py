@@ -1,0 +1,238 @@
+"""Fetch a file over HTTP: resume, retry, next address, checksum.
+
+A download continues where it stopped, also in another process: each address has a partial file of
+its own, named by a digest of the address, and beside it the validator (ETag or Last-Modified) under
+which the server sent it, so that two versions of a file are never joined. The result is handed out
+only with the right checksum.
+Source: RFC 9110, sections 13.1.5 (If-Range), 14 (Range) and 15.5.17 (416).
+"""
+
+import hashlib
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+import urllib3
+
+from segmodels.files import write_json
+
+CHUNK = 1 << 18  # bytes
+STEP = 1 << 20  # bytes between two broken connections that count as getting on
+
+
+class _Refused(Exception):
+    """This address will not give the file."""
+
+
+class _Broken(Exception):
+    """The connection broke; another attempt may get further."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told how a download goes, and how patient it is."""
+
+    progress: Callable[[int, int | None], None]  # bytes so far, bytes in all (None: not known)
+    note: Callable[[str], None]  # a line for the user
+    timeout: tuple[float, float] = (10, 60)  # seconds to connect, seconds without a byte
+    waits: Sequence[float] = (1, 3, 9)  # seconds before each new attempt; anew after another STEP
+
+
+def fetch(
+    urls: Sequence[str], md5: Collection[str], folder: Path, variable: str, watch: Watch
+) -> Path:
+    """Download a file from the first address that gives it with the right checksum.
+
+    Args:
+        urls: addresses, tried in turn.
+        md5: checksums, any of which is right.
+        folder: where partial files and the result lie; what an earlier process left is continued.
+        variable: of the environment, by which an archive at hand is named; the error mentions it.
+    Returns:
+        Path of the verified file.
+    Raises:
+        ValueError: no address gave it (a line for each, with both checksums), or the disk is full.
+    """
+    result = folder / "archive"
+    if result.exists() and checksum(result) in md5:
+        return result
+    folder.mkdir(parents=True, exist_ok=True)
+    reasons = []
+    for url in urls:
+        part = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.part"
+        try:
+            _complete(url, part, watch)
+            _accept(part, md5)
+        except _Refused as error:
+            watch.note(f"{url}: {error}")
+            reasons.append(f"{url}: {error}")
+        else:
+            part.replace(result)
+            return result
+    advice = f"an archive at hand is taken from {variable}=/path/to.tar"
+    raise ValueError("\n  ".join(["no address gave the archive:", *reasons, advice]))
+
+
+def verify(path: str | Path, md5: Collection[str]) -> Path:
+    """The path of a file at hand, once its checksum is right.
+
+    Raises:
+        ValueError: the checksum is another, or there is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file, expected an archive")
+    found = checksum(path)
+    if found not in md5:
+        raise ValueError(f"{path}: md5 is {found}, expected {' or '.join(md5)}")
+    return path
+
+
+def checksum(path: Path) -> str:
+    """Hex MD5 of a file: what VOC's mirrors are known by; it finds accidents, not forgeries."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _accept(part: Path, md5: Collection[str]) -> None:
+    """Refuse and delete a complete file that is not the expected one."""
+    try:
+        verify(part, md5)
+    except ValueError as error:
+        part.unlink()
+        raise _Refused(str(error).removeprefix(f"{part}: ")) from None
+
+
+def _complete(url: str, part: Path, watch: Watch) -> None:
+    """Fill `part` from one address, over as many connections as it takes."""
+    furthest, breaks = _size(part), 0
+    while True:
+        try:
+            return _continue(url, part, watch)
+        except _Broken as error:
+            # Against the furthest mark ever, since a server without Range starts over each time.
+            breaks = 1 if _size(part) >= furthest + STEP else breaks + 1
+            furthest = max(furthest, _size(part))
+            if breaks > len(watch.waits):
+                raise _Refused(f"{error}; given up after {breaks} attempts") from None
+            watch.note(f"{url}: {error}; next attempt in {watch.waits[breaks - 1]:g} s")
+            time.sleep(watch.waits[breaks - 1])
+
+
+def _continue(url: str, part: Path, watch: Watch) -> None:
+    """Append to `part` what it still lacks, over one connection."""
+    state = _read_state(part)
+    offset = _size(part) if state else 0
+    if offset and offset == state["bytes"]:
+        return
+    with _get(url, _headers(offset, state), watch.timeout) as response:
+        offset, total = _span(response, part, offset, state)
+        _check_space(part.parent, offset, total)
+        watch.note(f"{url}: {_megabytes(total)}, starting at {_megabytes(offset)}")
+        watch.progress(offset, total)
+        with open(part, "ab") as file:
+            file.truncate(offset)  # before the new validator is written: never old bytes under it
+            validator = _validator(response) or (state["validator"] if offset else None)
+            write_json(_state_path(part), {"bytes": total, "validator": validator})
+            _receive(response, file, total, watch)
+
+
+def _headers(offset: int, state: dict[str, Any]) -> dict[str, str]:
+    headers = {"Accept-Encoding": "identity"}  # size and checksum are those of the stored file
+    if offset:
+        headers["Range"] = f"bytes={offset}-"
+    if offset and state["validator"]:
+        headers["If-Range"] = state["validator"]
+    return headers
+
+
+def _get(url: str, headers: dict[str, str], timeout: tuple[float, float]) -> requests.Response:
+    """Open a connection; the answer's body is not read yet."""
+    try:
+        return requests.get(url, headers=headers, stream=True, timeout=timeout)
+    except requests.TooManyRedirects:
+        raise _Refused("redirects in a loop") from None
+    except requests.Timeout:
+        raise _Broken("no answer in time") from None
+    except requests.ConnectionError as error:
+        cause = getattr(error.args[0], "reason", error)
+        raise _Broken(f"no connection: {str(cause).rsplit(': ', 1)[-1]}") from None
+    except requests.RequestException as error:
+        raise _Refused(" ".join(str(error).split())) from None
+
+
+def _span(
+    response: requests.Response, part: Path, offset: int, state: dict[str, Any]
+) -> tuple[int, int | None]:
+    """Where in the file the answer starts, and how long the whole file is (None: not said)."""
+    status, headers = response.status_code, response.headers
+    answered = f"answered {status} {response.reason}"
+    if status in (408, 429) or status >= 500:
+        raise _Broken(answered)
+    if status not in (200, 206, 416):
+        raise _Refused(answered)
+    if status == 200:  # the whole: Range is ignored, or the file is another than before
+        if headers.get("Content-Type", "").startswith("text/html"):
+            raise _Refused("answered with a web page (text/html), not with the archive")
+        return 0, int(headers["Content-Length"]) if "Content-Length" in headers else None
+    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("Content-Range", ""))
+    start, total = map(int, found.groups()) if found else (-1, -1)
+    same = _validator(response) in (None, state.get("validator"))  # left out: If-Range has compared
+    if not same or (start, total) != (offset, state.get("bytes")):
+        part.unlink(missing_ok=True)
+        raise _Broken("the rest on offer does not fit the part at hand, starting over")
+    return start, total
+
+
+def _receive(response: requests.Response, file: Any, total: int | None, watch: Watch) -> None:
+    """Append the body as it comes, undecoded; one that ends early is a broken connection."""
+    reason = "connection ended"
+    try:
+        for chunk in response.raw.stream(CHUNK, decode_content=False):
+            file.write(chunk)
+            watch.progress(file.tell(), total)
+    except urllib3.exceptions.ReadTimeoutError:
+        reason = f"no byte for {watch.timeout[1]:g} s"
+    except urllib3.exceptions.HTTPError:
+        reason = "connection broke"
+    else:
+        if total is None or file.tell() == total:
+            return
+    raise _Broken(f"{reason} at {_megabytes(file.tell())} of {_megabytes(total)}")
+
+
+def _validator(response: requests.Response) -> str | None:
+    """What If-Range accepts: a strong ETag, else the date."""
+    etag = response.headers.get("ETag", "W/")
+    return response.headers.get("Last-Modified") if etag.startswith("W/") else etag
+
+
+def _check_space(folder: Path, offset: int, total: int | None) -> None:
+    needed, free = (total or 0) - offset, shutil.disk_usage(folder).free
+    if needed > free:
+        raise ValueError(
+            f"{folder}: the download needs {_megabytes(needed)}, {_megabytes(free)} are free"
+        )
+
+
+def _megabytes(size: int | None) -> str:
+    return "an unknown size" if size is None else f"{size / 1e6:,.1f} MB"
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _state_path(part: Path) -> Path:
+    return part.with_suffix(".json")
+
+
+def _read_state(part: Path) -> dict[str, Any]:
+    path = _state_path(part)
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

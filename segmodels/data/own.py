@@ -1,0 +1,26 @@
+"""The user's own data set: a folder in VOC layout, under `dvc add`."""
+
+import shutil
+from pathlib import Path
+
+REQUIRED = ["ImageSets/Segmentation", "JPEGImages", "SegmentationClass"]
+OPTIONAL = ["SegmentationObject", "Annotations"]
+
+
+def copy(source: Path, root: Path) -> None:
+    """Copy a data set to where the pipeline expects it.
+
+    Args:
+        source: folder that holds the three required parts of the VOC layout.
+        root: becomes a VOC tree, see segmodels.data.voc.
+    Raises:
+        ValueError: a required part is missing.
+    """
+    lacking = [part for part in REQUIRED if not (source / part).is_dir()]
+    if lacking:
+        expected = f"expected {', '.join(REQUIRED)} in it; missing: {', '.join(lacking)}"
+        raise ValueError(f"{source}: {expected}. Put them there, then: dvc add '{source}'")
+    for part in filter(lambda part: (source / part).is_dir(), [*REQUIRED, *OPTIONAL]):
+        # Contents without modes: DVC's links are read-only. Dot files are those of file managers.
+        hidden = shutil.ignore_patterns(".*")
+        shutil.copytree(source / part, root / part, ignore=hidden, copy_function=shutil.copyfile)

@@ -1,0 +1,65 @@
+"""Confusion counts and the scores that training reports every epoch.
+
+Conventions: rows are true classes, columns predicted ones; void pixels never count; scores are
+fractions 0..1. A class in neither truth nor prediction has IoU NaN and a class absent from the
+truth has accuracy NaN: means are over the classes that remain. One matrix is summed over a whole
+split before any score is computed, as VOC does; a mean of per-image scores is another number.
+Source: VOC2012 development kit, VOCevalseg.m.
+"""
+
+import numpy as np
+
+
+def confusion_matrix(
+    *, target: np.ndarray, prediction: np.ndarray, num_classes: int, ignore_index: int
+) -> np.ndarray:
+    """Count pixels by true and predicted class.
+
+    Args:
+        target: (H, W) uint8, classes 0..num_classes-1 or ignore_index.
+        prediction: (H, W) uint8, classes 0..num_classes-1, same size as target.
+    Returns:
+        (num_classes, num_classes) int64; entry [t, p] counts pixels of class t predicted as p.
+    Raises:
+        ValueError: sizes differ, or a label is out of range.
+    Reference:
+        VOC2012 devkit, VOCevalseg.m: pixels with target 255 are left out.
+    """
+    if target.shape != prediction.shape:
+        raise ValueError(f"target is {target.shape}, prediction is {prediction.shape}")
+    # One pass over the pairs of bytes; reading the 256 x 256 counts is then nearly free.
+    pairs = (target.astype(np.uint16) << 8) | prediction
+    counts = np.bincount(pairs.ravel(), minlength=1 << 16).reshape(256, 256)
+    counts[ignore_index] = 0
+    confusion = counts[:num_classes, :num_classes].astype(np.int64)
+    if confusion.sum() != counts.sum():
+        true, predicted = np.argwhere(counts)[:, 0], np.argwhere(counts)[:, 1]
+        strange = sorted({int(c) for c in np.append(true, predicted) if c >= num_classes})
+        raise ValueError(f"labels {strange}: expected 0..{num_classes - 1} or void {ignore_index}")
+    return confusion
+
+
+def iou(confusion: np.ndarray) -> np.ndarray:
+    """Intersection over union of each class, (C,) float64; NaN in neither truth nor prediction."""
+    intersection = np.diag(confusion)
+    return _ratio(intersection, confusion.sum(0) + confusion.sum(1) - intersection)
+
+
+def class_accuracy(confusion: np.ndarray) -> np.ndarray:
+    """Share of each true class's pixels that are found, (C,) float64; NaN if not in the truth."""
+    return _ratio(np.diag(confusion), confusion.sum(1))
+
+
+def pixel_accuracy(confusion: np.ndarray) -> float:
+    """Share of all pixels with the right class."""
+    return float(_ratio(np.trace(confusion), confusion.sum()))
+
+
+def mean(scores: np.ndarray) -> float:
+    """Mean over the classes that have a score; NaN if none has."""
+    return float(np.mean(scores[~np.isnan(scores)])) if not np.isnan(scores).all() else float("nan")
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    whole = np.asarray(whole)
+    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)

@@ -1,0 +1,255 @@
+"""params.yaml as frozen, validated objects.
+
+Every number that can change a result stands in params.yaml and nowhere else; this module only says
+which keys there are and which values they may take. A problem is one line: key, value, what is
+allowed. Field meanings and units are the comments of params.yaml.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+RESERVED_DATASETS = {"own", "runs", "page", "splits"}  # folders of data/ with another meaning
+INDEX_COLUMNS = {"image_id", "split", "width", "height", "void_share"}  # of index.csv
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Triple = tuple[float, float, float]
+
+
+def _thread_count(value: int | str) -> int | str:
+    if value != "auto" and (isinstance(value, str) or value < 1):
+        raise ValueError("expected auto or a number from 1")
+    return value
+
+
+Threads = Annotated[int | str, AfterValidator(_thread_count)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Download(_Section):
+    """A file with a known checksum at any of several addresses."""
+
+    urls: Annotated[list[str], Field(min_length=1)]
+    md5: Annotated[list[Annotated[str, Field(pattern="^[0-9a-f]{32}$")]], Field(min_length=1)]
+
+
+class Archive(Download):
+    """A VOC archive; `only` names a file of image ids to which its splits are restricted."""
+
+    only: str | None = None
+
+
+class Generate(_Section):
+    """Size of the generated data set, pictures and pixels."""
+
+    train: Count
+    val: Count
+    short_side: Annotated[int, Field(ge=32)]
+    long_side: Annotated[int, Field(ge=32)]
+
+
+class Dataset(_Section):
+    """Where a data set comes from and what its labels mean.
+
+    With `archive` it is downloaded, with `generate` drawn, with neither it is the user's own and
+    lies in data/own/<name>.
+    """
+
+    classes: Annotated[list[str], Field(min_length=2, max_length=255)]
+    groups: dict[str, list[str]] = {}
+    palette: list[tuple[int, int, int]] | None = None
+    void: Annotated[int, Field(ge=0, le=255)] = 255
+    train: str = "train"
+    val: str = "val"
+    archive: Archive | None = None
+    sbd: Download | None = None
+    generate: Generate | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(set(self.classes)) < len(self.classes) or INDEX_COLUMNS & set(self.classes):
+            others = ", ".join(sorted(INDEX_COLUMNS))
+            raise ValueError(f"class names must differ from each other and from {others}")
+        if self.void < len(self.classes):
+            raise ValueError(f"void = {self.void} is also the label of class {self.void}")
+        if self.palette is not None and len(self.palette) != len(self.classes):
+            raise ValueError("palette needs one colour for each class")
+        unknown = {c for names in self.groups.values() for c in names} - set(self.classes)
+        if unknown:
+            raise ValueError(f"groups name {sorted(unknown)}, which are not in classes")
+        if self.archive and self.generate:
+            raise ValueError("a data set has an archive or is generated, not both")
+        if self.sbd and (self.archive is None or self.archive.only):
+            raise ValueError("sbd extends a whole archive: one without `only`")
+        return self
+
+
+class Train(_Section):
+    """How every model of a data set is trained."""
+
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    crop_size: Annotated[int, Field(ge=32)]
+    base_size: Annotated[int, Field(ge=32)] | None
+    scale: tuple[Positive, Positive]
+    flip: bool
+    init: str
+    optimizer: Literal["sgd", "adamw"]
+    lr: Positive
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    schedule: Literal["poly", "onecycle"]
+    poly_power: Positive
+    warmup_epochs: Annotated[float, Field(ge=0)]
+    aux_weight: Annotated[float, Field(ge=0)]
+    val_size: Annotated[int, Field(ge=32)] | None
+    precision: Literal["auto", "fp32", "bf16"]
+    threads: Threads
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale = {list(self.scale)}: expected [smallest, largest]")
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs = {self.warmup_epochs}: expected less than epochs")
+        return self
+
+
+class TrainOverrides(_Section):
+    """What one model may train differently; epochs, batch, crop and start stay common."""
+
+    optimizer: Literal["sgd", "adamw"] | None = None
+    lr: Positive | None = None
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    schedule: Literal["poly", "onecycle"] | None = None
+    poly_power: Positive | None = None
+    warmup_epochs: Annotated[float, Field(ge=0)] | None = None
+    aux_weight: Annotated[float, Field(ge=0)] | None = None
+
+
+class Normalize(_Section):
+    """Per-channel mean and standard deviation of RGB in 0..1."""
+
+    mean: Triple
+    std: tuple[Positive, Positive, Positive]
+
+
+class Model(BaseModel):
+    """One model: `arch` is a file of segmodels/models, other keys are its builder's arguments."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    arch: Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
+    train: TrainOverrides = TrainOverrides()
+    normalize: Normalize | None = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the builder, num_classes aside."""
+        return dict(self.model_extra or {})
+
+
+class Predict(_Section):
+    """How label maps are made from a trained model."""
+
+    size: Annotated[int, Field(ge=32)] | None
+    batch_size: Count
+    precision: Literal["auto", "fp32", "bf16"]
+    threads: Threads
+
+
+class Params(_Section):
+    """The whole of params.yaml."""
+
+    dataset: str
+    model: str
+    seed: Annotated[int, Field(ge=0)]
+    normalize: Normalize
+    datasets: dict[str, Dataset]
+    train: dict[str, Train]
+    predict: dict[str, Predict]
+    models: Annotated[dict[str, Model], Field(min_length=1)]
+    studies: dict[str, Annotated[list[str], Field(min_length=1)]]
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        for section in ("datasets", "train", "predict"):
+            _member("dataset", self.dataset, section, getattr(self, section))
+        _member("model", self.model, "models", self.models)
+        for study, members in self.studies.items():
+            for member in members:
+                _member(f"studies.{study}", member, "models", self.models)
+        for name in self.datasets:
+            parts = Path(name).parts
+            if not parts or set(parts) & {"/", ".."} or set(name) & set(".@$\\:,"):
+                raise ValueError(f"datasets.{name}: expected a relative path without . @ $ : ,")
+            if parts[0] in RESERVED_DATASETS:
+                raise ValueError(f"datasets.{name}: data/{parts[0]} is taken, rename it")
+        for name in self.models:
+            if not name.replace("_", "").replace("-", "").isalnum():
+                raise ValueError(f"models.{name}: a name has letters, digits, _ and - only")
+        return self
+
+    @property
+    def data(self) -> Dataset:
+        """The data set in use."""
+        return self.datasets[self.dataset]
+
+    def recipe(self, model: str) -> Train:
+        """The training section of the data set in use with the overrides of one model."""
+        overrides = self.models[model].train.model_dump(exclude_none=True)
+        return Train(**{**self.train[self.dataset].model_dump(), **overrides})
+
+    def normalization(self, model: str) -> Normalize:
+        """The normalisation of one model's input."""
+        return self.models[model].normalize or self.normalize
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read and validate params.yaml.
+
+    Raises:
+        ValueError: one line for each problem, with key, value and what is allowed.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: expected keys and values, found {type(values).__name__}")
+    try:
+        params = Params.model_validate(values)
+        for model in params.models:
+            params.recipe(model)
+    except ValidationError as error:
+        raise ValueError("\n".join(_line(path, problem) for problem in error.errors())) from None
+    return params
+
+
+def _member(key: str, value: str, section: str, allowed: dict[str, Any]) -> None:
+    if value not in allowed:
+        names = ", ".join(allowed) or "nothing"
+        raise ValueError(f"{key} = {value!r}: expected a key of `{section}` (it has {names})")
+
+
+def _line(path: str | Path, problem: Any) -> str:
+    """One pydantic problem as one line: key, value, what is allowed."""
+    message = problem["msg"].removeprefix("Value error, ")
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{path}: {key}: unknown key, check its spelling"
+    if problem["type"] == "missing":
+        return f"{path}: {key}: this key is missing"
+    if problem["type"] == "value_error" and isinstance(problem["input"], dict):
+        return f"{path}: {key + ': ' if key else ''}{message}"
+    shown = repr(problem["input"])
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    return f"{path}: {key} = {shown}: {message[0].lower() + message[1:]}"

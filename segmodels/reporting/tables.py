@@ -1,0 +1,202 @@
+"""Tables of a comparison, read from reports/models/<model>/ and from nothing else.
+
+All are long: a row for each model and epoch, or model and class, since a wide table with blanks
+misleads DVC's plots. Scores are fractions 0..1; only `markdown` writes percent. The floor, "all
+background", is one more model of every table. It follows from the true pixels of each class, so no
+picture is needed. Models whose numbers do not belong beside each other are refused.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from segmodels.evaluation.confusion import class_accuracy, iou
+from segmodels.evaluation.scores import floor_confusion, summarize
+
+FLOOR = "all background"
+RISE = 0.01  # val mIoU; a curve that still rises by more than this has not flattened
+HEAD = ["model", "mIoU", "mIoU, present", "pixel acc", "mean acc", "best epoch", "parameters"]
+SCORES = ["miou", "miou_present", "pixel_acc", "mean_acc"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """The files of reports/models/<model>/."""
+
+    model: str
+    metrics: dict[str, Any]
+    provenance: dict[str, Any]
+    history: pd.DataFrame
+    per_class: pd.DataFrame
+    confusion: pd.DataFrame
+
+    @property
+    def floor(self) -> dict[str, float | int]:
+        """Scores of "all background" on the same pictures."""
+        return summarize(self.floor_confusion)
+
+    @property
+    def floor_confusion(self) -> np.ndarray:
+        """(C, C) int64 of "all background"."""
+        return floor_confusion(self.per_class["true_pixels"].to_numpy())
+
+
+def read_csv(path: str | Path) -> pd.DataFrame:
+    """Read a table of this project; a class or picture may be called 007, NA or None."""
+    text = dict.fromkeys(["class", "true", "predicted", "image_id", "model"], str)
+    return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
+
+
+def read_result(model: str, folder: str | Path = "reports/models") -> Result:
+    """Read what `evaluate` wrote for one model.
+
+    Raises:
+        ValueError: a file is missing.
+    """
+    home = Path(folder) / model
+    try:
+        return Result(
+            model=model,
+            metrics=json.loads((home / "metrics.json").read_text(encoding="utf-8")),
+            provenance=json.loads((home / "provenance.json").read_text(encoding="utf-8")),
+            history=read_csv(home / "history.csv"),
+            per_class=read_csv(home / "per_class.csv"),
+            confusion=read_csv(home / "confusion.csv"),
+        )
+    except FileNotFoundError as error:
+        raise ValueError(f"{error.filename} is missing: run `dvc repro evaluate@{model}`") from None
+
+
+def check_comparable(results: Sequence[Result]) -> None:
+    """Refuse models that were measured on other pictures, in another way or trained otherwise.
+
+    Raises:
+        ValueError: names the two models and what differs.
+    """
+    first = results[0]
+    for other in results[1:]:
+        ours, theirs = _conditions(first), _conditions(other)
+        for key in ours | theirs:
+            if ours.get(key) != theirs.get(key):
+                raise ValueError(
+                    f"{first.model} and {other.model} do not belong in one table: {key} is "
+                    f"{ours.get(key)!r} and {theirs.get(key)!r}; `dvc repro` makes them equal"
+                )
+
+
+def curves(results: Sequence[Result]) -> pd.DataFrame:
+    """model, epoch, lr, losses and val scores; the floor has scores only."""
+    tables = [result.history.assign(model=result.model) for result in results]
+    floor = results[0].floor
+    line = pd.DataFrame({"model": FLOOR, "epoch": results[0].history["epoch"]})
+    for score in ("miou", "pixel_acc", "mean_acc"):
+        line[f"val_{score}"] = floor[score]
+    tables.append(line)
+    table = pd.concat(tables, ignore_index=True)
+    return table[["model", *table.columns.drop("model")]]
+
+
+def per_class(results: Sequence[Result]) -> pd.DataFrame:
+    """model, class, iou, acc; blank where the class is in neither truth nor prediction."""
+    tables = [result.per_class.assign(model=result.model) for result in results]
+    confusion = results[0].floor_confusion
+    classes = results[0].per_class["class"]
+    floor = {"class": classes, "iou": iou(confusion), "acc": class_accuracy(confusion)}
+    tables.append(pd.DataFrame({"model": FLOOR, **floor}))
+    return pd.concat(tables, ignore_index=True)[["model", "class", "iou", "acc"]]
+
+
+def confusion_matrix(result: Result) -> pd.DataFrame:
+    """(C, C) fractions of each true class's pixels, rows = true class, columns = predicted."""
+    classes = result.per_class["class"].tolist()
+    wide = result.confusion.pivot(index="true", columns="predicted", values="fraction")
+    return wide.loc[classes, classes]
+
+
+def summary(results: Sequence[Result]) -> pd.DataFrame:
+    """One row for each model, and the floor: scores, last losses, size, start, and `rise`.
+
+    `rise` is what val mIoU gained over the last quarter of the epochs.
+    """
+    rows = [_summary_row(result) for result in results]
+    floor = results[0].floor
+    return pd.DataFrame([*rows, {"model": FLOOR, **floor}]).astype(
+        dict.fromkeys(["best_epoch", "epochs", "parameters"], "Int64")
+    )
+
+
+def metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """The scores of a summary for each model, for `dvc metrics diff`."""
+    return {row["model"]: {name: row[name] for name in SCORES} for _, row in table.iterrows()}
+
+
+def rise(history: pd.DataFrame) -> float:
+    """What val mIoU gained over the last quarter of the epochs (at least one)."""
+    epochs = history["epoch"].iloc[-1]
+    miou = history.set_index("epoch")["val_miou"]
+    return float(miou[epochs] - miou[epochs - max(1, epochs // 4)])
+
+
+def markdown(table: pd.DataFrame, caption: str) -> str:
+    """A summary as a Markdown table in percent, the caption under it."""
+    rows = [HEAD, ["---", *["---:"] * (len(HEAD) - 1)]]
+    rows += [printed_row(row) for _, row in table.iterrows()]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines) + f"\n\n{caption}\n"
+
+
+def printed_row(row: pd.Series) -> list[str]:
+    """One model of a summary as a person reads it: percent, epochs, millions of parameters."""
+    cells = [row["model"], *[f"{row[name]:.1%}" for name in SCORES], "", ""]
+    if row["model"] != FLOOR:
+        cells[-2:] = [
+            f"{row['best_epoch']} ({row['best_epoch_miou']:.1%})",
+            f"{row['parameters'] / 1e6:.1f} M",
+        ]
+    return cells
+
+
+def caption(results: Sequence[Result]) -> str:
+    """How the numbers were made, and which curves have not flattened."""
+    metrics = results[0].metrics
+    protocol = metrics["protocol"]
+    side = protocol["input_long_side"]
+    seen = "" if side == "original" else f" (seen at long side {side})"
+    start = "random weights" if protocol["init"] == "none" else protocol["init"]
+    rising = [result.model for result in results if rise(result.history) > RISE]
+    return (
+        f"{metrics['dataset']}, {metrics['split']}: {metrics['images']} images, "
+        f"{protocol['ground_truth']}{seen}, {protocol['test_time']}, {protocol['weights']}. "
+        f"Start: {start}; epochs: {protocol['epochs']}; {protocol['precision']}. "
+        f"Not flattened (val mIoU rose by more than {RISE * 100:g} point over the last quarter of "
+        f"the epochs): {', '.join(rising) or 'none'}."
+    )
+
+
+def _conditions(result: Result) -> dict[str, Any]:
+    """Everything that must be equal before two models stand in one table."""
+    measured = {key: result.metrics[key] for key in ("dataset", "split", "images")}
+    truth = zip(result.per_class["class"], result.per_class["true_pixels"], strict=True)
+    pixels = {f"number of pixels of {name}": int(count) for name, count in truth}
+    return {**measured, **result.metrics["protocol"], **pixels}
+
+
+def _summary_row(result: Result) -> dict[str, Any]:
+    last = result.history.iloc[-1]
+    names = [*SCORES, "classes_counted", "classes_present", "best_epoch", "best_epoch_miou"]
+    return {
+        "model": result.model,
+        **{name: result.metrics[name] for name in names},
+        "rise": rise(result.history),
+        "train_loss": last["train_loss"],
+        "val_loss": last["val_loss"],
+        "parameters": result.provenance["parameters"],
+        "start": result.metrics["protocol"]["init"],
+        "epochs": result.metrics["protocol"]["epochs"],
+        "precision": result.metrics["protocol"]["precision"],
+    }

@@ -1,0 +1,55 @@
+"""Epochs as rows of history.csv and per_class_history.csv."""
+
+import pandas as pd
+
+from segmodels.evaluation.confusion import class_accuracy, iou, mean, pixel_accuracy
+from segmodels.training.loop import Epoch
+
+
+def table(epochs: list[Epoch]) -> pd.DataFrame:
+    """One row an epoch; losses in nats per pixel, scores on val as fractions."""
+    return pd.DataFrame(
+        {
+            "epoch": epoch.number,
+            "lr": epoch.lr,
+            "train_loss": epoch.train_loss,
+            "train_objective": epoch.train_objective,
+            "val_loss": epoch.val_loss,
+            "val_miou": mean(iou(epoch.confusion)),
+            "val_pixel_acc": pixel_accuracy(epoch.confusion),
+            "val_mean_acc": mean(class_accuracy(epoch.confusion)),
+        }
+        for epoch in epochs
+    )
+
+
+def per_class_table(epochs: list[Epoch], classes: list[str]) -> pd.DataFrame:
+    """One row an epoch and class; a score is empty where the class has none."""
+    columns = [
+        pd.DataFrame(
+            {
+                "epoch": epoch.number,
+                "class": classes,
+                "iou": iou(epoch.confusion),
+                "acc": class_accuracy(epoch.confusion),
+            }
+        )
+        for epoch in epochs
+    ]
+    return pd.concat(columns, ignore_index=True)
+
+
+def line(epoch: Epoch, last: int) -> str:
+    """What a person reads at an epoch's end."""
+    return (
+        f"epoch {epoch.number:3d}/{last}  train loss {epoch.train_loss:.3f}  "
+        f"val loss {epoch.val_loss:.3f}  val mIoU {mean(iou(epoch.confusion)):6.1%}  "
+        f"{epoch.seconds:.1f} s"
+    )
+
+
+def cost(epochs: list[Epoch], images_per_epoch: int) -> dict[str, float]:
+    """Seconds of training steps, validation aside, and images a second."""
+    seconds = sum(epoch.seconds for epoch in epochs)
+    images = images_per_epoch * (len(epochs) - 1)
+    return {"train_seconds": seconds, "images_per_second": images / seconds}

@@ -1,0 +1,60 @@
+"""The data set in use -> data/<dataset>/VOCdevkit/VOC2012: drawn, downloaded, or the user's own."""
+
+import os
+import shutil
+import sys
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from segmodels import params
+from segmodels.data import archive, download, miniature, own, sbd, voc
+from segmodels.process import run
+
+SEED = 2012  # of miniature; not params.seed: that makes another training, not another data set
+SCRATCH = Path(os.environ.get("DVC_ROOT", ".")) / ".scratch"  # DVC empties outs before a stage runs
+
+
+def main() -> None:
+    settings = params.load()
+    data, root = settings.data, voc.dataset_root(settings.dataset)
+    tree = root.with_name(f".{root.name}.part")  # renamed once it is whole
+    shutil.rmtree(tree, ignore_errors=True)
+    if data.generate:
+        miniature.generate(tree, **dict(data.generate), classes=data.classes, seed=SEED)
+    elif data.archive:
+        if data.sbd:
+            sbd.matlab_reader()  # what is missing is better said before the download
+        archive.unpack(obtain(data.archive, "SEGMODELS_VOC_ARCHIVE"), tree, data.archive.only)
+        if data.sbd:
+            sbd.extend(obtain(data.sbd, "SEGMODELS_SBD_ARCHIVE"), tree)
+    else:
+        own.copy(Path("data/own") / settings.dataset, tree)
+    shutil.rmtree(root, ignore_errors=True)
+    tree.rename(root)
+    for source in filter(None, [data.archive, data.sbd]):
+        shutil.rmtree(SCRATCH / source.md5[0], ignore_errors=True)
+
+
+def obtain(source: params.Download, variable: str) -> Path:
+    """The archive that an environment variable names, or a download; verified either way."""
+    if os.environ.get(variable):
+        return download.verify(os.environ[variable], source.md5)
+    with tqdm(unit="B", unit_scale=True, disable=None) as bar:
+        watch = download.Watch(partial(show, bar), partial(tqdm.write, file=sys.stderr))
+        folder = SCRATCH / source.md5[0]
+        return download.fetch(source.urls, source.md5, folder, variable, watch)
+
+
+def show(bar: tqdm, done: int, total: int | None) -> None:
+    """Move the bar; where there is no terminal, tell every tenth."""
+    if bar.disable and total and 10 * done // total > 10 * bar.n // total:
+        tqdm.write(f"{100 * done // total} % of {total / 1e6:,.0f} MB", file=sys.stderr)
+    bar.total = total
+    bar.update(done - bar.n)
+    bar.n = done  # a bar that is disabled does not count
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,24 @@
+"""One model's results -> reports/headline/, fixed paths that `dvc plots diff` can compare."""
+
+import sys
+from pathlib import Path
+
+from segmodels.files import write_csv, write_json
+from segmodels.process import run
+from segmodels.reporting import tables
+
+OUT = Path("reports/headline")
+
+
+def main() -> None:
+    result = tables.read_result(sys.argv[1])
+    numbers = {key: value for key, value in result.metrics.items() if key != "protocol"}
+    floor = result.floor["miou"]
+    write_json(OUT / "metrics.json", {**numbers, "floor_miou": floor})
+    write_csv(OUT / "history.csv", result.history.assign(floor_miou=floor))
+    write_csv(OUT / "per_class.csv", result.per_class)
+    write_csv(OUT / "confusion.csv", result.confusion)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,52 @@
+"""All models of params.yaml -> reports/comparison/: tables, metrics and figures."""
+
+from pathlib import Path
+
+from segmodels import params
+from segmodels.data import voc
+from segmodels.files import write_bytes, write_csv, write_json, write_text
+from segmodels.process import run
+from segmodels.reporting import figures, tables
+from segmodels.reporting.canvas import looks, png
+
+OUT = Path("reports/comparison")
+
+
+def main() -> None:
+    settings = params.load()
+    groups = settings.data.groups
+    results = [tables.read_result(model) for model in settings.models]
+    tables.check_comparable(results)
+    curves, per_class = tables.curves(results), tables.per_class(results)
+    summary, caption = tables.summary(results), tables.caption(results)
+    write_csv(OUT / "curves.csv", curves)
+    write_csv(OUT / "per_class.csv", per_class)
+    write_csv(OUT / "summary.csv", summary)
+    write_text(OUT / "summary.md", tables.markdown(summary, caption))
+    write_json(OUT / "metrics.json", tables.metrics(summary))
+
+    look = looks(list(settings.models))
+    index = voc.read_index(settings.dataset)
+    drawings = {
+        "overview": figures.overview(curves, look, caption),
+        "dataset": figures.dataset(index, groups, f"Classes of {settings.dataset}"),
+    }
+    for study, models in settings.studies.items():
+        some = [result for model in models for result in results if result.model == model]
+        seen = {model: look[model] for model in models}
+        note = tables.caption(some)
+        matrices = {result.model: tables.confusion_matrix(result) for result in some}
+        drawings |= {
+            f"{study}_loss": figures.loss(curves, seen, f"Loss: {study}", note),
+            f"{study}_miou": figures.miou(curves, seen, f"Validation mIoU: {study}", note),
+            f"{study}_per_class": figures.per_class(
+                per_class, seen, groups, f"IoU of each class: {study}", note
+            ),
+            f"{study}_confusion": figures.confusions(matrices, f"Confusion: {study}", note),
+        }
+    for name, figure in drawings.items():
+        write_bytes(OUT / f"{name}.png", png(figure))
+
+
+if __name__ == "__main__":
+    run(main)

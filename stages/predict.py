@@ -1,0 +1,48 @@
+"""One model -> data/runs/<dataset>/<model>/predictions/<image_id>.png, at the original sizes."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from segmodels import models, params, process
+from segmodels.data import voc
+from segmodels.data.loading import whole_images
+from segmodels.prediction import runtime
+from segmodels.prediction.inference import label_map, predict_logits
+
+
+def main() -> None:
+    name = sys.argv[1]
+    settings = params.load()
+    data, entry = settings.data, settings.models[name]
+    choices = settings.predict[settings.dataset]
+    run = Path("data/runs") / settings.dataset / name
+    machine = runtime.start(precision=choices.precision, threads=choices.threads, seed=0)
+    model = models.build(entry.arch, num_classes=len(data.classes), **entry.arguments)
+    state = torch.load(run / "train/weights.pt", weights_only=True, map_location="cpu")
+    model.load_state_dict(state)
+    model.to(machine.device).to(memory_format=torch.channels_last)
+
+    index = voc.read_index(settings.dataset)
+    val = index[index["split"] == "val"]
+    logits = predict_logits(
+        model,
+        whole_images(
+            voc.dataset_root(settings.dataset),
+            val,
+            size=choices.size,
+            batch_size=choices.batch_size,
+        ),
+        normalization=settings.normalization(name),
+        device=torch.device(machine.device),
+        precision=machine.precision,
+    )
+    colours = voc.palette(data.palette)
+    for image_id, scores in process.progress(logits, len(val), f"predict {name}"):
+        labels = label_map(scores).cpu().numpy()
+        voc.write_target(run / "predictions" / f"{image_id}.png", labels, colours)
+
+
+if __name__ == "__main__":
+    process.run(main)

@@ -1,0 +1,55 @@
+"""Shared by all tests: small VOC trees, and the real archive where there is one."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from segmodels.data import voc
+
+VOID = 255
+
+
+@pytest.fixture(scope="session")
+def voc_archive() -> Path:
+    """A VOC archive of real photographs, where there is one."""
+    if "SEGMODELS_VOC_ARCHIVE" not in os.environ:
+        pytest.skip("needs real photographs: set SEGMODELS_VOC_ARCHIVE=/path/to/VOCtrainval.tar")
+    return Path(os.environ["SEGMODELS_VOC_ARCHIVE"]).resolve()
+
+
+def write_picture(root: Path, image_id: str, image: np.ndarray, target: np.ndarray) -> None:
+    """One pair of a VOC tree."""
+    voc.image_path(root, image_id).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(voc.image_path(root, image_id), quality=95)
+    voc.write_target(voc.target_path(root, image_id), target, voc.palette())
+
+
+def write_split(root: Path, split: str, image_ids: list[str]) -> None:
+    path = voc.split_path(root, split)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{image_id}\n" for image_id in image_ids), encoding="utf-8")
+
+
+def write_tree(root: Path, *, train: int, val: int, num_classes: int) -> pd.DataFrame:
+    """A VOC tree of coloured rectangles, easy to learn, in two sizes; returns its index."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for split, count in (("train", train), ("val", val)):
+        ids = [f"{split}_{k:03d}" for k in range(count)]
+        for k, image_id in enumerate(ids):
+            height, width = (48, 64) if k % 3 else (64, 48)
+            target = np.zeros((height, width), np.uint8)
+            label = 1 + k % (num_classes - 1)
+            top, left = rng.integers(4, 20, 2)
+            target[top - 1 : top + 21, left - 1 : left + 21] = VOID
+            target[top : top + 20, left : left + 20] = label
+            colours = voc.palette()[np.where(target == VOID, 0, target)].astype(int)
+            image = np.clip(colours + rng.integers(-20, 21, colours.shape), 0, 255)
+            write_picture(root, image_id, image.astype(np.uint8), target)
+            rows.append((image_id, split, width, height))
+        write_split(root, split, ids)
+    return pd.DataFrame(rows, columns=["image_id", "split", "width", "height"])

@@ -1,0 +1,67 @@
+"""Reports of models that never were, in the formats of `evaluate`, for the tests of the reports."""
+
+import numpy as np
+import pandas as pd
+
+from segmodels.evaluation import scores
+from segmodels.files import write_csv, write_json
+
+CLASSES = ["background", "NA", "007", "a$b$", "absent"]  # names that careless readers change
+TRUE_PIXELS = [60, 20, 15, 5, 0]
+PROTOCOL = {
+    "ground_truth": "original size",
+    "input_long_side": "original",
+    "test_time": "single scale",
+    "weights": "last epoch",
+    "epochs": 8,
+    "batch_size": 4,
+    "crop_size": 64,
+    "init": "none",
+    "seed": 0,
+    "precision": "fp32",
+}
+
+
+def confusion(seed, true_pixels=TRUE_PIXELS):
+    """(C, C) with the given row sums; nothing is predicted as a class that the truth lacks."""
+    rng = np.random.default_rng(seed)
+    likely = np.eye(len(true_pixels)) + 0.2 * (np.array(true_pixels) > 0)
+    rows = [rng.multinomial(n, p / p.sum()) for n, p in zip(true_pixels, likely, strict=True)]
+    return np.array(rows)
+
+
+def history(miou):
+    """A history whose val mIoU is `miou`; epoch 0 first."""
+    epochs = np.arange(len(miou))
+    return pd.DataFrame(
+        {
+            "epoch": epochs,
+            "lr": 0.1 / (1 + epochs),
+            "train_loss": 2.0 / (1 + epochs),
+            "train_objective": 3.0 / (1 + epochs),
+            "val_loss": 2.5 / (1 + epochs) + miou[0],
+            "val_miou": miou,
+            "val_pixel_acc": np.linspace(0.5, 0.75, len(miou)),
+            "val_mean_acc": np.linspace(0.1, 0.3, len(miou)),
+        }
+    )
+
+
+def write_report(folder, model, *, counts, miou=None, classes=CLASSES, protocol=(), **metrics):
+    """Write reports/models/<model>/ for a confusion matrix; other keywords replace metrics."""
+    miou = np.linspace(0.1, 0.4, 9) if miou is None else np.asarray(miou)
+    facts = {
+        "model": model,
+        "dataset": "miniature",
+        "split": "val",
+        "images": 3,
+        **scores.summarize(counts),
+        "best_epoch": int(miou.argmax()),
+        "best_epoch_miou": float(miou.max()),
+        "protocol": {**PROTOCOL, **dict(protocol)},
+    }
+    write_json(folder / model / "metrics.json", {**facts, **metrics})
+    write_json(folder / model / "provenance.json", {"model": model, "parameters": 1_250_000})
+    write_csv(folder / model / "history.csv", history(miou))
+    write_csv(folder / model / "per_class.csv", scores.per_class_table(counts, classes))
+    write_csv(folder / model / "confusion.csv", scores.confusion_table(counts, classes))

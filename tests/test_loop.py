@@ -1,0 +1,212 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import VOID, write_tree
+from sklearn import metrics
+from torch import nn
+
+from segmodels import params
+from segmodels.data import voc
+from segmodels.data.loading import Augmentation, training_batches
+from segmodels.evaluation.confusion import iou, mean, pixel_accuracy
+from segmodels.params import Normalize
+from segmodels.training import history, loop
+
+NUM_CLASSES = 4
+RECIPE = params.load(Path(__file__).parents[1] / "params.yaml").train["miniature"]
+NORMALIZE = Normalize(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
+
+
+class TinyNet(nn.Module):
+    """Half resolution, BatchNorm, and an auxiliary head."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 12, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(12), nn.ReLU()
+        )
+        self.head, self.aux_head = nn.Conv2d(12, NUM_CLASSES, 1), nn.Conv2d(12, NUM_CLASSES, 1)
+
+    def forward(self, image):
+        features = self.stem(image)
+        return {
+            name: F.interpolate(head(features), image.shape[-2:], mode="bilinear")
+            for name, head in (("out", self.head), ("aux", self.aux_head))
+        }
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("voc")
+    return root, write_tree(root, train=13, val=7, num_classes=NUM_CLASSES)
+
+
+def make_job(tree, *, seed=0, precision="fp32", **changes):
+    small = {"epochs": 3, "batch_size": 4, "crop_size": 40, "lr": 0.01, "warmup_epochs": 1}
+    return loop.Job(
+        root=tree[0],
+        index=tree[1],
+        num_classes=NUM_CLASSES,
+        ignore_index=VOID,
+        normalize=NORMALIZE,
+        recipe=RECIPE.model_copy(update={**small, **changes}),
+        seed=seed,
+        device=torch.device("cpu"),
+        precision=precision,
+        progress=lambda items, count, what: items,
+    )
+
+
+def make_model(seed=0):
+    torch.manual_seed(seed)
+    return TinyNet()
+
+
+def plain_batches(job, number):
+    """What the loop should see, normalised the way torchvision's Normalize does."""
+    ids = job.index.loc[job.index["split"] == "train", "image_id"].tolist()
+    augmentation = Augmentation(40, None, job.recipe.scale, True, VOID, (102, 128, 153))
+    loader = training_batches(
+        job.root, ids, augmentation=augmentation, batch_size=4, seed=0, epoch=number, workers=0
+    )
+    mean_, std = (torch.tensor(v).view(3, 1, 1) for v in (NORMALIZE.mean, NORMALIZE.std))
+    return [((image / 255 - mean_) / std, target.long()) for image, target in loader]
+
+
+def test_training_equals_a_plain_loop(tree):
+    job, ours, theirs = make_job(tree), make_model(), make_model()
+    updates = torch.optim.AdamW(theirs.parameters(), lr=0.01, weight_decay=0.01)
+    rates = [1 / 3, 2 / 3, 1.0] + [(1 + np.cos(np.pi * k / 6)) / 2 for k in range(6)]
+    epochs = loop.epochs(ours, job)
+    next(epochs)
+    for number in (1, 2, 3):
+        total = objective = pixels = 0.0
+        theirs.train()
+        for step, (image, target) in enumerate(plain_batches(job, number)):
+            updates.param_groups[0]["lr"] = 0.01 * rates[3 * (number - 1) + step]
+            logits = theirs(image)
+            out, aux = (F.cross_entropy(v, target, ignore_index=VOID) for v in logits.values())
+            updates.zero_grad()
+            (out + 0.5 * aux).backward()
+            updates.step()
+            count = (target != VOID).sum().item()
+            total, pixels = total + out.item() * count, pixels + count
+            objective += (out + 0.5 * aux).item() * count
+        epoch = next(epochs)
+        # fp32 sums in another order; Adam divides small numbers by small numbers.
+        assert epoch.train_loss == pytest.approx(total / pixels, rel=1e-4)
+        assert epoch.train_objective == pytest.approx(objective / pixels, rel=1e-4)
+        assert epoch.lr == pytest.approx(0.01 * rates[3 * number - 1])
+        for (name, a), b in zip(
+            ours.state_dict().items(), theirs.state_dict().values(), strict=True
+        ):
+            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_epoch_zero_is_the_untouched_model(tree):
+    job, model = make_job(tree), make_model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    epoch = next(loop.epochs(model, job))
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    total = pixels = 0.0
+    for image, target in plain_batches(job, 1):
+        total += F.cross_entropy(
+            make_model().train()(image)["out"], target, ignore_index=VOID, reduction="sum"
+        ).item()
+        pixels += (target != VOID).sum().item()
+    assert (epoch.number, epoch.lr) == (0, 0)
+    assert epoch.train_loss == pytest.approx(total / pixels, rel=1e-5)
+
+
+@pytest.mark.parametrize("val_size", [None, 40])
+def test_validation_equals_brute_force_at_the_original_size(tree, val_size):
+    job, model = make_job(tree, val_size=val_size), make_model(3)
+    loss, confusion = loop.validate(model, job)
+    true, predicted, nats = [], [], []
+    for image_id, width, height in job.pictures("val")[["image_id", "width", "height"]].values:
+        image = torch.from_numpy(voc.read_image(voc.image_path(tree[0], image_id)).copy())
+        image = image.permute(2, 0, 1).float() / 255
+        if val_size:
+            size = (30, 40) if width > height else (40, 30)
+            image = F.interpolate(image[None], size, mode="bilinear", antialias=True)[0]
+        for channel in range(3):
+            image[channel] = (image[channel] - NORMALIZE.mean[channel]) / NORMALIZE.std[channel]
+        with torch.no_grad():
+            logits = model.eval()(image[None])["out"]
+        logits = F.interpolate(logits, (height, width), mode="bilinear")[0]
+        target = voc.read_target(voc.target_path(tree[0], image_id))
+        keep = target != VOID
+        true.append(target[keep])
+        predicted.append(logits.argmax(0).numpy()[keep])
+        nats.append(-F.log_softmax(logits, 0).numpy()[:, keep][target[keep], np.arange(keep.sum())])
+    true, predicted, nats = map(np.concatenate, (true, predicted, nats))
+    # At another size PIL rounds to 256 grey levels and the witness does not.
+    assert loss == pytest.approx(nats.mean(), rel=1e-5 if val_size is None else 2e-2)
+    expected = metrics.confusion_matrix(true, predicted, labels=range(NUM_CLASSES))
+    assert abs(confusion - expected).sum() <= (0 if val_size is None else 0.03 * len(true))
+    assert confusion.sum() == len(true)
+
+
+def test_same_seed_same_bits_other_seed_other_bits(tree):
+    def train(seed):
+        model = make_model()
+        rows = history.table(list(loop.epochs(model, make_job(tree, seed=seed))))
+        return rows, model.state_dict()
+
+    (rows, state), (again, same), (other, _) = train(0), train(0), train(1)
+    assert rows.equals(again) and not rows.equals(other)
+    assert all(torch.equal(state[name], same[name]) for name in state)
+
+
+def test_tiny_net_learns_the_rectangles(tree):
+    epochs = list(loop.epochs(make_model(), make_job(tree, epochs=25, lr=0.03)))
+    first, last = epochs[0], epochs[-1]
+    assert last.train_loss < 0.2 * first.train_loss
+    assert mean(iou(last.confusion)) > 0.7
+
+
+def test_history_rows_are_scores_of_the_confusion(tree):
+    epochs = list(loop.epochs(make_model(), make_job(tree)))
+    table = history.table(epochs)
+    assert table["epoch"].tolist() == [0, 1, 2, 3]
+    assert table["val_miou"].tolist() == [mean(iou(e.confusion)) for e in epochs]
+    assert table["val_pixel_acc"].tolist() == [pixel_accuracy(e.confusion) for e in epochs]
+    per_class = history.per_class_table(epochs, ["a", "b", "c", "d"])
+    last = per_class[per_class["epoch"] == 3].set_index("class")["iou"]
+    assert last.mean() == pytest.approx(table["val_miou"].iloc[-1])
+    np.testing.assert_array_equal(last, iou(epochs[-1].confusion))
+
+
+def test_bf16_is_near_fp32_and_not_the_same(tree):
+    losses = [
+        list(loop.epochs(make_model(), make_job(tree, precision=p)))[-1].val_loss
+        for p in ("fp32", "bf16")
+    ]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)  # bf16 has 8 bits of precision
+
+
+def test_loss_that_is_not_finite_stops_with_advice(tree):
+    model = make_model()
+    nn.init.constant_(model.head.bias, float("inf"))
+    with pytest.raises(ValueError, match=r"epoch 0, lr 0: .*not finite; try a smaller lr"):
+        next(loop.epochs(model, make_job(tree)))
+
+
+def test_fewer_pictures_than_a_batch_is_refused(tree):
+    with pytest.raises(ValueError, match="train has 13 pictures, fewer than batch_size = 16"):
+        next(loop.epochs(make_model(), make_job(tree, batch_size=16)))
+
+
+def test_a_job_without_aux_head_has_objective_equal_to_loss(tree):
+    class NoAux(TinyNet):
+        def forward(self, image):
+            return {"out": super().forward(image)["out"]}
+
+    epoch = next(loop.epochs(NoAux(), dataclasses.replace(make_job(tree))))
+    assert epoch.train_objective == epoch.train_loss

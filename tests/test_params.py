@@ -1,0 +1,108 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from segmodels import params
+
+COMMITTED = Path(__file__).parents[1] / "params.yaml"
+
+
+def load_changed(tmp_path, *changes):
+    """params.yaml with the values at dotted keys replaced; a key with value None is removed."""
+    values = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
+    for key, value in changes:
+        *parents, last = key.split(".")
+        section = values
+        for parent in parents:
+            section = section[parent]
+        if value is None:
+            del section[last]
+        else:
+            section[last] = value
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
+    return params.load(path)
+
+
+def test_committed_params_are_valid_and_frozen():
+    settings = params.load(COMMITTED)
+    assert settings.data.classes[15] == "person"
+    with pytest.raises(ValueError, match="frozen"):
+        settings.seed = 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("train.miniature.lr", -1, r"train.miniature.lr = -1: input should be greater than 0"),
+        ("train.miniature.epochs", "ten", r"train.miniature.epochs = 'ten': .*integer"),
+        ("train.miniature.epochs", 0, r"train.miniature.epochs = 0: .*greater than or equal to 1"),
+        ("train.miniature.lr", float("nan"), r"train.miniature.lr = nan: .*finite"),
+        ("train.miniature.epoch", 3, r"train.miniature.epoch: unknown key"),
+        ("train.miniature.epochs", None, r"train.miniature.epochs: this key is missing"),
+        ("train.miniature.optimizer", "adam", r"optimizer = 'adam': .*'sgd' or 'adamw'"),
+        ("train.miniature.scale", [2, 1], r"train.miniature: scale = \[2.0, 1.0\]"),
+        ("train.miniature.warmup_epochs", 12, r"warmup_epochs = 12.0: expected less than epochs"),
+        ("train.miniature.threads", 0, r"train.miniature.threads = 0: expected auto"),
+        ("model", "unett", r"model = 'unett': expected a key of `models` \(it has "),
+        ("dataset", "voc", r"dataset = 'voc': expected a key of `datasets` \(it has miniature"),
+        ("models", {}, r"models = {}: .*at least 1 item"),
+        ("models.unet.arch", "../evil", r"models.unet.arch = '../evil'"),
+        ("models.unet.train", {"epochs": 3}, r"models.unet.train.epochs: unknown key"),
+        ("models.unet.train", {"lr": -2}, r"models.unet.train.lr = -2"),
+        ("studies.skips", ["fcn4s"], r"studies.skips = 'fcn4s': expected a key of `models`"),
+        ("datasets.miniature.void", 20, r"void = 20 is also the label of class 20"),
+        ("datasets.miniature.groups", {"pets": ["hamster"]}, r"groups name \['hamster'\]"),
+        ("datasets.voc_sample.archive.md5", ["x"], r"datasets.voc_sample.archive.md5.0 = 'x'"),
+        ("colour", "red", r"colour: unknown key"),
+    ],
+)
+def test_bad_value_is_one_line_with_key_and_value(tmp_path, key, value, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        load_changed(tmp_path, (key, value))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["runs", "own", "page/x", "../x", "/abs", "v1.0", "a@b", ""])
+def test_data_set_name_that_is_no_folder_of_its_own_is_refused(name):
+    with pytest.raises(ValueError, match="expected a relative path|is taken"):
+        params.Params.model_validate(renamed(name))
+
+
+def renamed(name):
+    values = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
+    values["datasets"][name] = values["datasets"]["miniature"]
+    return values
+
+
+def test_own_data_set_needs_only_classes():
+    values = renamed("my data/日本")
+    values["datasets"]["my data/日本"] = {"classes": ["空", "道", "車"]}
+    settings = params.Params.model_validate(values)
+    own = settings.datasets["my data/日本"]
+    assert (own.train, own.val, own.void, own.archive) == ("train", "val", 255, None)
+
+
+def test_recipe_of_a_model_is_the_common_one_with_its_overrides(tmp_path):
+    settings = load_changed(tmp_path, ("models.unet.train", {"lr": 0.5}))
+    assert settings.recipe("unet").lr == 0.5
+    assert settings.recipe("unet").epochs == settings.recipe("fcn8s").epochs
+    assert settings.recipe("fcn8s").lr == settings.train["miniature"].lr
+
+
+def test_overrides_that_do_not_fit_the_recipe_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="warmup_epochs = 50"):
+        load_changed(tmp_path, ("models.unet.train", {"warmup_epochs": 50}))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("- a\n", "expected keys and values, found list"), ("a: [1\n", "not valid YAML")],
+)
+def test_file_that_is_no_mapping_is_one_line(tmp_path, content, message):
+    path = tmp_path / "params.yaml"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        params.load(path)
+    assert len(str(caught.value).splitlines()) == 1

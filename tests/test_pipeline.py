@@ -1,0 +1,266 @@
+"""The whole pipeline through DVC, in a copy of the project under a name with spaces and Kanji."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import write_tree
+
+from segmodels.data import voc
+
+ROOT = Path(__file__).parents[1]
+MODELS = {
+    "small": {"arch": "fcn_skip", "backbone": "resnet18", "stride": 32},
+    "fine": {"arch": "fcn_skip", "backbone": "resnet18", "stride": 8},
+}
+CLASSES = ["空", "road", "blue car", "sign, traffic", "tree"]
+
+
+def run(folder, *command, status=0, **environment):
+    """Run a command; returns what it printed."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", **environment}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def dvc(folder, *arguments, **options):
+    return run(folder, sys.executable, "-m", "dvc", *arguments, **options)
+
+
+def commit(folder, message="step"):
+    run(folder, "git", "add", "-A")
+    who = (
+        "-c",
+        "user.name=test",
+        "-c",
+        "user.email=test@example.org",
+        "-c",
+        "commit.gpgsign=false",
+    )
+    run(folder, "git", *who, "commit", "-qm", message)
+
+
+def change_params(folder, **changes):
+    """Replace values at dotted keys, written with __ for a dot."""
+    path = folder / "params.yaml"
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for key, value in changes.items():
+        *parents, last = key.split("__")
+        section = values
+        for parent in parents:
+            section = section[parent]
+        section[last] = value
+    path.write_text(yaml.safe_dump(values, allow_unicode=True, sort_keys=False), encoding="utf-8")
+
+
+def started(output):
+    """Stages that DVC ran, in order."""
+    lines = (line for line in output.splitlines() if line.startswith("Running stage '"))
+    return [line.split("'")[1] for line in lines]
+
+
+def hashes(folder):
+    """SHA-256 of every result but cost.json."""
+    files = [
+        p for part in ("data/runs", "reports", "data/page") for p in (folder / part).rglob("*")
+    ]
+    return {
+        p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(files)
+        if p.is_file() and p.name != "cost.json"
+    }
+
+
+def copy_project(folder):
+    """The project's files as they are, committed to a new repository."""
+    listed = run(ROOT, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in listed.split("\0"):
+        if (
+            name
+            and not name.startswith("reports/")
+            and name != "dvc.lock"
+            and (ROOT / name).is_file()
+        ):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    (folder / "reports").mkdir(exist_ok=True)
+    run(folder, "git", "init", "-q")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """Two small models on a data set of the user's own, computed once by `dvc repro`."""
+    folder = tmp_path_factory.mktemp("work") / "my data" / "日本"
+    copy_project(folder)
+    own = folder / "data/own/my data/日本"
+    write_tree(own, train=9, val=5, num_classes=5)
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    small = {"epochs": 1, "batch_size": 4, "crop_size": 32, "warmup_epochs": 0, "threads": 1}
+    name = "my data/日本"
+    values |= {"dataset": name, "model": "small", "models": MODELS}
+    values["studies"] = {"skips": list(MODELS)}
+    values["datasets"][name] = {"classes": CLASSES}
+    values["train"][name] = {**values["train"]["miniature"], **small}
+    values["predict"][name] = {**values["predict"]["miniature"], "threads": 1}
+    text = yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
+    (folder / "params.yaml").write_text(text, encoding="utf-8")
+    dvc(folder, "add", "data/own/my data/日本")
+    dvc(folder, "repro")
+    commit(folder)
+    return folder
+
+
+def test_own_data_goes_through_every_stage(project):
+    metrics = json.loads((project / "reports/headline/metrics.json").read_text(encoding="utf-8"))
+    assert metrics["model"] == "small"
+    per_class = pd.read_csv(project / "reports/models/fine/per_class.csv")
+    assert per_class["class"].tolist() == CLASSES
+    run_folder = project / "data/runs/my data/日本/fine"
+    history = pd.read_csv(run_folder / "train/history.csv")
+    assert history["epoch"].tolist() == [0, 1]
+    report = json.loads((project / "reports/models/fine/metrics.json").read_text(encoding="utf-8"))
+    # The last epoch's validation and the evaluation of the written masks are the same numbers.
+    assert report["miou"] == pytest.approx(history["val_miou"].iloc[-1], abs=1e-12)
+    assert report["pixel_acc"] == pytest.approx(history["val_pixel_acc"].iloc[-1], abs=1e-12)
+    for mask in (run_folder / "predictions").glob("*.png"):
+        target = voc.target_path(project / "data/own/my data/日本", mask.stem)
+        assert voc.read_target(mask).shape == voc.read_target(target).shape
+    assert (project / "data/page/index.html").is_file()
+    assert (project / "reports/comparison/skips_miou.png").is_file()
+
+
+def test_second_run_has_nothing_to_do(project):
+    assert "up to date" in dvc(project, "repro")
+    assert "up to date" in dvc(project, "status")
+    assert run(project, "git", "status", "--porcelain") == ""
+
+
+def test_forced_second_training_gives_the_same_bits(project):
+    before = hashes(project)
+    dvc(project, "repro", "--force", "--single-item", "train@fine")
+    assert hashes(project) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("segmodels/reporting/figures.py", {"plot"}),
+        ("segmodels/training/losses.py", {"train@small", "train@fine"}),
+        (
+            "segmodels/models/fcn_skip.py",
+            {f"{s}@{m}" for s in ("train", "predict") for m in MODELS},
+        ),
+        ("segmodels/models/unet.py", set()),
+        ("segmodels/evaluation/scores.py", {"evaluate@small", "evaluate@fine", "plot", "headline"}),
+    ],
+)
+def test_an_edit_reaches_only_what_depends_on_it(project, file, expected):
+    path = project / file
+    before = path.read_text(encoding="utf-8")
+    path.write_text(before + "\n# edited\n", encoding="utf-8")
+    try:
+        changed = json.loads(dvc(project, "status", "--json"))
+    finally:
+        path.write_text(before, encoding="utf-8")
+    # A stage below a changed one is not listed before the changed one has run.
+    assert {name for name in changed if changed[name]} == expected
+
+
+def test_experiment_with_another_model_runs_headline_only(project):
+    output = dvc(project, "exp", "run", "-S", "model=fine")
+    assert started(output) == ["check", "headline"]
+    shown = json.loads(dvc(project, "metrics", "diff", "--json"))
+    assert "reports/headline/metrics.json" in shown
+    run(project, "git", "checkout", "-q", ".")
+    dvc(project, "checkout")
+
+
+def test_changing_one_mask_reruns_what_depends_on_it_and_git_brings_it_back(project):
+    own = project / "data/own/my data/日本"
+    before = hashes(project)
+    dvc(project, "unprotect", "data/own/my data/日本")
+    mask = voc.target_path(own, "val_000")
+    labels = voc.read_target(mask)
+    labels[:4] = 3
+    voc.write_target(mask, labels, voc.palette())
+    output = dvc(project, "repro")
+    assert {"download", "index", "train@small", "evaluate@fine", "plot"} <= set(started(output))
+    commit(project, "another mask")
+    assert hashes(project) != before
+    run(project, "git", "checkout", "-q", "HEAD~1")
+    dvc(project, "checkout")
+    assert hashes(project) == before
+    assert not np.array_equal(voc.read_target(mask), labels)
+    assert "up to date" in dvc(project, "repro")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train__miniature__lr": -1}, "train.miniature.lr = -1"),
+        ({"train__miniature__epochs": "ten"}, "train.miniature.epochs = 'ten'"),
+        ({"train__miniature__epoch": 3}, "train.miniature.epoch: unknown key"),
+        ({"model": "unett"}, "model = 'unett': expected a key of `models`"),
+        ({"dataset": "nowhere"}, "dataset = 'nowhere': expected a key of `datasets`"),
+        ({"models": {}}, "models = {}: "),
+        ({"models__small": {"arch": "fcn_skip", "strid": 8}}, "models.small.strid"),
+    ],
+)
+def test_bad_params_are_answered_before_anything_trains(project, changes, message):
+    text = (project / "params.yaml").read_text(encoding="utf-8")
+    change_params(project, **changes)
+    try:
+        output = dvc(project, "repro", status=255)
+    finally:
+        (project / "params.yaml").write_text(text, encoding="utf-8")
+    lines = [line for line in output.splitlines() if message in line]
+    assert len(lines) == 1, output
+    assert started(output) in (["check"], [])
+    assert "Traceback" not in output
+
+
+def test_archive_is_verified_and_restricted_and_another_clone_computes_nothing(project, tmp_path):
+    """A toy archive at hand; `dvc push` to a folder; a clone pulls and has nothing to do."""
+    folder = tmp_path / "project"
+    copy_project(folder)
+    write_tree(tmp_path / "VOCdevkit/VOC2012", train=6, val=4, num_classes=5)
+    archive = tmp_path / "toy.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(tmp_path / "VOCdevkit", "VOCdevkit")
+    md5 = hashlib.md5(archive.read_bytes()).hexdigest()
+    values = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    dataset = {"archive": {"urls": ["http://localhost:9/x.tar"], "md5": [md5]}, "classes": CLASSES}
+    values |= {
+        "dataset": "toy",
+        "models": {"small": MODELS["small"]},
+        "studies": {"one": ["small"]},
+    }
+    values["datasets"]["toy"] = dataset
+    for section in ("train", "predict"):
+        values[section]["toy"] = values[section]["my data/日本"]
+    text = yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
+    (folder / "params.yaml").write_text(text, encoding="utf-8")
+
+    (tmp_path / "other.tar").write_bytes(archive.read_bytes() + b"x")
+    refused = dvc(folder, "repro", status=255, SEGMODELS_VOC_ARCHIVE=str(tmp_path / "other.tar"))
+    assert md5 in refused and "Traceback" not in refused
+    dvc(folder, "repro", SEGMODELS_VOC_ARCHIVE=str(archive))
+    dvc(folder, "remote", "add", "-d", "storage", str(tmp_path / "storage"))
+    commit(folder)
+    dvc(folder, "push")
+
+    run(tmp_path, "git", "clone", "-q", str(folder), "clone")
+    dvc(tmp_path / "clone", "pull")
+    assert "up to date" in dvc(tmp_path / "clone", "repro")
+    assert hashes(tmp_path / "clone") == hashes(folder)

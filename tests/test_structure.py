@@ -1,0 +1,106 @@
+"""dvc.yaml against the imports, and the imports against the layering."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+STAGES = sorted(p.stem for p in (ROOT / "stages").glob("*.py") if p.stem != "__init__")
+ARCHS = sorted(
+    p.stem
+    for p in (ROOT / "segmodels/models").glob("*.py")
+    if p.stem not in ("__init__", "backbones", "layers")
+)
+PARAMS = "segmodels/params.py"  # its values are in `params`
+# A wing imports only wings below it; every wing may import files.py and the readers in voc.py.
+WINGS = ["reporting", "training", "prediction", "evaluation", "models", "data"]
+
+
+def module_file(module):
+    """segmodels.data.voc -> segmodels/data/voc.py, a package -> its __init__.py; else None."""
+    path = ROOT / module.replace(".", "/")
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            return file.relative_to(ROOT).as_posix()
+    return None
+
+
+def imports(file):
+    """Project files that a file imports by name."""
+    found = set()
+    for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {module_file(alias.name) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            members = {module_file(f"{node.module}.{alias.name}") for alias in node.names}
+            found |= members | {module_file(node.module)}
+    return {f for f in found if f and (ROOT / f).stat().st_size > 0} - {"segmodels/__init__.py"}
+
+
+def closure(file):
+    seen, todo = set(), [file]
+    while todo:
+        current = todo.pop()
+        if current not in seen:
+            seen.add(current)
+            todo += sorted(imports(current))
+    return seen
+
+
+def stage_deps(stage):
+    entry = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]
+    return entry.get("do", entry)["deps"]
+
+
+@pytest.mark.parametrize("stage", [s for s in STAGES if s != "check"])
+def test_deps_are_exactly_the_files_reached_by_import(stage):
+    declared = {d for d in stage_deps(stage) if d.endswith(".py")}
+    reached = closure(f"stages/{stage}.py") - {PARAMS}
+    if "segmodels/models/__init__.py" in reached:  # it finds the arch by name at run time
+        reached.add("segmodels/models/${item.arch}.py")
+        for arch in ARCHS:
+            reached |= closure(f"segmodels/models/{arch}.py")
+        reached -= {f"segmodels/models/{arch}.py" for arch in ARCHS}
+    assert declared == reached
+
+
+@pytest.mark.parametrize(
+    "file", sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "segmodels").rglob("*.py"))
+)
+def test_imports_point_down(file):
+    wing = file.split("/")[1]
+    below = WINGS[WINGS.index(wing) + 1 :] if wing in WINGS else []
+    allowed = {"segmodels/files.py", "segmodels/data/voc.py", PARAMS}
+    for imported in imports(file) - allowed:
+        assert imported.split("/")[1] in [wing, *below], f"{file} imports {imported}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_imports_no_other_stage_and_is_short(stage):
+    file = f"stages/{stage}.py"
+    assert not [f for f in imports(file) if f.startswith("stages/")]
+    assert len((ROOT / file).read_text(encoding="utf-8").splitlines()) <= 60
+
+
+@pytest.mark.parametrize("stage", ["download", "index", "evaluate", "plot", "page", "headline"])
+def test_stages_that_compute_no_logits_need_no_torch(stage):
+    for file in closure(f"stages/{stage}.py"):
+        tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+        names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+        names |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+        assert not {n for n in names if n.split(".")[0] in ("torch", "torchvision")}, file
+
+
+def test_training_knows_no_concrete_model():
+    for wing in ("training", "prediction"):
+        for path in (ROOT / "segmodels" / wing).glob("*.py"):
+            reached = imports(path.relative_to(ROOT).as_posix())
+            assert not reached & {f"segmodels/models/{arch}.py" for arch in ARCHS}
+
+
+def test_every_model_of_params_has_its_stage_files():
+    models = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["models"]
+    assert {entry["arch"] for entry in models.values()} <= set(ARCHS)

@@ -1,0 +1,210 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up_reports import CLASSES, TRUE_PIXELS, confusion, write_report
+from sklearn import metrics as sklearn_metrics
+
+from segmodels.evaluation import scores
+from segmodels.reporting import tables
+
+
+@pytest.fixture
+def results(tmp_path):
+    write_report(tmp_path, "unet", counts=confusion(1))
+    write_report(tmp_path, "fcn", counts=confusion(2), miou=[0.1] * 9)
+    return [tables.read_result(model, tmp_path) for model in ("unet", "fcn")]
+
+
+def pixels_of(counts):
+    """The true and predicted label of every pixel that a confusion matrix counts."""
+    true, predicted = np.indices(counts.shape).reshape(2, -1)
+    return true.repeat(counts.ravel()), predicted.repeat(counts.ravel())
+
+
+def test_floor_equals_hand_count():
+    # 60 of 100 pixels are background; three other classes are true and never found; the fifth is
+    # in neither truth nor prediction.
+    assert scores.summarize(scores.floor_confusion(np.array(TRUE_PIXELS))) == {
+        "miou": pytest.approx(0.6 / 4),
+        "miou_present": pytest.approx(0.6 / 4),
+        "pixel_acc": pytest.approx(0.6),
+        "mean_acc": pytest.approx(1 / 4),
+        "classes_counted": 4,
+        "classes_present": 4,
+    }
+
+
+def test_floor_equals_sklearn_on_an_empty_prediction():
+    target = np.repeat(np.arange(5), TRUE_PIXELS)
+    floor = scores.summarize(scores.floor_confusion(np.array(TRUE_PIXELS)))
+    empty = np.zeros_like(target)
+    assert floor["miou"] == pytest.approx(
+        sklearn_metrics.jaccard_score(target, empty, average="macro")
+    )
+    assert floor["mean_acc"] == pytest.approx(
+        sklearn_metrics.recall_score(target, empty, average="macro")
+    )
+
+
+def test_summarize_separates_classes_counted_from_classes_present():
+    # Class 2 is predicted (1 pixel) and never true: it pulls miou down, not miou_present.
+    counts = np.array([[3, 0, 1], [0, 4, 0], [0, 0, 0]])
+    found = scores.summarize(counts)
+    assert found["miou"] == pytest.approx((3 / 4 + 1 + 0) / 3)
+    assert found["miou_present"] == pytest.approx((3 / 4 + 1) / 2)
+    assert (found["classes_counted"], found["classes_present"]) == (3, 2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_summarize_equals_sklearn(seed):
+    counts = np.random.default_rng(seed).integers(0, 30, (6, 6))
+    counts[3] = 0  # never true
+    true, predicted = pixels_of(counts)
+    present = [0, 1, 2, 4, 5]
+    found = scores.summarize(counts)
+    jaccard = sklearn_metrics.jaccard_score(true, predicted, average=None, labels=range(6))
+    assert found["miou"] == pytest.approx(jaccard.mean())
+    assert found["miou_present"] == pytest.approx(jaccard[present].mean())
+    assert found["pixel_acc"] == pytest.approx(sklearn_metrics.accuracy_score(true, predicted))
+    recall = sklearn_metrics.recall_score(true, predicted, average=None, labels=present)
+    assert found["mean_acc"] == pytest.approx(recall.mean())
+
+
+def test_summarize_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="counts no pixel"):
+        scores.summarize(np.zeros((3, 3), dtype=np.int64))
+
+
+def test_confusion_table_keeps_rows_true_and_columns_predicted():
+    table = scores.confusion_table(np.array([[6, 2], [0, 0]]), ["a", "b"])
+    cells = {(row.true, row.predicted): (row.pixels, row.fraction) for row in table.itertuples()}
+    assert cells[("a", "b")] == (2, 0.25)
+    assert cells[("b", "a")] == (0, 0.0)  # the truth lacks b: 0, not a division by 0
+
+
+def test_summary_equals_the_metrics_files_and_ends_with_the_floor(results, tmp_path):
+    summary = tables.summary(results).set_index("model")
+    assert summary.index.tolist() == ["unet", "fcn", tables.FLOOR]
+    for model in ("unet", "fcn"):
+        written = json.loads((tmp_path / model / "metrics.json").read_text(encoding="utf-8"))
+        for name in [*tables.SCORES, "classes_counted", "best_epoch", "best_epoch_miou"]:
+            assert summary.loc[model, name] == written[name]
+        assert summary.loc[model, "parameters"] == 1_250_000
+    assert summary.loc[tables.FLOOR, "miou"] == pytest.approx(0.15)
+
+
+def test_metrics_are_those_of_the_summary(results):
+    summary = tables.summary(results)
+    found = tables.metrics(summary)
+    assert found["fcn"]["miou"] == results[1].metrics["miou"]
+    assert found[tables.FLOOR]["pixel_acc"] == pytest.approx(0.6)
+    json.dumps(found, allow_nan=False)
+
+
+def test_curves_hold_every_history_and_the_floor(results):
+    curves = tables.curves(results)
+    for result in results:
+        rows = curves[curves["model"] == result.model].drop(columns="model").reset_index(drop=True)
+        pd.testing.assert_frame_equal(rows, result.history)
+    floor = curves[curves["model"] == tables.FLOOR]
+    assert floor["epoch"].tolist() == list(range(9))
+    assert floor["val_miou"].tolist() == pytest.approx([0.15] * 9)
+    assert floor["val_pixel_acc"].tolist() == pytest.approx([0.6] * 9)
+    assert floor["val_mean_acc"].tolist() == pytest.approx([0.25] * 9)
+    assert floor["val_loss"].isna().all()  # a constant answer has no cross-entropy
+
+
+def test_per_class_equals_the_files_and_leaves_the_absent_class_blank(results):
+    table = tables.per_class(results).set_index(["model", "class"])
+    for result in results:
+        assert table.loc[result.model, "iou"].equals(result.per_class.set_index("class")["iou"])
+    assert table.loc[tables.FLOOR, "iou"].tolist()[:4] == pytest.approx([0.6, 0, 0, 0])
+    assert np.isnan(table.loc[(tables.FLOOR, "absent"), "iou"])
+
+
+@pytest.mark.parametrize("classes", [CLASSES, ["0", "1", "02", "3.0", "1e3"]])
+def test_class_names_survive_reading(tmp_path, classes):
+    write_report(tmp_path, "unet", counts=confusion(1), classes=classes)
+    result = tables.read_result("unet", tmp_path)
+    assert result.per_class["class"].tolist() == classes
+    assert tables.confusion_matrix(result).columns.tolist() == classes
+
+
+def test_confusion_matrix_is_row_normalised_in_class_order(results):
+    counts = confusion(1)
+    expected = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    assert expected[0, 1] != expected[1, 0]  # so a transposed matrix is seen
+    np.testing.assert_allclose(tables.confusion_matrix(results[0]), expected, rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("miou", "gained"),
+    [
+        ([0.0, 0.1, 0.2, 0.3, 0.4, 0.4, 0.4, 0.4, 0.4], 0.0),  # flat
+        ([0.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.30, 0.31, 0.33], 0.03),  # epochs 6 to 8, not the jump
+        ([0.5, 0.4, 0.3, 0.3, 0.3, 0.3, 0.3, 0.2, 0.1], -0.2),  # falls
+        ([0.1, 0.3], 0.2),  # one epoch: from before the first step
+    ],
+)
+def test_rise_is_the_gain_of_the_last_quarter(miou, gained):
+    history = pd.DataFrame({"epoch": range(len(miou)), "val_miou": miou})
+    assert tables.rise(history) == pytest.approx(gained)
+
+
+def test_caption_names_exactly_the_models_that_still_rise(results):
+    text = tables.caption(results)  # unet rises in a straight line, fcn stays
+    assert text.startswith("miniature, val: 3 images, original size, single scale, last epoch.")
+    assert "Start: random weights; epochs: 8; fp32." in text
+    assert text.endswith("over the last quarter of the epochs): unet.")
+    assert tables.caption(results[1:]).endswith(": none.")
+
+
+def test_caption_says_when_pictures_were_shrunk(tmp_path):
+    protocol = {"input_long_side": 384, "init": "imagenet"}
+    write_report(tmp_path, "unet", counts=confusion(1), protocol=protocol)
+    text = tables.caption([tables.read_result("unet", tmp_path)])
+    assert "original size (seen at long side 384), single scale" in text
+    assert "Start: imagenet" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"dataset": "voc2012"}, "dataset is 'miniature' and 'voc2012'"),
+        ({"split": "train"}, "split is 'val' and 'train'"),
+        ({"images": 4}, "images is 3 and 4"),
+        ({"protocol": {"epochs": 3}}, "epochs is 8 and 3"),
+        ({"protocol": {"flip": True}}, "flip is None and True"),
+        ({"counts": confusion(2, [60, 20, 14, 6, 0])}, "pixels of 007 is 15 and 14"),
+        ({"classes": ["background", "NA", "007", "a", "b"]}, r"pixels of a\$b\$ is 5 and None"),
+    ],
+)
+def test_models_measured_differently_are_refused(tmp_path, change, named):
+    write_report(tmp_path, "unet", counts=confusion(1))
+    write_report(tmp_path, "fcn", **{"counts": confusion(2), **change})
+    results = [tables.read_result(model, tmp_path) for model in ("unet", "fcn")]
+    with pytest.raises(ValueError, match=f"^unet and fcn do not belong in one table: .*{named}"):
+        tables.check_comparable(results)
+
+
+def test_models_measured_alike_are_accepted(results):
+    tables.check_comparable(results)
+
+
+def test_missing_report_says_which_stage_makes_it(tmp_path):
+    write_report(tmp_path, "unet", counts=confusion(1))
+    (tmp_path / "unet" / "history.csv").unlink()
+    with pytest.raises(ValueError, match=r"unet.history\.csv is missing: run `dvc repro evaluate@"):
+        tables.read_result("unet", tmp_path)
+
+
+def test_markdown_is_in_percent_with_the_protocol_under_it(results):
+    lines = tables.markdown(tables.summary(results), "As measured.").splitlines()
+    miou = results[0].metrics["miou"]
+    assert lines[0].startswith("| model | mIoU | mIoU, present |")
+    assert lines[2].startswith(f"| unet | {100 * miou:.1f}% |")
+    assert lines[2].endswith("| 8 (40.0%) | 1.2 M |")
+    assert lines[4].startswith("| all background | 15.0% | 15.0% | 60.0% | 25.0% |")
+    assert lines[-1] == "As measured."

@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from segmodels.data.transforms import random_crop, resize_image, resized_size
+
+VOID = 255
+FILL = (124, 116, 104)
+
+
+def crop(image, target, seed, **changes):
+    choices = {"crop_size": 64, "base_size": None, "scale": (0.5, 2.0), "flip": True}
+    return random_crop(
+        image,
+        target,
+        rng=np.random.default_rng(seed),
+        ignore_index=VOID,
+        fill=FILL,
+        **{**choices, **changes},
+    )
+
+
+def coordinates(height, width):
+    """An image of its own coordinates, and a target that marks the halves of the picture."""
+    y, x = np.mgrid[:height, :width]
+    image = np.stack([x * 255 // (width - 1), y * 255 // (height - 1), 0 * x], -1).astype(np.uint8)
+    return image, (10 * (x >= width // 2) + (y >= height // 2)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_image_and_target_stay_aligned(seed):
+    image, target = coordinates(90, 120)
+    cropped, labels = crop(image, target, seed)
+    seen = labels != VOID
+    right, low = cropped[..., 0].astype(int), cropped[..., 1].astype(int)
+    # A pixel may be off by one source pixel (2.1 and 2.9 grey levels) at the border of the halves.
+    assert ((labels >= 10) == (right >= 127))[seen & (abs(right - 127) > 5)].all()
+    assert ((labels % 10 == 1) == (low >= 127))[seen & (abs(low - 127) > 5)].all()
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_padding_is_void_and_no_label_is_invented(seed):
+    image, target = np.full((40, 30, 3), 9, np.uint8), np.full((40, 30), 7, np.uint8)
+    target[10:20, 10:20] = 3
+    cropped, labels = crop(image, target, seed, crop_size=100)
+    assert set(np.unique(labels)) <= {3, 7, VOID}
+    assert (cropped[labels == VOID] == FILL).all()
+    assert (cropped[labels != VOID] == 9).all()
+    assert VOID in labels
+
+
+def test_window_equals_resizing_the_whole_picture():
+    rng = np.random.default_rng(0)
+    image, target = coordinates(97, 131)
+    image[..., 2] = rng.integers(0, 256, target.shape)
+    for seed in range(10):
+        cropped, labels = crop(image, target, seed, flip=False, scale=(1.4, 1.4))
+        size = (round(131 * 1.4), round(97 * 1.4))
+        whole = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+        whole_target = np.asarray(Image.fromarray(target).resize(size, Image.Resampling.NEAREST))
+        replay = np.random.default_rng(seed)
+        replay.uniform(1.4, 1.4)
+        top = replay.integers(0, size[1] - 64 + 1)
+        left = replay.integers(0, size[0] - 64 + 1)
+        inner = np.s_[top + 2 : top + 62, left + 2 : left + 62]  # the window's edge sees less
+        difference = cropped[2:62, 2:62].astype(int) - whole[inner]
+        assert abs(difference).max() <= 1  # one rounding step of PIL's fixed-point filter
+        np.testing.assert_array_equal(labels[2:62, 2:62], whole_target[inner])
+
+
+def test_flip_mirrors_both_about_half_the_time():
+    image, target = coordinates(64, 64)
+    flipped = 0
+    for seed in range(200):
+        cropped, labels = crop(image, target, seed, scale=(1.0, 1.0))
+        mirrored = cropped[0, 0, 0] > cropped[0, -1, 0]
+        flipped += mirrored
+        expected = target[:, ::-1] if mirrored else target
+        np.testing.assert_array_equal(labels, expected)
+    assert 70 <= flipped <= 130  # 200 fair coins leave this range once in 10^5
+
+
+def test_every_position_of_the_crop_is_reached():
+    image, target = coordinates(66, 66)
+    corners = {
+        tuple(crop(image, target, seed, scale=(1, 1), flip=False)[0][0, 0, :2].tolist())
+        for seed in range(200)
+    }
+    steps = {0, 3, 7}  # grey levels of the first three columns: 0, 255 // 65, 510 // 65
+    assert corners == {(x, y) for x in steps for y in steps}
+
+
+def test_same_seed_same_bits_other_seed_other_bits():
+    image, target = coordinates(90, 120)
+    first, again, other = (crop(image, target, seed)[0] for seed in (4, 4, 5))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_base_size_sets_the_long_side():
+    assert resized_size(375, 500, 384) == (288, 384)
+    assert resized_size(500, 375, 384) == (384, 288)
+    assert resized_size(375, 500, None) == (375, 500)
+    assert resized_size(1, 1000, 32) == (1, 32)
+    image = np.zeros((100, 200, 3), np.uint8)
+    _, labels = crop(image, np.zeros((100, 200), np.uint8), 0, base_size=100, scale=(1, 1))
+    assert (labels != VOID).sum() == 50 * 64
+
+
+def test_inputs_are_not_written_to():
+    image, target = coordinates(90, 120)
+    kept = image.copy(), target.copy()
+    crop(image, target, 1)
+    resize_image(image, (30, 40))
+    assert np.array_equal(image, kept[0]) and np.array_equal(target, kept[1])
