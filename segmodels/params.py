@@ -11,7 +11,13 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-RESERVED_DATASETS = {"own", "runs", "page", "splits"}  # folders of data/ with another meaning
+RESERVED_DATASETS = {
+    "own",
+    "runs",
+    "predictions",
+    "page",
+    "splits",
+}  # folders of data/ with another meaning
 INDEX_COLUMNS = {"image_id", "split", "width", "height", "void_share"}  # of index.csv
 
 Positive = Annotated[float, Field(gt=0)]

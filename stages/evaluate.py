@@ -22,7 +22,7 @@ def main() -> None:
     index = voc.read_index(settings.dataset)
     val = index.loc[index["split"] == "val", "image_id"]
     confusion = folder.count(
-        run / "predictions",
+        Path("data/predictions") / settings.dataset / name,
         voc.dataset_root(settings.dataset),
         process.progress(val, len(val), f"evaluate {name}"),
         num_classes=len(data.classes),

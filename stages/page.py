@@ -16,7 +16,7 @@ OVERVIEW = Path("reports/comparison/overview.png")
 def main() -> None:
     settings = params.load()
     data, root = settings.data, voc.dataset_root(settings.dataset)
-    runs = Path("data/runs") / settings.dataset
+    masked = Path("data/predictions") / settings.dataset
     index = voc.read_index(settings.dataset).query("split == 'val'").set_index("image_id")
     image_ids = page.choose(index[data.classes])
     colours = page.mask_colours(data.palette, data.void)
@@ -24,7 +24,7 @@ def main() -> None:
     for study, models in settings.studies.items():
         rows = []
         for image_id in image_ids:
-            masks = [runs / model / "predictions" / f"{image_id}.png" for model in models]
+            masks = [masked / model / f"{image_id}.png" for model in models]
             labels = [voc.read_target(path) for path in [voc.target_path(root, image_id), *masks]]
             rows.append(page.Row(image_id, voc.read_image(voc.image_path(root, image_id)), labels))
         figure = page.grid(rows, models, classes=data.classes, colours=colours)

@@ -1,4 +1,4 @@
-"""One model -> data/runs/<dataset>/<model>/predictions/<image_id>.png, at the original sizes."""
+"""One model -> data/predictions/<dataset>/<model>/<image_id>.png, at the original sizes."""
 
 import sys
 from pathlib import Path
@@ -18,6 +18,7 @@ def main() -> None:
     data, entry = settings.data, settings.models[name]
     choices = settings.predict[settings.dataset]
     run = Path("data/runs") / settings.dataset / name
+    folder = Path("data/predictions") / settings.dataset / name
     machine = runtime.start(precision=choices.precision, threads=choices.threads, seed=0)
     model = models.build(entry.arch, num_classes=len(data.classes), **entry.arguments)
     state = torch.load(run / "train/weights.pt", weights_only=True, map_location="cpu")
@@ -41,7 +42,7 @@ def main() -> None:
     colours = voc.palette(data.palette)
     for image_id, scores in process.progress(logits, len(val), f"predict {name}"):
         labels = label_map(scores).cpu().numpy()
-        voc.write_target(run / "predictions" / f"{image_id}.png", labels, colours)
+        voc.write_target(folder / f"{image_id}.png", labels, colours)
 
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ def test_page_stage_writes_what_its_index_shows(tmp_path):
     (truth, prediction), image = row().labels, row().image
     root = tmp_path / voc.dataset_root("miniature")
     write_picture(root, "007", image, truth)
-    runs = tmp_path / "data/runs/miniature/unet/predictions"
+    runs = tmp_path / "data/predictions/miniature/unet"
     voc.write_target(runs / "007.png", prediction, voc.palette())
     counts = np.bincount(truth[truth != 255], minlength=4)
     columns = ["image_id", "split", "width", "height", "void_share", *CLASSES]

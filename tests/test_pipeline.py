@@ -73,7 +73,9 @@ def started(output):
 def hashes(folder):
     """SHA-256 of every result but cost.json."""
     files = [
-        p for part in ("data/runs", "reports", "data/page") for p in (folder / part).rglob("*")
+        p
+        for part in ("data/runs", "data/predictions", "reports", "data/page")
+        for p in (folder / part).rglob("*")
     ]
     return {
         p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
@@ -133,7 +135,7 @@ def test_own_data_goes_through_every_stage(project):
     # The last epoch's validation and the evaluation of the written masks are the same numbers.
     assert report["miou"] == pytest.approx(history["val_miou"].iloc[-1], abs=1e-12)
     assert report["pixel_acc"] == pytest.approx(history["val_pixel_acc"].iloc[-1], abs=1e-12)
-    for mask in (run_folder / "predictions").glob("*.png"):
+    for mask in (project / "data/predictions/my data/日本/fine").glob("*.png"):
         target = voc.target_path(project / "data/own/my data/日本", mask.stem)
         assert voc.read_target(mask).shape == voc.read_target(target).shape
     assert (project / "data/page/index.html").is_file()
