@@ -1,4 +1,4 @@
-"""The miniature: the same bits always, and a VOC tree in which every file agrees with the others."""
+"""The miniature: the same bits always, and a VOC tree in which every file agrees."""
 
 import ast
 import hashlib

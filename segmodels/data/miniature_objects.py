@@ -15,17 +15,16 @@ from segmodels.data.miniature_pen import AMBER, BLACK, GLASS, GREY, WHITE, WOOD,
 
 
 def aeroplane(pen: Pen, rng: np.random.Generator) -> None:
-    navy = (52, 72, 120)
-    pen.polygon(72, (46, 46), (62, 46), (44, 14), (32, 14))
-    pen.polygon(navy, (-6, 18), (10, 18), (26, 48), (4, 48))
-    pen.oval(100, 50, 54, 56, 17)
-    pen.oval(84, 50, 62, 46, 8)
-    pen.polygon(WHITE, (-2, 56), (102, 56), (98, 61), (2, 61))
-    pen.polygon(GLASS, (88, 44), (99, 50), (92, 52), (84, 50))
+    pen.polygon(72, (44, 46), (66, 46), (46, 10), (30, 10))
+    pen.polygon(60, (-8, 14), (12, 14), (30, 48), (4, 48))
+    pen.oval(100, 50, 54, 57, 20)
+    pen.oval(86, 50, 64, 46, 9)
+    pen.polygon(WHITE, (-3, 57), (103, 57), (99, 62), (1, 62))
+    pen.polygon(GLASS, (88, 42), (100, 49), (92, 52), (84, 49))
     for x in range(20, 84, 9):
-        pen.oval((90, 120, 160), x, 49, 2.8, 3.4)
-    pen.polygon(90, (42, 60), (68, 60), (36, 100), (20, 100))
-    pen.polygon(78, (0, 52), (18, 52), (4, 68), (-8, 68))
+        pen.oval(40, x, 48, 2.8, 3.4)
+    pen.polygon(90, (38, 60), (70, 60), (38, 102), (16, 102))
+    pen.polygon(78, (0, 52), (20, 52), (4, 70), (-10, 70))
     pen.oval(GREY, 46, 80, 10, 5.5)
 
 
@@ -80,26 +79,26 @@ def bus(pen: Pen, rng: np.random.Generator) -> None:
 def car(pen: Pen, rng: np.random.Generator) -> None:
     roof = int(rng.integers(30, 40))
     pen.polygon(100, (4, 62), (26, roof), (70, roof), (94, 62))
-    pen.polygon(GLASS, (15, 60), (30, roof + 6), (46, roof + 6), (46, 60))
-    pen.polygon(GLASS, (51, 60), (51, roof + 6), (67, roof + 6), (83, 60))
-    pen.box(100, -18, 58, 118, 90, 8)
-    pen.box(70, -18, 78, 118, 86)
+    pen.polygon(GLASS, (18, 56), (31, roof + 7), (45, roof + 7), (45, 56))
+    pen.polygon(GLASS, (52, 56), (52, roof + 7), (66, roof + 7), (80, 56))
+    pen.box(100, -18, 57, 118, 92, 8)
+    pen.box(80, -18, 80, 118, 86)
     pen.line(75, 2.5, (49, 62), (49, 78))
     pen.oval((255, 236, 160), 113, 68, 5, 5)
     for x in (14, 86):
-        pen.oval(BLACK, x, 86, 15, 15)
-        pen.oval(GREY, x, 86, 7, 7)
+        pen.oval(BLACK, x, 87, 13, 13)
+        pen.oval(GREY, x, 87, 6, 6)
 
 
 def chair(pen: Pen, rng: np.random.Generator) -> None:
-    pen.line(62, 9, (38, 64), (38, 90))
-    pen.line(62, 9, (84, 64), (84, 90))
-    pen.box(100, 12, 0, 34, 64, 6)
-    pen.box(120, 34, 5, 44, 60, 3)
-    pen.polygon(120, (16, 54), (82, 54), (98, 68), (26, 68))
-    pen.box(88, 16, 64, 98, 78, 4)
-    pen.line(88, 11, (22, 74), (20, 97))
-    pen.line(88, 11, (90, 74), (92, 97))
+    pen.line(62, 10, (40, 64), (40, 90))
+    pen.line(62, 10, (86, 64), (86, 90))
+    pen.box(100, 8, 0, 36, 66, 7)
+    pen.box(120, 36, 5, 46, 60, 3)
+    pen.polygon(120, (14, 50), (84, 50), (102, 66), (24, 66))
+    pen.box(88, 12, 62, 102, 80, 5)
+    pen.line(88, 14, (20, 74), (18, 95))
+    pen.line(88, 14, (92, 74), (94, 95))
 
 
 def diningtable(pen: Pen, rng: np.random.Generator) -> None:
@@ -202,14 +201,14 @@ LOOKS: dict[str, Look] = {
         Look((205, 225, 45), "room", chair),
         Look((238, 236, 232), "meadow", cow),
         Look((150, 235, 190), "room", diningtable),
-        Look((185, 105, 45), "room", dog),
+        Look((155, 66, 28), "room", dog),
         Look((66, 38, 36), "meadow", horse),
         Look((0, 80, 135), "street", motorbike),
-        Look((195, 35, 150), "street", person),
+        Look((215, 35, 190), "street", person),
         Look((95, 200, 35), "room", pottedplant),
         Look((255, 238, 190), "meadow", sheep),
         Look((115, 60, 185), "room", sofa),
-        Look((165, 15, 70), "street", train),
+        Look((135, 10, 50), "street", train),
         Look((60, 215, 250), "room", tvmonitor),
     )
 }
