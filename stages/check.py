@@ -2,6 +2,7 @@
 
 from segmodels import models, params
 from segmodels.files import write_text
+from segmodels.prediction import runtime
 from segmodels.process import run
 
 
@@ -9,6 +10,8 @@ def main() -> None:
     settings = params.load()
     for name, model in settings.models.items():
         models.check_arguments(name, model.arch, model.arguments)
+    if settings.train[settings.dataset].precision == "auto" and not runtime.has_bf16():
+        print("no bf16 on this machine: training takes @RATIO@ times as long as the README says")
     write_text("data/params.ok", "ok\n")
 
 

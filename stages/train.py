@@ -1,6 +1,7 @@
 """One model -> data/runs/<dataset>/<model>/train/ and, beside it, cost.json."""
 
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -35,14 +36,13 @@ def main() -> None:
         precision=machine.precision,
         progress=process.progress,
     )
-    epochs: list[loop.Epoch] = []
+    begin, epochs = time.perf_counter(), list[loop.Epoch]()
     for epoch in loop.epochs(model, job):
         epochs.append(epoch)
         write_csv(run / "train/history.csv", history.table(epochs))
-        write_csv(
-            run / "train/per_class_history.csv", history.per_class_table(epochs, data.classes)
-        )
-        print(history.line(epoch, recipe.epochs), flush=True)
+        per_class = history.per_class_table(epochs, data.classes)
+        write_csv(run / "train/per_class_history.csv", per_class)
+        print(history.line(epoch, recipe.epochs, time.perf_counter() - begin), flush=True)
     save_weights(model, run / "train/weights.pt")
 
     provenance = {

@@ -30,7 +30,7 @@ SMALL = {
     "seed": 7,
 }
 # Of the decoded pictures, masks, annotations and lists of SMALL; file bytes also depend on zlib.
-GOLDEN = "?"
+GOLDEN = "f185daf4347c10f2b314eaac602fb4477946b04d2683afdd87247646ecbdb2b8"
 
 
 @pytest.fixture(scope="module")

@@ -164,7 +164,10 @@ def test_forced_second_training_gives_the_same_bits(project):
             {f"{s}@{m}" for s in ("train", "predict") for m in MODELS},
         ),
         ("segmodels/models/unet.py", set()),
-        ("segmodels/evaluation/scores.py", {"evaluate@small", "evaluate@fine", "plot", "headline"}),
+        (
+            "segmodels/evaluation/scores.py",
+            {"evaluate@small", "evaluate@fine", "plot", "page", "headline"},
+        ),
     ],
 )
 def test_an_edit_reaches_only_what_depends_on_it(project, file, expected):
