@@ -21,7 +21,7 @@ RESERVED_DATASETS = {
 INDEX_COLUMNS = {"image_id", "split", "width", "height", "void_share"}  # of index.csv
 
 Positive = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
+NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Triple = tuple[float, float, float]
 
@@ -97,6 +97,19 @@ class Dataset(_Section):
         return self
 
 
+class Loss(_Section):
+    """Weights of the parts of the loss."""
+
+    cross_entropy: NotNegative
+    dice: NotNegative
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.cross_entropy == self.dice == 0:
+            raise ValueError("cross_entropy and dice are both 0: expected one above 0")
+        return self
+
+
 class Train(_Section):
     """How every model of a data set is trained."""
 
@@ -107,14 +120,16 @@ class Train(_Section):
     scale: tuple[Positive, Positive]
     flip: bool
     init: str
+    loss: Loss
+    class_weights: Literal["none", "median_frequency"]
     optimizer: Literal["sgd", "adamw"]
     lr: Positive
     momentum: Annotated[float, Field(ge=0, lt=1)]
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: NotNegative
     schedule: Literal["poly", "onecycle"]
     poly_power: Positive
-    warmup_epochs: Annotated[float, Field(ge=0)]
-    aux_weight: Annotated[float, Field(ge=0)]
+    warmup_epochs: NotNegative
+    aux_weight: NotNegative
     val_size: Annotated[int, Field(ge=32)] | None
     precision: Literal["auto", "fp32", "bf16"]
     threads: Threads
@@ -131,14 +146,16 @@ class Train(_Section):
 class TrainOverrides(_Section):
     """What one model may train differently; epochs, batch, crop and start stay common."""
 
+    loss: Loss | None = None
+    class_weights: Literal["none", "median_frequency"] | None = None
     optimizer: Literal["sgd", "adamw"] | None = None
     lr: Positive | None = None
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
-    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    weight_decay: NotNegative | None = None
     schedule: Literal["poly", "onecycle"] | None = None
     poly_power: Positive | None = None
-    warmup_epochs: Annotated[float, Field(ge=0)] | None = None
-    aux_weight: Annotated[float, Field(ge=0)] | None = None
+    warmup_epochs: NotNegative | None = None
+    aux_weight: NotNegative | None = None
 
 
 class Normalize(_Section):
@@ -183,6 +200,7 @@ class Params(_Section):
     train: dict[str, Train]
     predict: dict[str, Predict]
     models: Annotated[dict[str, Model], Field(min_length=1)]
+    more_models: dict[str, Annotated[dict[str, Model], Field(min_length=1)]]
     studies: dict[str, Annotated[list[str], Field(min_length=1)]]
 
     @model_validator(mode="after")
@@ -190,19 +208,29 @@ class Params(_Section):
         for section in ("datasets", "train", "predict"):
             _member("dataset", self.dataset, section, getattr(self, section))
         _member("model", self.model, "models", self.models)
+        known = dict(self.every_model)
+        # Where a section of more_models is in models' place, the usual models are not known.
+        replaced = any(set(section) <= set(self.models) for section in self.more_models.values())
         for study, members in self.studies.items():
-            for member in members:
-                _member(f"studies.{study}", member, "models", self.models)
+            for member in [] if replaced else members:
+                section = "models` or of a section of `more_models"
+                _member(f"studies.{study}", member, section, known)
         for name in self.datasets:
             parts = Path(name).parts
             if not parts or set(parts) & {"/", ".."} or set(name) & set(".@$\\:,"):
                 raise ValueError(f"datasets.{name}: expected a relative path without . @ $ : ,")
             if parts[0] in RESERVED_DATASETS:
                 raise ValueError(f"datasets.{name}: data/{parts[0]} is taken, rename it")
-        for name in self.models:
+        for name in known:
             if not name.replace("_", "").replace("-", "").isalnum():
                 raise ValueError(f"models.{name}: a name has letters, digits, _ and - only")
         return self
+
+    @property
+    def every_model(self) -> list[tuple[str, Model]]:
+        """Name and model: those of `models`, and all that could take their place."""
+        sections = [self.models, *self.more_models.values()]
+        return [entry for section in sections for entry in section.items()]
 
     @property
     def data(self) -> Dataset:
@@ -211,7 +239,11 @@ class Params(_Section):
 
     def recipe(self, model: str) -> Train:
         """The training section of the data set in use with the overrides of one model."""
-        overrides = self.models[model].train.model_dump(exclude_none=True)
+        return self.adapted(self.models[model])
+
+    def adapted(self, model: Model) -> Train:
+        """The training section of the data set in use with a model's overrides."""
+        overrides = model.train.model_dump(exclude_none=True)
         return Train(**{**self.train[self.dataset].model_dump(), **overrides})
 
     def normalization(self, model: str) -> Normalize:
@@ -220,7 +252,7 @@ class Params(_Section):
 
 
 def load(path: str | Path = "params.yaml") -> Params:
-    """Read and validate params.yaml.
+    """Read and validate params.yaml; a study with a model that `models` lacks is left out.
 
     Raises:
         ValueError: one line for each problem, with key, value and what is allowed.
@@ -233,11 +265,13 @@ def load(path: str | Path = "params.yaml") -> Params:
         raise ValueError(f"{path}: expected keys and values, found {type(values).__name__}")
     try:
         params = Params.model_validate(values)
-        for model in params.models:
-            params.recipe(model)
+        for _, model in params.every_model:
+            params.adapted(model)
     except ValidationError as error:
         raise ValueError("\n".join(_line(path, problem) for problem in error.errors())) from None
-    return params
+    trained = set(params.models)
+    studies = {study: names for study, names in params.studies.items() if trained.issuperset(names)}
+    return params.model_copy(update={"studies": studies})
 
 
 def _member(key: str, value: str, section: str, allowed: dict[str, Any]) -> None:

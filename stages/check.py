@@ -8,7 +8,7 @@ from segmodels.process import run
 
 def main() -> None:
     settings = params.load()
-    for name, model in settings.models.items():
+    for name, model in settings.every_model:
         models.check_arguments(name, model.arch, model.arguments)
     if settings.train[settings.dataset].precision == "auto" and not runtime.has_bf16():
         print("no bf16 on this machine: training takes @RATIO@ times as long as the README says")

@@ -28,16 +28,16 @@ def main() -> None:
     look = looks(list(settings.models))
     index = voc.read_index(settings.dataset)
     drawings = {
-        "overview": figures.overview(curves, look, caption),
+        "overview": figures.overview(curves, look, tables.common_loss(results), caption),
         "dataset": figures.dataset(index, groups, f"Classes of {settings.dataset}"),
     }
     for study, models in settings.studies.items():
         some = [result for model in models for result in results if result.model == model]
         seen = {model: look[model] for model in models}
-        note = tables.caption(some)
+        shown, note = tables.common_loss(some), tables.caption(some)
         matrices = {result.model: tables.confusion_matrix(result) for result in some}
         drawings |= {
-            f"{study}_loss": figures.loss(curves, seen, f"Loss: {study}", note),
+            f"{study}_loss": figures.loss(curves, seen, shown, f"Loss: {study}", note),
             f"{study}_miou": figures.miou(curves, seen, f"Validation mIoU: {study}", note),
             f"{study}_per_class": figures.per_class(
                 per_class, seen, groups, f"IoU of each class: {study}", note

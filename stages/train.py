@@ -27,7 +27,7 @@ def main() -> None:
     job = loop.Job(
         root=voc.dataset_root(settings.dataset),
         index=voc.read_index(settings.dataset),
-        num_classes=len(data.classes),
+        classes=data.classes,
         ignore_index=data.void,
         normalize=settings.normalization(name),
         recipe=recipe,

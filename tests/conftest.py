@@ -35,7 +35,11 @@ def write_split(root: Path, split: str, image_ids: list[str]) -> None:
 
 
 def write_tree(root: Path, *, train: int, val: int, num_classes: int) -> pd.DataFrame:
-    """A VOC tree of coloured rectangles, easy to learn, in two sizes; returns its index."""
+    """A VOC tree of coloured rectangles, easy to learn, in two sizes.
+
+    Returns:
+        its index, the classes called "0", "1", ...
+    """
     rng = np.random.default_rng(1)
     rows = []
     for split, count in (("train", train), ("val", val)):
@@ -50,6 +54,8 @@ def write_tree(root: Path, *, train: int, val: int, num_classes: int) -> pd.Data
             colours = voc.palette()[np.where(target == VOID, 0, target)].astype(int)
             image = np.clip(colours + rng.integers(-20, 21, colours.shape), 0, 255)
             write_picture(root, image_id, image.astype(np.uint8), target)
-            rows.append((image_id, split, width, height))
+            pixels = np.bincount(target.ravel(), minlength=256)[:num_classes]
+            rows.append((image_id, split, width, height, *pixels))
         write_split(root, split, ids)
-    return pd.DataFrame(rows, columns=["image_id", "split", "width", "height"])
+    names = map(str, range(num_classes))
+    return pd.DataFrame(rows, columns=["image_id", "split", "width", "height", *names])

@@ -20,6 +20,7 @@ PROTOCOL = {
     "seed": 0,
     "precision": "fp32",
 }
+RECIPE = {"loss": {"cross_entropy": 1, "dice": 0}, "class_weights": "none"}
 
 
 def confusion(seed, true_pixels=TRUE_PIXELS):
@@ -39,7 +40,11 @@ def history(miou):
             "lr": 0.1 / (1 + epochs),
             "train_loss": 2.0 / (1 + epochs),
             "train_objective": 3.0 / (1 + epochs),
+            "train_cross_entropy": 1.8 / (1 + epochs),
+            "train_dice": 0.9 / (1 + epochs),
             "val_loss": 2.5 / (1 + epochs) + miou[0],
+            "val_cross_entropy": 2.1 / (1 + epochs) + miou[0],
+            "val_dice": 0.8 / (1 + epochs) + miou[0],
             "val_miou": miou,
             "val_pixel_acc": np.linspace(0.5, 0.75, len(miou)),
             "val_mean_acc": np.linspace(0.1, 0.3, len(miou)),
@@ -47,7 +52,9 @@ def history(miou):
     )
 
 
-def write_report(folder, model, *, counts, miou=None, classes=CLASSES, protocol=(), **metrics):
+def write_report(
+    folder, model, *, counts, miou=None, classes=CLASSES, protocol=(), recipe=(), **metrics
+):
     """Write reports/models/<model>/ for a confusion matrix; other keywords replace metrics."""
     miou = np.linspace(0.1, 0.4, 9) if miou is None else np.asarray(miou)
     facts = {
@@ -61,7 +68,8 @@ def write_report(folder, model, *, counts, miou=None, classes=CLASSES, protocol=
         "protocol": {**PROTOCOL, **dict(protocol)},
     }
     write_json(folder / model / "metrics.json", {**facts, **metrics})
-    write_json(folder / model / "provenance.json", {"model": model, "parameters": 1_250_000})
+    provenance = {"model": model, "parameters": 1_250_000, "recipe": {**RECIPE, **dict(recipe)}}
+    write_json(folder / model / "provenance.json", provenance)
     write_csv(folder / model / "history.csv", history(miou))
     write_csv(folder / model / "per_class.csv", scores.per_class_table(counts, classes))
     write_csv(folder / model / "confusion.csv", scores.confusion_table(counts, classes))

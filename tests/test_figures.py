@@ -19,6 +19,7 @@ from segmodels.reporting import canvas, figures, tables
 ROOT = Path(__file__).parents[1]
 MODELS = ["unet", "fcn", "deeplab"]
 LOOK = canvas.looks(MODELS)
+NATS = ("cross_entropy", "cross-entropy (nats per pixel)")
 GROUPS = {"things": ["a$b$", "NA"], "007": ["007"]}
 
 
@@ -82,14 +83,20 @@ def test_miou_curves_are_the_history_in_percent_with_the_floor(results):
 
 
 def test_loss_draws_val_solid_and_train_dashed(results):
-    axes = figures.loss(tables.curves(results), LOOK, "loss", "caption").axes[0]
+    axes = figures.loss(tables.curves(results), LOOK, NATS, "loss", "caption").axes[0]
     history = results[1].history
     colour = LOOK["fcn"]["color"]
     drawn = {line.get_linestyle(): line for line in axes.lines if line.get_color() == colour}
-    np.testing.assert_array_equal(drawn["-"].get_ydata(), history["val_loss"])
-    np.testing.assert_array_equal(drawn["--"].get_ydata(), history["train_loss"])
+    np.testing.assert_array_equal(drawn["-"].get_ydata(), history["val_cross_entropy"])
+    np.testing.assert_array_equal(drawn["--"].get_ydata(), history["train_cross_entropy"])
     assert set(end_labels(axes)) == set(MODELS)
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["val", "train"]
+
+
+def test_loss_of_models_with_a_loss_of_their_own_is_named(results):
+    axes = figures.loss(tables.curves(results), LOOK, ("loss", "Dice"), "", "").axes[0]
+    assert axes.get_ylabel() == "Dice"
+    np.testing.assert_array_equal(lines(axes)["fcn"].get_ydata(), results[1].history["val_loss"])
 
 
 def test_study_shows_its_own_models_in_their_usual_colours(results):
@@ -100,8 +107,9 @@ def test_study_shows_its_own_models_in_their_usual_colours(results):
 
 
 def test_overview_has_losses_left_and_miou_right(results):
-    left, right = figures.overview(tables.curves(results), LOOK, "caption").axes
-    np.testing.assert_array_equal(lines(left)["unet"].get_ydata(), results[0].history["val_loss"])
+    left, right = figures.overview(tables.curves(results), LOOK, NATS, "caption").axes
+    expected = results[0].history["val_cross_entropy"]
+    np.testing.assert_array_equal(lines(left)["unet"].get_ydata(), expected)
     assert set(lines(right)) == {*MODELS, tables.FLOOR}
     assert "nats" in left.get_ylabel() and "%" in right.get_ylabel()
 
@@ -158,13 +166,13 @@ def test_caption_and_title_are_on_every_figure(results, index):
     curves, caption = tables.curves(results), "as it was measured"
     matrices = {result.model: tables.confusion_matrix(result) for result in results}
     drawn = [
-        figures.loss(curves, LOOK, "title", caption),
+        figures.loss(curves, LOOK, NATS, "title", caption),
         figures.miou(curves, LOOK, "title", caption),
         figures.per_class(tables.per_class(results), LOOK, GROUPS, "title", caption),
         figures.confusions(matrices, "title", caption),
     ]
     assert [figure.get_suptitle() for figure in drawn] == ["title"] * 4
-    drawn.append(figures.overview(curves, LOOK, caption))
+    drawn.append(figures.overview(curves, LOOK, NATS, caption))
     assert [figure.get_supxlabel() for figure in drawn] == [caption] * 5
 
 

@@ -13,10 +13,11 @@ from segmodels import params
 from segmodels.data import voc
 from segmodels.data.loading import Augmentation, training_batches
 from segmodels.evaluation.confusion import iou, mean, pixel_accuracy
-from segmodels.params import Normalize
+from segmodels.params import Loss, Normalize
 from segmodels.training import history, loop
 
-NUM_CLASSES = 4
+CLASSES = ["0", "1", "2", "3"]
+NUM_CLASSES = len(CLASSES)
 RECIPE = params.load(Path(__file__).parents[1] / "params.yaml").train["miniature"]
 NORMALIZE = Normalize(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 
@@ -51,7 +52,7 @@ def make_job(tree, *, seed=0, precision="fp32", **changes):
     return loop.Job(
         root=tree[0],
         index=tree[1],
-        num_classes=NUM_CLASSES,
+        classes=CLASSES,
         ignore_index=VOID,
         normalize=NORMALIZE,
         recipe=RECIPE.model_copy(update={**small, **changes}),
@@ -72,7 +73,13 @@ def plain_batches(job, number):
     ids = job.index.loc[job.index["split"] == "train", "image_id"].tolist()
     augmentation = Augmentation(40, None, job.recipe.scale, True, VOID, (102, 128, 153))
     loader = training_batches(
-        job.root, ids, augmentation=augmentation, batch_size=4, seed=0, epoch=number, workers=0
+        job.root,
+        ids,
+        augmentation=augmentation,
+        batch_size=job.recipe.batch_size,
+        seed=0,
+        epoch=number,
+        workers=0,
     )
     mean_, std = (torch.tensor(v).view(3, 1, 1) for v in (NORMALIZE.mean, NORMALIZE.std))
     return [((image / 255 - mean_) / std, target.long()) for image, target in loader]
@@ -99,7 +106,8 @@ def test_training_equals_a_plain_loop(tree):
             objective += (out + 0.5 * aux).item() * count
         epoch = next(epochs)
         # fp32 sums in another order; Adam divides small numbers by small numbers.
-        assert epoch.train_loss == pytest.approx(total / pixels, rel=1e-4)
+        assert epoch.train.loss == pytest.approx(total / pixels, rel=1e-4)
+        assert epoch.train.cross_entropy == epoch.train.loss
         assert epoch.train_objective == pytest.approx(objective / pixels, rel=1e-4)
         assert epoch.lr == pytest.approx(0.01 * rates[3 * number - 1])
         for (name, a), b in zip(
@@ -120,14 +128,14 @@ def test_epoch_zero_is_the_untouched_model(tree):
         ).item()
         pixels += (target != VOID).sum().item()
     assert (epoch.number, epoch.lr) == (0, 0)
-    assert epoch.train_loss == pytest.approx(total / pixels, rel=1e-5)
+    assert epoch.train.loss == pytest.approx(total / pixels, rel=1e-5)
 
 
 @pytest.mark.parametrize("val_size", [None, 40])
 def test_validation_equals_brute_force_at_the_original_size(tree, val_size):
     job, model = make_job(tree, val_size=val_size), make_model(3)
-    loss, confusion = loop.validate(model, job)
-    true, predicted, nats = [], [], []
+    losses, confusion = loop.validate(model, job)
+    true, predicted, shares = [], [], []
     for image_id, width, height in job.pictures("val")[["image_id", "width", "height"]].values:
         image = torch.from_numpy(voc.read_image(voc.image_path(tree[0], image_id)).copy())
         image = image.permute(2, 0, 1).float() / 255
@@ -143,10 +151,14 @@ def test_validation_equals_brute_force_at_the_original_size(tree, val_size):
         keep = target != VOID
         true.append(target[keep])
         predicted.append(logits.argmax(0).numpy()[keep])
-        nats.append(-F.log_softmax(logits, 0).numpy()[:, keep][target[keep], np.arange(keep.sum())])
-    true, predicted, nats = map(np.concatenate, (true, predicted, nats))
+        shares.append(logits.softmax(0).double().numpy()[:, keep].T)
+    true, predicted, shares = map(np.concatenate, (true, predicted, shares))
+    nats = -np.log(shares[np.arange(len(true)), true])
+    one_hot = np.eye(NUM_CLASSES)[true]
+    dices = 2 * (shares * one_hot).sum(0) / (shares.sum(0) + one_hot.sum(0))
     # At another size PIL rounds to 256 grey levels and the witness does not.
-    assert loss == pytest.approx(nats.mean(), rel=1e-5 if val_size is None else 2e-2)
+    expected = (nats.mean(), nats.mean(), 1 - dices.mean())
+    assert losses == pytest.approx(expected, rel=1e-5 if val_size is None else 2e-2)
     expected = metrics.confusion_matrix(true, predicted, labels=range(NUM_CLASSES))
     assert abs(confusion - expected).sum() <= (0 if val_size is None else 0.03 * len(true))
     assert confusion.sum() == len(true)
@@ -166,7 +178,7 @@ def test_same_seed_same_bits_other_seed_other_bits(tree):
 def test_tiny_net_learns_the_rectangles(tree):
     epochs = list(loop.epochs(make_model(), make_job(tree, epochs=25, lr=0.03)))
     first, last = epochs[0], epochs[-1]
-    assert last.train_loss < 0.2 * first.train_loss
+    assert last.train.loss < 0.2 * first.train.loss
     assert mean(iou(last.confusion)) > 0.7
 
 
@@ -176,7 +188,7 @@ def test_history_rows_are_scores_of_the_confusion(tree):
     assert table["epoch"].tolist() == [0, 1, 2, 3]
     assert table["val_miou"].tolist() == [mean(iou(e.confusion)) for e in epochs]
     assert table["val_pixel_acc"].tolist() == [pixel_accuracy(e.confusion) for e in epochs]
-    per_class = history.per_class_table(epochs, ["a", "b", "c", "d"])
+    per_class = history.per_class_table(epochs, CLASSES)
     last = per_class[per_class["epoch"] == 3].set_index("class")["iou"]
     assert last.mean() == pytest.approx(table["val_miou"].iloc[-1])
     np.testing.assert_array_equal(last, iou(epochs[-1].confusion))
@@ -184,7 +196,7 @@ def test_history_rows_are_scores_of_the_confusion(tree):
 
 def test_bf16_is_near_fp32_and_not_the_same(tree):
     losses = [
-        list(loop.epochs(make_model(), make_job(tree, precision=p)))[-1].val_loss
+        list(loop.epochs(make_model(), make_job(tree, precision=p)))[-1].val.loss
         for p in ("fp32", "bf16")
     ]
     assert losses[0] != losses[1]
@@ -209,4 +221,55 @@ def test_a_job_without_aux_head_has_objective_equal_to_loss(tree):
             return {"out": super().forward(image)["out"]}
 
     epoch = next(loop.epochs(NoAux(), dataclasses.replace(make_job(tree))))
-    assert epoch.train_objective == epoch.train_loss
+    assert epoch.train_objective == epoch.train.loss
+
+
+def plain_dice(logits, target):
+    """Soft Dice of a batch of which all classes occur."""
+    keep = target != VOID
+    shares = logits.softmax(1).movedim(1, -1)[keep]
+    one_hot = F.one_hot(target[keep], NUM_CLASSES)
+    assert one_hot.any(0).all()
+    return 1 - (2 * (shares * one_hot).sum(0) / (shares.sum(0) + one_hot.sum(0))).mean()
+
+
+def test_dice_and_class_weights_train_as_a_plain_loop_does(tree):
+    changes = {"loss": Loss(cross_entropy=0.5, dice=2), "class_weights": "median_frequency"}
+    job = make_job(tree, epochs=1, warmup_epochs=0, schedule="poly", batch_size=12, **changes)
+    pixels = job.pictures("train")[CLASSES].to_numpy()
+    occurs = [pixels[pixels[:, c] > 0] for c in range(NUM_CLASSES)]
+    frequency = np.array([rows[:, c].sum() / rows.sum() for c, rows in enumerate(occurs)])
+    weight = torch.tensor(np.median(frequency) / frequency).float()
+    assert weight.max() > 3 * weight.min()
+
+    def objective(logits, target):
+        nats = F.cross_entropy(logits, target, weight=weight, ignore_index=VOID)
+        return 0.5 * nats + 2 * plain_dice(logits, target)
+
+    theirs = make_model()
+    updates = torch.optim.AdamW(theirs.parameters(), lr=0.01, weight_decay=0.01)
+    image, target = plain_batches(job, 1)[0]
+    logits = theirs.train()(image)
+    values = {name: objective(value, target) for name, value in logits.items()}
+    (values["out"] + 0.5 * values["aux"]).backward()
+    updates.step()
+    ours = make_model()
+    epoch = list(loop.epochs(ours, job))[1]
+    total = (values["out"] + 0.5 * values["aux"]).item()
+    assert epoch.train.loss == pytest.approx(values["out"].item(), rel=1e-5)
+    assert epoch.train_objective == pytest.approx(total, rel=1e-5)
+    plain = F.cross_entropy(logits["out"], target, ignore_index=VOID).item()
+    assert epoch.train.cross_entropy == pytest.approx(plain, rel=1e-5)
+    assert epoch.train.dice == pytest.approx(plain_dice(logits["out"], target).item(), rel=1e-5)
+    # AdamW's first step has length lr wherever the gradient is not 0: a wrong sign would be seen.
+    for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_history_reports_the_loss_and_both_parts(tree):
+    job = make_job(tree, loss=Loss(cross_entropy=2, dice=0.5))
+    table = history.table(list(loop.epochs(make_model(), job)))
+    for split in ("train", "val"):
+        parts = 2 * table[f"{split}_cross_entropy"] + 0.5 * table[f"{split}_dice"]
+        np.testing.assert_allclose(table[f"{split}_loss"], parts, rtol=1e-12)
+        assert table[f"{split}_dice"].between(0.01, 1).all()

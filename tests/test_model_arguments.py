@@ -8,7 +8,9 @@ from segmodels import models
 GOOD = [
     ("fcn", {}),
     ("fcn", {"backbone": "resnet18", "output_stride": 32}),
-    ("deeplabv3", {"atrous_rates": [6, 12, 18], "output_stride": 16}),
+    ("fcn", {"backbone": "timm/tf_efficientnet_lite0", "output_stride": 16}),
+    ("deeplabv3", {"atrous_rates": [6, 12, 18], "output_stride": 16, "multi_grid": [1, 2, 4]}),
+    ("segnet", {"width": 4, "upsampling": "transposed"}),
     ("fcn_skip", {"stride": 8}),
     ("unet", {"width": 4}),
 ]
@@ -17,13 +19,15 @@ GOOD = [
 @pytest.mark.parametrize(
     ("arch", "arguments", "message"),
     [
-        ("fnc", {}, "models.x.arch = 'fnc': expected one of deeplabv3, fcn, fcn_skip, unet"),
-        ("layers", {}, "models.x.arch = 'layers': expected one of deeplabv3, fcn"),
+        ("fnc", {}, "models.x.arch = 'fnc': expected one of deeplabv1, deeplabv2, deeplabv3, "),
+        ("layers", {}, "models.x.arch = 'layers': expected one of deeplabv1, deep"),
         ("unet", {"widht": 64}, "models.x.widht: unknown argument, unet takes width"),
         ("unet", {"num_classes": 5}, "models.x.num_classes: unknown argument"),
         ("unet", {"width": "64"}, "models.x.width = '64': input should be a valid integer"),
         ("fcn", {"backbone": "resnet99"}, "models.x.backbone = 'resnet99': expected one of resnet"),
-        ("fcn", {"backbone": "resnet18"}, "models.x.backbone = 'resnet18': cannot have output str"),
+        ("fcn", {"backbone": "timm/nosuch"}, "models.x.backbone = 'timm/nosuch': "),
+        ("segnet", {"backbone": "resnet50"}, "models.x.backbone = 'resnet50': input should be 'vg"),
+        ("segnet", {"upsampling": "nearest"}, "models.x.upsampling = 'nearest': input should be "),
         ("fcn", {"aux": "yes"}, "models.x.aux = 'yes': input should be a valid boolean"),
         ("fcn_skip", {"stride": 4}, "models.x.stride = 4: input should be 8, 16 or 32"),
         ("deeplabv3", {"atrous_rates": [6, 0]}, "models.x.atrous_rates.1 = 0: input should be gre"),
@@ -59,4 +63,6 @@ def test_new_file_is_a_model_and_a_broken_neighbour_does_not_matter(tmp_path, mo
     with pytest.raises(ValueError, match="deepth: unknown argument, mine takes depth"):
         models.check_arguments("x", "mine", {"deepth": 3})
     (tmp_path / "broken.py").unlink()
-    assert models.available() == ["deeplabv3", "fcn", "fcn_skip", "mine", "unet"]
+    deeplabs = ["deeplabv1", "deeplabv2", "deeplabv3", "deeplabv3_cascade", "deeplabv3plus"]
+    others = ["fcn", "fcn_skip", "mine", "segnet", "unet", "unet_encoder", "unet_valid"]
+    assert models.available() == deeplabs + others

@@ -14,18 +14,29 @@ from segmodels.models import backbones
 from segmodels.models.layers import mirror_pad, upsample
 
 NARROW_UNET = ("unet", {"width": 4})
+SKIP = ("fcn_skip", {"backbone": "resnet18", "stride": 8})
 MODELS = [
     ("fcn", {}),
     ("fcn", {"backbone": "resnet18", "output_stride": 32}),
     ("deeplabv3", {"atrous_rates": [6, 12, 18], "output_stride": 16}),
-    ("fcn_skip", {"stride": 8}),
+    SKIP,
     NARROW_UNET,
+    ("unet_valid", {"width": 4}),
+    ("unet_encoder", {"backbone": "resnet18"}),
+    ("segnet", {"width": 4}),
+    ("deeplabv1", {"backbone": "resnet18"}),
+    ("deeplabv2", {"backbone": "resnet18"}),
+    ("deeplabv3plus", {"backbone": "resnet18"}),
 ]
 
 
 def seeded(build, *args, **kwargs):
     torch.manual_seed(0)
     return build(*args, **kwargs)
+
+
+def build_skip(num_classes=5, **arguments):
+    return models.build("fcn_skip", num_classes=num_classes, backbone="resnet18", **arguments)
 
 
 def torchvision_model(arch, backbone):
@@ -189,21 +200,22 @@ def test_features_have_strides_and_receptive_fields(vgg16):
     # then four 3 x 3 convolutions in each stage. VGG16: pools 2 to 4, then fc6 (404 in the paper).
     resnet18, _ = backbones.build("resnet18", output_stride=32)
     expected = {"low": (4, 43), "mid": (8, 99), "aux": (16, 211), "out": (32, 435)}
-    assert measure(resnet18) == expected
-    assert measure(vgg16) == {"low": (4, 16), "mid": (8, 44), "aux": (16, 100), "out": (32, 404)}
+    assert measure(resnet18) == {"stem": (2, 7), **expected}
+    expected = {"low": (4, 16), "mid": (8, 44), "aux": (16, 100), "out": (32, 404)}
+    assert measure(vgg16) == {"stem": (2, 6), **expected}
 
 
 @pytest.mark.parametrize("output_stride", [8, 16, 32])
 def test_dilation_keeps_the_output_stride(output_stride):
     net, _ = backbones.build("resnet50", output_stride=output_stride)
     strides = {name: stride for name, (stride, _) in measure(net).items()}
-    natural = {"low": 4, "mid": 8, "aux": 16, "out": 32}
+    natural = {"stem": 2, "low": 4, "mid": 8, "aux": 16, "out": 32}
     assert strides == {name: min(stride, output_stride) for name, stride in natural.items()}
 
 
 @pytest.mark.parametrize(("stride", "skips"), [(32, []), (16, ["aux"]), (8, ["aux", "mid"])])
 def test_fcn_skip_adds_the_scores_of_each_stride_by_hand(stride, skips):
-    model = seeded(models.build, "fcn_skip", num_classes=5, stride=stride).eval()
+    model = seeded(build_skip, stride=stride).eval()
     for score in (model.classifier, *model.skips.values()):
         nn.init.normal_(score.weight)
         nn.init.normal_(score.bias)
@@ -228,9 +240,9 @@ def test_fcn_skip_adds_the_scores_of_each_stride_by_hand(stride, skips):
 
 @pytest.mark.parametrize("stride", [16, 8])
 def test_fcn_skip_continues_fcn32s_with_unmodified_scores(stride):
-    coarse = seeded(models.build, "fcn_skip", num_classes=5, stride=32).eval()
+    coarse = seeded(build_skip, stride=32).eval()
     nn.init.normal_(coarse.classifier.weight)
-    fine = models.build("fcn_skip", num_classes=5, stride=stride).eval()
+    fine = build_skip(stride=stride).eval()
     left = fine.load_state_dict(coarse.state_dict(), strict=False)
     assert left.unexpected_keys == []
     assert all(name.startswith("skips.") for name in left.missing_keys)
@@ -243,10 +255,7 @@ def test_fcn_skip_continues_fcn32s_with_unmodified_scores(stride):
 
 
 def test_fcn_skip_starts_the_three_strides_alike():
-    states = [
-        seeded(models.build, "fcn_skip", num_classes=5, stride=stride).state_dict()
-        for stride in (32, 16, 8)
-    ]
+    states = [seeded(build_skip, stride=stride).state_dict() for stride in (32, 16, 8)]
     for name, tensor in states[0].items():
         assert torch.equal(tensor, states[1][name]), name
         assert torch.equal(tensor, states[2][name]), name
@@ -263,7 +272,7 @@ def test_initial_loss_is_that_of_guessing():
     image = torch.randn(2, 3, 64, 64)
     fcn = seeded(models.build, "fcn", num_classes=21)
     assert loss(fcn(image), 21).item() == pytest.approx(1.5 * math.log(21), abs=0.15)
-    skip = seeded(models.build, "fcn_skip", num_classes=21)
+    skip = seeded(build_skip, num_classes=21)
     assert loss(skip(image), 21).item() == pytest.approx(math.log(21), abs=1e-5)  # zero scores
 
 
@@ -279,7 +288,7 @@ def test_odd_sizes_keep_their_size_and_every_parameter_is_used(arch, arguments):
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
 
-@pytest.mark.parametrize(("arch", "arguments"), [NARROW_UNET, ("fcn_skip", {"stride": 8})])
+@pytest.mark.parametrize(("arch", "arguments"), [NARROW_UNET, SKIP])
 def test_seed_decides_the_weights(arch, arguments):
     same = [seeded(models.build, arch, num_classes=5, **arguments) for _ in range(2)]
     torch.manual_seed(1)

@@ -51,7 +51,14 @@ def test_committed_params_are_valid_and_frozen():
         ("models.unet.arch", "../evil", r"models.unet.arch = '../evil'"),
         ("models.unet.train", {"epochs": 3}, r"models.unet.train.epochs: unknown key"),
         ("models.unet.train", {"lr": -2}, r"models.unet.train.lr = -2"),
-        ("studies.skips", ["fcn4s"], r"studies.skips = 'fcn4s': expected a key of `models`"),
+        ("studies.skips", ["fcn4s"], r"studies.skips = 'fcn4s': expected a key of `models` or of"),
+        ("more_models.losses.fcn_ce.arch", "FCN", r"more_models.losses.fcn_ce.arch = 'FCN'"),
+        ("more_models.losses", {}, r"more_models.losses = {}: .*at least 1 item"),
+        ("models.unet.train", {"loss": {"dice": 1}}, r"train.loss.cross_entropy: this key is miss"),
+        ("train.miniature.loss.dice", -1, r"train.miniature.loss.dice = -1"),
+        ("train.miniature.loss.dise", 1, r"train.miniature.loss.dise: unknown key"),
+        ("train.miniature.loss.cross_entropy", 0, r"train.miniature.loss: .* both 0: expected one"),
+        ("train.miniature.class_weights", "some", r"class_weights = 'some': .*'median_frequency'"),
         ("datasets.miniature.void", 20, r"void = 20 is also the label of class 20"),
         ("datasets.miniature.groups", {"pets": ["hamster"]}, r"groups name \['hamster'\]"),
         ("datasets.voc_sample.archive.md5", ["x"], r"datasets.voc_sample.archive.md5.0 = 'x'"),
@@ -89,6 +96,28 @@ def test_recipe_of_a_model_is_the_common_one_with_its_overrides(tmp_path):
     assert settings.recipe("unet").lr == 0.5
     assert settings.recipe("unet").epochs == settings.recipe("fcn8s").epochs
     assert settings.recipe("fcn8s").lr == settings.train["miniature"].lr
+
+
+def test_a_loss_of_one_model_replaces_the_common_one(tmp_path):
+    both = {"cross_entropy": 0.5, "dice": 2}
+    settings = load_changed(tmp_path, ("models.unet.train", {"loss": both}))
+    assert settings.recipe("unet").loss.model_dump() == both
+    assert settings.recipe("fcn8s").loss.model_dump() == {"cross_entropy": 1, "dice": 0}
+
+
+def test_studies_are_those_whose_models_are_all_trained(tmp_path):
+    written = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
+    trained = params.load(COMMITTED)
+    assert set(trained.studies) == {"backbones", "models", "skips"}
+    more = {**written["more_models"]["deeplab"], "mine": {"arch": "fcn"}}
+    settings = load_changed(tmp_path, ("models", more), ("model", "deeplabv3plus"))
+    assert settings.studies == {"deeplab": written["studies"]["deeplab"]}
+    assert settings.recipe("deeplabv1") == trained.train["miniature"]
+
+
+def test_overrides_of_a_model_that_is_not_trained_are_checked_too(tmp_path):
+    with pytest.raises(ValueError, match="warmup_epochs = 50"):
+        load_changed(tmp_path, ("more_models.losses.fcn_ce.train", {"warmup_epochs": 50}))
 
 
 def test_overrides_that_do_not_fit_the_recipe_are_refused(tmp_path):

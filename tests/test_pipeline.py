@@ -22,6 +22,16 @@ MODELS = {
     "small": {"arch": "fcn_skip", "backbone": "resnet18", "stride": 32},
     "fine": {"arch": "fcn_skip", "backbone": "resnet18", "stride": 8},
 }
+MORE_MODELS = {
+    "losses": {
+        "ce": {"arch": "fcn_skip", "stride": 16},
+        "dice": {
+            "arch": "fcn_skip",
+            "stride": 16,
+            "train": {"loss": {"cross_entropy": 0, "dice": 1}},
+        },
+    }
+}
 CLASSES = ["空", "road", "blue car", "sign, traffic", "tree"]
 
 
@@ -111,7 +121,8 @@ def project(tmp_path_factory):
     small = {"epochs": 1, "batch_size": 4, "crop_size": 32, "warmup_epochs": 0, "threads": 1}
     name = "my data/日本"
     values |= {"dataset": name, "model": "small", "models": MODELS}
-    values["studies"] = {"skips": list(MODELS)}
+    values["more_models"] = MORE_MODELS
+    values["studies"] = {"skips": list(MODELS), "losses": ["ce", "dice"]}
     values["datasets"][name] = {"classes": CLASSES}
     values["train"][name] = {**values["train"]["miniature"], **small}
     values["predict"][name] = {**values["predict"]["miniature"], "threads": 1}
@@ -191,6 +202,25 @@ def test_experiment_with_another_model_runs_headline_only(project):
     dvc(project, "checkout")
 
 
+@pytest.mark.slow
+def test_one_line_trains_a_study_of_more_models(project):
+    output = dvc(project, "exp", "run", "-S", "models=${more_models.losses}", "-S", "model=dice")
+    assert {"train@ce", "train@dice", "plot", "page", "headline"} <= set(started(output))
+    assert "train@small" not in started(output)
+    history = pd.read_csv(project / "reports/headline/history.csv")
+    assert history["train_loss"].equals(history["train_dice"])
+    caption = (project / "reports/comparison/summary.md").read_text(encoding="utf-8")
+    assert "Losses: ce cross-entropy, dice Dice; their curves show cross-entropy" in caption
+    drawn = {path.name for path in (project / "reports/comparison").glob("*_loss.png")}
+    assert drawn == {"losses_loss.png"}
+    page = (project / "data/page/index.html").read_text(encoding="utf-8")
+    assert "masks_losses.png" in page and "masks_skips.png" not in page
+    run(project, "git", "checkout", "-q", ".")
+    run(project, "git", "clean", "-qfd", "reports")
+    dvc(project, "checkout")
+    assert "up to date" in dvc(project, "status")
+
+
 def test_changing_one_mask_reruns_what_depends_on_it_and_git_brings_it_back(project):
     own = project / "data/own/my data/日本"
     before = hashes(project)
@@ -220,6 +250,7 @@ def test_changing_one_mask_reruns_what_depends_on_it_and_git_brings_it_back(proj
         ({"dataset": "nowhere"}, "dataset = 'nowhere': expected a key of `datasets`"),
         ({"models": {}}, "models = {}: "),
         ({"models__small": {"arch": "fcn_skip", "strid": 8}}, "models.small.strid"),
+        ({"more_models__losses__ce": {"arch": "fcn_skip", "stride": 4}}, "models.ce.stride = 4"),
     ],
 )
 def test_bad_params_are_answered_before_anything_trains(project, changes, message):

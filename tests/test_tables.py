@@ -9,6 +9,9 @@ from sklearn import metrics as sklearn_metrics
 from segmodels.evaluation import scores
 from segmodels.reporting import tables
 
+NATS = ("cross_entropy", "cross-entropy (nats per pixel)")
+WEIGHTED_NAME = "class-weighted cross-entropy"
+
 
 @pytest.fixture
 def results(tmp_path):
@@ -159,6 +162,34 @@ def test_caption_names_exactly_the_models_that_still_rise(results):
     assert "Start: random weights; epochs: 8; fp32." in text
     assert text.endswith("over the last quarter of the epochs): unet.")
     assert tables.caption(results[1:]).endswith(": none.")
+
+
+DICE = {"loss": {"cross_entropy": 0, "dice": 1}}
+BOTH = {"loss": {"cross_entropy": 1, "dice": 0.5}}
+WEIGHTED = {"class_weights": "median_frequency"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "common", "said"),
+    [
+        ({}, {}, NATS, "Loss: cross-entropy. "),
+        (DICE, DICE, ("loss", "Dice"), "Loss: Dice. "),
+        (WEIGHTED, WEIGHTED, ("loss", WEIGHTED_NAME), f"Loss: {WEIGHTED_NAME}. "),
+        ({}, BOTH, NATS, "Losses: unet cross-entropy, fcn cross-entropy + 0.5 Dice; their curves"),
+        ({}, WEIGHTED, NATS, f"Losses: unet cross-entropy, fcn {WEIGHTED_NAME}; their curves show"),
+        (DICE, BOTH, NATS, "Losses: unet Dice, fcn cross-entropy + 0.5 Dice; their curves show"),
+    ],
+)
+def test_models_with_different_losses_are_compared_by_cross_entropy(
+    tmp_path, first, second, common, said
+):
+    write_report(tmp_path, "unet", counts=confusion(1), recipe=first)
+    write_report(tmp_path, "fcn", counts=confusion(2), recipe=second)
+    results = [tables.read_result(model, tmp_path) for model in ("unet", "fcn")]
+    tables.check_comparable(results)
+    assert tables.common_loss(results) == common
+    assert said in tables.caption(results)
+    assert tables.common_loss(results)[0] in tables.curves(results).columns.str.removeprefix("val_")
 
 
 def test_caption_says_when_pictures_were_shrunk(tmp_path):

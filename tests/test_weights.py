@@ -1,10 +1,6 @@
 """Starting weights: made-up files and a server on localhost, torchvision's models as witness."""
 
-import argparse
 import hashlib
-import json
-import os
-import pickle
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -161,7 +157,7 @@ def test_start_none_changes_nothing():
     ("arch", "arguments", "wanted"),
     [
         ("fcn", {"backbone": "resnet152"}, "fcn with backbone resnet152"),
-        ("fcn_skip", {}, "fcn_skip with backbone resnet18"),
+        ("fcn_skip", {}, "fcn_skip with backbone vgg16"),
         ("unet", {}, "unet"),
     ],
 )
@@ -210,25 +206,55 @@ def test_no_network_or_404_says_where_to_put_the_file(server, monkeypatch, tmp_p
     assert "\n" not in str(caught.value)
 
 
-def wrap_as_reference_script(state):
-    return {"model": state, "epoch": 29, "args": argparse.Namespace(lr=0.01), "optimizer": {}}
-
-
-@pytest.mark.parametrize("legacy", [False, True])
-@pytest.mark.parametrize(
-    "wrap", [dict, wrap_as_reference_script, lambda state: {"state_dict": state}]
-)
-def test_file_starts_a_model(tmp_path, wrap, legacy):
+def test_file_of_a_backbone_alone_starts_the_backbone(tmp_path):
     torch.manual_seed(0)
-    trained = models.build("unet", num_classes=21, width=2).state_dict()
-    file = tmp_path / "my weights.pth"
-    torch.save(wrap(trained), file, _use_new_zipfile_serialization=not legacy)
-    model, coverage = started(file, **UNET)
-    assert all(torch.equal(tensor, trained[name]) for name, tensor in model.state_dict().items())
-    assert coverage["loaded"] == parameters(trained)
-    assert (coverage["init"], coverage["file"]) == ("file", "my weights.pth")
-    assert coverage["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
-    assert str(tmp_path) not in json.dumps(coverage)
+    trained = torchvision.models.resnet18().state_dict()
+    torch.save(trained, tmp_path / "mine.pth")
+    model, coverage = started(tmp_path / "mine.pth", **FCN18)
+    for name, tensor in model.backbone.state_dict().items():
+        assert torch.equal(tensor, trained[name]), name
+    assert weights.summary(coverage) == (
+        "file (mine.pth): 100 of 114 tensors loaded; random: classifier 7, aux_classifier 7; "
+        "in the file only: fc 2"
+    )
+
+
+def test_file_of_another_head_starts_the_common_backbone(tmp_path):
+    other = {"arch": "deeplabv3plus", "arguments": {"backbone": "resnet18"}}
+    torch.manual_seed(0)
+    trained = models.build("deeplabv3plus", num_classes=5, backbone="resnet18")
+    torch.save(trained.state_dict(), tmp_path / "plus.pth")
+    model, coverage = started(tmp_path / "plus.pth", **FCN18)
+    for name, tensor in trained.backbone.state_dict().items():
+        assert torch.equal(model.backbone.state_dict()[name], tensor), name
+    assert {name.split(".")[0] for name in coverage["loaded"]} == {"backbone"}
+    assert started(tmp_path / "plus.pth", num_classes=5, **other)[1]["missing"] == []
+
+
+def test_timm_backbone_starts_from_a_file_of_timms(tmp_path):
+    timm = pytest.importorskip("timm")
+    lite = {
+        "arch": "deeplabv3plus",
+        "arguments": {"backbone": "timm/tf_efficientnet_lite0", "output_stride": 32},
+    }
+    torch.manual_seed(0)
+    theirs = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    torch.save(theirs.state_dict(), tmp_path / "lite0.pth")
+    model, coverage = started(tmp_path / "lite0.pth", **lite)
+    for name, tensor in model.backbone.state_dict().items():
+        assert torch.equal(tensor, theirs.state_dict()[name]), name
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        features = model.eval().backbone(image)["out"]
+        expected = theirs.eval().blocks(theirs.bn1(theirs.conv_stem(image)))
+    torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5)
+    assert [n for n in coverage["missing"] if n.startswith("backbone.")] == []
+    with pytest.raises(ValueError) as caught:
+        started("imagenet", **lite)
+    assert str(caught.value) == (
+        "init = 'imagenet': torchvision has none for backbone timm/tf_efficientnet_lite0; save a "
+        "state dict of it with torch.save and name that file"
+    )
 
 
 def test_fully_connected_weight_starts_the_convolution_in_its_place(tmp_path):
@@ -238,66 +264,3 @@ def test_fully_connected_weight_starts_the_convolution_in_its_place(tmp_path):
     weights.start(conv, arch="unet", arguments={}, init=str(tmp_path / "linear.pt"))
     x = torch.randn(3, 4, 7, 7)
     torch.testing.assert_close(conv(x).flatten(1), linear(x.flatten(1)))
-
-
-class Payload:
-    def __init__(self, command):
-        self.command = command
-
-    def __reduce__(self):
-        return os.system, (self.command,)
-
-
-def test_file_that_would_run_code_is_refused_and_does_not_run(tmp_path):
-    state = {"classifier.weight": Payload(f"touch '{tmp_path}/ran'")}
-    torch.save(state, tmp_path / "zip.pth")
-    torch.save(state, tmp_path / "legacy.pth", _use_new_zipfile_serialization=False)
-    (tmp_path / "plain.pth").write_bytes(pickle.dumps(state, protocol=2))
-    for name in ("zip.pth", "legacy.pth", "plain.pth"):
-        with pytest.raises(ValueError, match=rf"{name}: refused, it asks for \w+.system; expect"):
-            started(tmp_path / name, **UNET)
-    assert not (tmp_path / "ran").exists()
-    pickle.loads((tmp_path / "plain.pth").read_bytes())  # the payload is a live one
-    assert (tmp_path / "ran").exists()
-
-
-def truncated(path, state, legacy):
-    torch.save(state, path, _use_new_zipfile_serialization=not legacy)
-    path.write_bytes(path.read_bytes()[:-1000])
-
-
-def saved(content):
-    return lambda path, state: torch.save(content(state), path)
-
-
-UNFIT = {
-    "cut off": partial(truncated, legacy=False),
-    "cut off, legacy": partial(truncated, legacy=True),
-    "empty": lambda path, state: path.write_bytes(b""),
-    "text": lambda path, state: path.write_text("classifier.weight: 0\n"),
-    "picture": lambda path, state: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(999)),
-    "list": saved(lambda state: list(state.values())),
-    "tensor": saved(lambda state: state["classifier.weight"]),
-    "number": saved(lambda state: {"epoch": 3}),
-    "numbered tensors": saved(lambda state: dict(enumerate(state.values()))),
-    "module": saved(lambda state: nn.Conv2d(1, 1, 1)),
-    "no tensor": saved(lambda state: {}),
-    "another model": saved(lambda state: {"other": torch.zeros(3)}),
-}
-
-
-@pytest.mark.parametrize("write", UNFIT.values(), ids=UNFIT)
-def test_unfit_file_is_one_line_that_names_it(tmp_path, write):
-    path = tmp_path / "unfit.pth"
-    write(path, models.build("unet", num_classes=3, width=2).state_dict())
-    with pytest.raises(ValueError) as caught:
-        started(path, **UNET)
-    assert str(caught.value).startswith(f"{path}: ")
-    assert "\n" not in str(caught.value)
-
-
-def test_init_that_is_no_file_names_what_is_allowed(tmp_path):
-    with pytest.raises(ValueError, match="init = 'imagnet': expected none, imagenet, coco or a fi"):
-        weights.source(**UNET, init="imagnet")
-    with pytest.raises(ValueError, match="expected none, imagenet, coco or a file that exists"):
-        weights.source(**UNET, init=str(tmp_path))

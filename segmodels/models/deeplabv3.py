@@ -1,18 +1,20 @@
-"""DeepLab v3 on a dilated ResNet, as torchvision has it.
+"""DeepLab v3 on a dilated backbone, as torchvision has it.
 
 Paper: Chen, Papandreou, Schroff, Adam, "Rethinking Atrous Convolution for Semantic Image
 Segmentation", arXiv 1706.05587: atrous spatial pyramid pooling with BatchNorm and image pooling,
-section 3.3 and figure 5.
+section 3.3 and figure 5; multi-grid, section 3.2.1.
 
 Differs from the paper: a 3 x 3 convolution between the pyramid and the logits; dropout in the
-pyramid; no multi-grid in the last block; an auxiliary head on layer3. BatchNorm behind the image
+pyramid; an auxiliary head on the stage before the last; one output stride for training and
+prediction; multi-grid only if asked for: without it the last stage's first 3 x 3 convolution, which
+has the stride in torchvision, keeps the rate of the stage before. BatchNorm behind the image
 pooling sees one element of each picture, so training needs at least two pictures in a batch.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import nn
 from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights, DeepLabV3_ResNet101_Weights
 from torchvision.models.segmentation.deeplabv3 import DeepLabHead, DeepLabV3
@@ -24,6 +26,8 @@ COCO = {
     "resnet50": DeepLabV3_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1,
     "resnet101": DeepLabV3_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1,
 }
+RATES = (6, 12, 18)  # at output stride 16
+BOTTLENECKS = ("resnet50", "resnet101", "resnet152")  # three 3 x 3 convolutions in the last stage
 
 
 def deeplabv3(
@@ -31,19 +35,36 @@ def deeplabv3(
     num_classes: int,
     backbone: str = "resnet50",
     output_stride: Literal[8, 16, 32] = 8,
-    atrous_rates: Sequence[PositiveInt] = (12, 24, 36),
+    atrous_rates: Sequence[PositiveInt] | None = None,
+    multi_grid: Annotated[Sequence[PositiveInt], Field(min_length=3, max_length=3)] | None = None,
     aux: bool = True,
 ) -> nn.Module:
     """torchvision's deeplabv3_resnet50 and its siblings, with random weights.
 
     Args:
         num_classes: channels of the logits, background included.
-        backbone: a key of backbones.IMAGENET.
-        output_stride: of the backbone; resnet18, resnet34 and vgg16 have 32 only.
-        atrous_rates: of the pyramid's 3 x 3 convolutions; the paper halves them at stride 16.
+        backbone: a name that backbones.build takes.
+        output_stride: of the backbone.
+        atrous_rates: of the pyramid's 3 x 3 convolutions; None: the paper's 6, 12, 18 at output
+            stride 16, twice as large at 8, half as large at 32.
+        multi_grid: unit rates of the last stage's three 3 x 3 convolutions, (1, 2, 4) in the paper;
+            None: torchvision's rates.
         aux: whether to have the auxiliary head.
+    Raises:
+        ValueError: there is no such backbone, or it has no place for multi_grid.
     """
-    features, channels = backbones.build(backbone, output_stride=output_stride)
+    features, channels = backbones.build(
+        backbone, output_stride=output_stride, fully_connected=False
+    )
+    if multi_grid is not None:
+        if backbone not in BOTTLENECKS:
+            raise ValueError(
+                f"multi_grid = {multi_grid!r}: expected none for backbone {backbone!r}, whose last "
+                f"stage has not three 3 x 3 convolutions; take one of {', '.join(BOTTLENECKS)}"
+            )
+        backbones.use_multi_grid(features.get_submodule("layer4"), 32 // output_stride, multi_grid)
+    if atrous_rates is None:
+        atrous_rates = [rate * 16 // output_stride for rate in RATES]
     aux_classifier = FCNHead(channels["aux"], num_classes) if aux else None
     head = DeepLabHead(channels["out"], num_classes, atrous_rates)
     return DeepLabV3(features, head, aux_classifier)

@@ -34,10 +34,12 @@ def fcn(
 
     Args:
         num_classes: channels of the logits, background included.
-        backbone: a key of backbones.IMAGENET.
-        output_stride: of the backbone; resnet18, resnet34 and vgg16 have 32 only.
+        backbone: a name that backbones.build takes; of vgg16 the convolutions only.
+        output_stride: of the backbone.
         aux: whether to have the auxiliary head.
     """
-    features, channels = backbones.build(backbone, output_stride=output_stride)
+    features, channels = backbones.build(
+        backbone, output_stride=output_stride, fully_connected=False
+    )
     aux_classifier = FCNHead(channels["aux"], num_classes) if aux else None
     return FCN(features, FCNHead(channels["out"], num_classes), aux_classifier)

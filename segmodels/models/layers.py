@@ -10,6 +10,94 @@ def upsample(x: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
+class LearnedUpsampling(nn.Module):
+    """A transposed convolution that starts as bilinear interpolation, the same as `upsample`.
+
+    The border is repeated first, as interpolation does; a plain transposed convolution would fade
+    to 0 there.
+
+    Args:
+        channels: of the input and the output; each output channel learns to see all of them.
+        factor: even.
+    Reference:
+        Long et al., arXiv 1411.4038, section 3.3.
+    """
+
+    def __init__(self, channels: int, factor: int = 2) -> None:
+        super().__init__()
+        self.factor = factor
+        row = 1 - (torch.arange(2 * factor) + 0.5 - factor).abs() / factor
+        eye = torch.eye(channels)[:, :, None, None]
+        self.weight = nn.Parameter(eye * row[:, None] * row)  # (C, C, 2 factor, 2 factor)
+
+    def forward(self, x: Tensor, like: Tensor) -> Tensor:
+        """Enlarge x by the factor; at the right and the bottom, cut or repeat to fit `like`."""
+        height, width = like.shape[-2:]
+        x = repeat_border(x, -2, -(-height // self.factor))
+        x = repeat_border(x, -1, -(-width // self.factor))
+        pad = self.factor + self.factor // 2
+        x = F.conv_transpose2d(x, self.weight, stride=self.factor, padding=pad)
+        return x[..., :height, :width]
+
+
+def repeat_border(x: Tensor, dim: int, size: int) -> Tensor:
+    """Repeat the ends of a dimension: the first element once, the last one up to size + 2.
+
+    F.pad(mode="replicate") has a gradient on CUDA that is a sum in no fixed order.
+    """
+    first, last = x.narrow(dim, 0, 1), x.narrow(dim, -1, 1)
+    return torch.cat([first, x, *[last] * (size + 1 - x.shape[dim])], dim)
+
+
+def max_pool_with_indices(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Maxima of 2 x 2 elements, and where in each flattened channel of x they are.
+
+    Args:
+        x: (N, C, H, W).
+    Returns:
+        pooled and indices, (N, C, H // 2, W // 2) each.
+    """
+    return F.max_pool2d(x, 2, return_indices=True)
+
+
+def unpool(x: Tensor, indices: Tensor, like: Tensor) -> Tensor:
+    """Put each element of x where the maximum was, and 0 elsewhere, in the size of `like`.
+
+    The same as nn.MaxUnpool2d, which CUDA does not compute in a fixed order.
+
+    Args:
+        x: (N, C, h, w).
+        indices: as max_pool_with_indices gave them, all different within a channel.
+        like: what was pooled, (N, any, H, W).
+    Returns:
+        (N, C, H, W).
+    """
+    height, width = like.shape[-2:]
+    flat = x.new_zeros(*x.shape[:2], height * width)
+    return flat.scatter(2, indices.flatten(2), x.flatten(2)).unflatten(2, (height, width))
+
+
+def large_fov(in_channels: int, num_classes: int, rate: int) -> nn.Sequential:
+    """DeepLab's fc6 of 3 x 3, fc7 and scores; the scores start as in the published network.
+
+    Reference:
+        Chen et al., arXiv 1412.7062, section 3.2 and table 2.
+    """
+    score = nn.Conv2d(1024, num_classes, 1)
+    head = nn.Sequential(
+        nn.Conv2d(in_channels, 1024, 3, padding=rate, dilation=rate),
+        nn.ReLU(inplace=True),
+        nn.Dropout(0.5),
+        nn.Conv2d(1024, 1024, 1),
+        nn.ReLU(inplace=True),
+        nn.Dropout(0.5),
+        score,
+    )
+    he_initialize(head)
+    nn.init.normal_(score.weight, std=0.01)
+    return head
+
+
 def mirror_pad(x: Tensor) -> Tensor:
     """Add one row or column at each side, mirrored at the outermost one: b | a b c ... y z | y.
 

@@ -6,7 +6,8 @@ Segmentation", arXiv 1505.04597, section 2 and figure 1.
 Differs from the paper: convolutions are mirror-padded, where the paper mirrors the image's border
 once and loses two pixels with each convolution; so nothing is cropped at the skips. BatchNorm
 behind every 3 x 3 convolution, which then has no bias; no dropout. An image whose sides are no
-multiples of 16 is mirrored at the right and the bottom up to the next one.
+multiples of 16 is mirrored at the right and the bottom up to the next one. The network as
+published, and what it was trained with, is in unet_valid.py.
 """
 
 import torch

@@ -27,13 +27,21 @@ MOST_NUMBERED = 40  # classes of a confusion matrix whose cells and names can st
 
 
 @styled
-def loss(curves: pd.DataFrame, look: Look, title: str, caption: str) -> Figure:
-    """Validation (solid) and training (dashed) loss against the epoch."""
+def loss(
+    curves: pd.DataFrame, look: Look, shown: tuple[str, str], title: str, caption: str
+) -> Figure:
+    """Validation (solid) and training (dashed) loss against the epoch.
+
+    Args:
+        shown: column and name of a loss that all of these models have, from `tables.common_loss`.
+    """
+    column, quantity = shown
     figure = framed(title, caption, size=(11, 6.2))
     axes = figure.subplots()
-    _draw(axes, curves, look, "train_loss", linestyle="--", linewidth=1.6, marker="", label="_")
-    _draw(axes, curves, look, "val_loss")
-    _finish(axes, "cross-entropy (nats per pixel)")
+    dashed = {"linestyle": "--", "linewidth": 1.6, "marker": "", "label": "_"}
+    _draw(axes, curves, look, f"train_{column}", **dashed)
+    _draw(axes, curves, look, f"val_{column}")
+    _finish(axes, quantity)
     kinds = [
         Line2D([], [], color=GREY, marker="o", label="val"),
         Line2D([], [], color=GREY, linestyle="--", linewidth=1.6, label="train"),
@@ -51,12 +59,17 @@ def miou(curves: pd.DataFrame, look: Look, title: str, caption: str) -> Figure:
 
 
 @styled
-def overview(curves: pd.DataFrame, look: Look, caption: str) -> Figure:
-    """All models at a glance: validation loss on the left, validation mIoU on the right."""
+def overview(curves: pd.DataFrame, look: Look, shown: tuple[str, str], caption: str) -> Figure:
+    """All models at a glance: validation loss on the left, validation mIoU on the right.
+
+    Args:
+        shown: as for `loss`.
+    """
+    column, quantity = shown
     figure = framed("", caption, size=(15, 6))
     left, right = figure.subplots(1, 2)
-    _draw(left, curves, look, "val_loss")
-    _finish(left, "cross-entropy (nats per pixel)")
+    _draw(left, curves, look, f"val_{column}")
+    _finish(left, quantity)
     left.set_title("Validation loss", fontsize=17, fontweight="bold")
     _draw_miou(right, curves, look)
     right.set_title("Validation mIoU", fontsize=17, fontweight="bold")

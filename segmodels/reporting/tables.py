@@ -22,6 +22,10 @@ FLOOR = "all background"
 RISE = 0.01  # val mIoU; a curve that still rises by more than this has not flattened
 HEAD = ["model", "mIoU", "mIoU, present", "pixel acc", "mean acc", "best epoch", "parameters"]
 SCORES = ["miou", "miou_present", "pixel_acc", "mean_acc"]
+LOSSES = [
+    f"{split}_{part}" for part in ("loss", "cross_entropy", "dice") for split in ("train", "val")
+]
+CROSS_ENTROPY = "cross-entropy"
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,16 @@ class Result:
     def floor_confusion(self) -> np.ndarray:
         """(C, C) int64 of "all background"."""
         return floor_confusion(self.per_class["true_pixels"].to_numpy())
+
+    @property
+    def loss(self) -> str:
+        """What it was trained with, e.g. "cross-entropy + 0.5 Dice"."""
+        recipe = self.provenance["recipe"]
+        weighted = "class-weighted " if recipe["class_weights"] != "none" else ""
+        names = {"cross_entropy": weighted + CROSS_ENTROPY, "dice": "Dice"}
+        parts = ((recipe["loss"][part], name) for part, name in names.items())
+        terms = [name if weight == 1 else f"{weight:g} {name}" for weight, name in parts if weight]
+        return " + ".join(terms)
 
 
 def read_csv(path: str | Path) -> pd.DataFrame:
@@ -99,6 +113,19 @@ def curves(results: Sequence[Result]) -> pd.DataFrame:
     tables.append(line)
     table = pd.concat(tables, ignore_index=True)
     return table[["model", *table.columns.drop("model")]]
+
+
+def common_loss(results: Sequence[Result]) -> tuple[str, str]:
+    """The loss by which these models can be compared.
+
+    Returns:
+        "loss" if all were trained with the same one, else "cross_entropy", which the history of
+        every model has: train_ and val_ of it are columns of `curves`; and its name with unit.
+    """
+    own = {result.loss for result in results}
+    if own == {CROSS_ENTROPY} or len(own) > 1:
+        return "cross_entropy", f"{CROSS_ENTROPY} (nats per pixel)"
+    return "loss", own.pop()
 
 
 def per_class(results: Sequence[Result]) -> pd.DataFrame:
@@ -173,9 +200,19 @@ def caption(results: Sequence[Result]) -> str:
         f"{metrics['dataset']}, {metrics['split']}: {metrics['images']} images, "
         f"{protocol['ground_truth']}{seen}, {protocol['test_time']}, {protocol['weights']}. "
         f"Start: {start}; epochs: {protocol['epochs']}; {protocol['precision']}. "
+        f"{_losses(results)} "
         f"Not flattened (val mIoU rose by more than {RISE * 100:g} point over the last quarter of "
         f"the epochs): {', '.join(rising) or 'none'}."
     )
+
+
+def _losses(results: Sequence[Result]) -> str:
+    """With which losses the models were trained, as a sentence."""
+    own = {result.model: result.loss for result in results}
+    if len(set(own.values())) == 1:
+        return f"Loss: {results[0].loss}."
+    each = ", ".join(f"{model} {loss}" for model, loss in own.items())
+    return f"Losses: {each}; their curves show {CROSS_ENTROPY}, which all have."
 
 
 def _conditions(result: Result) -> dict[str, Any]:
@@ -193,8 +230,8 @@ def _summary_row(result: Result) -> dict[str, Any]:
         "model": result.model,
         **{name: result.metrics[name] for name in names},
         "rise": rise(result.history),
-        "train_loss": last["train_loss"],
-        "val_loss": last["val_loss"],
+        "loss": result.loss,
+        **{name: last[name] for name in LOSSES},
         "parameters": result.provenance["parameters"],
         "start": result.metrics["protocol"]["init"],
         "epochs": result.metrics["protocol"]["epochs"],

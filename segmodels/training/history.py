@@ -11,14 +11,18 @@ EPOCH_0 = 0.4  # share of an epoch's time that measuring the start takes: no bac
 
 
 def table(epochs: list[Epoch]) -> pd.DataFrame:
-    """One row an epoch; losses in nats per pixel, scores on val as fractions."""
+    """One row an epoch; cross-entropy in nats per pixel, Dice and scores as fractions."""
     return pd.DataFrame(
         {
             "epoch": epoch.number,
             "lr": epoch.lr,
-            "train_loss": epoch.train_loss,
+            "train_loss": epoch.train.loss,
             "train_objective": epoch.train_objective,
-            "val_loss": epoch.val_loss,
+            "train_cross_entropy": epoch.train.cross_entropy,
+            "train_dice": epoch.train.dice,
+            "val_loss": epoch.val.loss,
+            "val_cross_entropy": epoch.val.cross_entropy,
+            "val_dice": epoch.val.dice,
             "val_miou": mean(iou(epoch.confusion)),
             "val_pixel_acc": pixel_accuracy(epoch.confusion),
             "val_mean_acc": mean(class_accuracy(epoch.confusion)),
@@ -47,8 +51,8 @@ def line(epoch: Epoch, last: int, elapsed: float) -> str:
     """What a person reads at an epoch's end; `elapsed` are the seconds since the run began."""
     left = elapsed / (epoch.number + EPOCH_0) * (last - epoch.number)
     return (
-        f"epoch {epoch.number:3d}/{last}  train loss {epoch.train_loss:.3f}  "
-        f"val loss {epoch.val_loss:.3f}  val mIoU {mean(iou(epoch.confusion)):6.1%}  "
+        f"epoch {epoch.number:3d}/{last}  train loss {epoch.train.loss:.3f}  "
+        f"val loss {epoch.val.loss:.3f}  val mIoU {mean(iou(epoch.confusion)):6.1%}  "
         f"{epoch.seconds:.1f} s, {timedelta(seconds=round(left))} left"
     )
 

@@ -1,9 +1,10 @@
 """Starting weights: what a file covers of a model, loaded and recorded tensor by tensor.
 
 `init` is none, imagenet (torchvision's classifier, for the backbone), coco (torchvision's whole
-model) or a file of a state dict. Whatever does not fit keeps its random start and is named in the
-coverage, so that models with unequal starts are never taken for equal. Only tensors are read: a
-file that asks to run code is refused. BatchNorm's batch counters decide nothing and are left out.
+model) or a file of a state dict, of a whole model or of a backbone alone. Whatever does not fit
+keeps its random start and is named in the coverage, so that models with unequal starts are never
+taken for equal. Only tensors are read: a file that asks to run code is refused. BatchNorm's batch
+counters decide nothing and are left out.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import re
 import struct
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from segmodels import files, models
 from segmodels.models.backbones import IMAGENET
 
+BACKBONE = "backbone."  # how the names of a model's backbone begin
 WRAPPERS = ("model", "state_dict")  # keys under which training scripts store the state dict
 DAMAGED = (  # what torch.load raises on a file that is cut off, altered, or something else
     pickle.UnpicklingError,
@@ -53,7 +55,7 @@ def start(model: nn.Module, *, arch: str, arguments: dict[str, Any], init: str) 
     origin = source(arch=arch, arguments=arguments, init=init)
     path = _download(origin) if isinstance(origin, str) else origin
     given = {} if path is None else read(path)
-    coverage = _load(model, given, "backbone." if init == "imagenet" else "")
+    coverage = load(model, given, [BACKBONE] if init == "imagenet" else ["", BACKBONE])
     if path and not coverage["loaded"]:
         raise ValueError(f"{path}: none of its {len(given)} tensors fits {arch} {arguments}")
     return {
@@ -75,6 +77,11 @@ def source(*, arch: str, arguments: dict[str, Any], init: str) -> str | Path | N
     backbone = models.backbone(arch, arguments)
     if init == "none" or (init == "imagenet" and backbone is None):
         return None
+    if init == "imagenet" and backbone not in IMAGENET:
+        raise ValueError(
+            f"init = 'imagenet': torchvision has none for backbone {backbone}; save a state dict "
+            "of it with torch.save and name that file"
+        )
     if init == "imagenet":
         return IMAGENET[str(backbone)].url
     if init == "coco":
@@ -107,6 +114,33 @@ def read(path: Path) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in content.items() if _counts(name)}
 
 
+def load(model: nn.Module, given: dict[str, Tensor], prefixes: Sequence[str]) -> dict[str, Any]:
+    """Load what fits and say what does not, in the model's and then the file's order.
+
+    Args:
+        model: on the meta device, only the coverage is of use.
+        given: name -> tensor, from `read`.
+        prefixes: of which one is put before the names of the file, the one with which most fits.
+    Returns:
+        loaded, missing, unexpected and wrong_shape, see `start`.
+    """
+    own = {name: tensor for name, tensor in model.state_dict().items() if _counts(name)}
+    prefix = max(prefixes, key=lambda prefix: len(_fitting(own, given, prefix)))
+    fits = _fitting(own, given, prefix)
+    model.load_state_dict(fits, strict=False)
+    given = {prefix + name: tensor for name, tensor in given.items()}
+    return {
+        "loaded": [name for name in own if name in fits],
+        "missing": [name for name in own if name not in given],
+        "unexpected": [name.removeprefix(prefix) for name in given if name not in own],
+        "wrong_shape": [
+            {"name": name, "file": list(given[name].shape), "model": list(own[name].shape)}
+            for name in own
+            if name in given and name not in fits
+        ],
+    }
+
+
 def summary(coverage: dict[str, Any]) -> str:
     """The coverage as one line for people."""
     loaded, wrong = len(coverage["loaded"]), coverage["wrong_shape"]
@@ -122,23 +156,11 @@ def summary(coverage: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def _load(model: nn.Module, given: dict[str, Tensor], prefix: str) -> dict[str, Any]:
-    """Load what fits and say what does not, in the model's and then the file's order."""
-    given = {prefix + name: tensor for name, tensor in given.items()}
-    own = {name: tensor for name, tensor in model.state_dict().items() if _counts(name)}
-    given = {name: _as_convolution(t, own[name]) if name in own else t for name, t in given.items()}
-    fits = {n: t for n, t in given.items() if n in own and t.shape == own[n].shape}
-    model.load_state_dict(fits, strict=False)
-    return {
-        "loaded": [name for name in own if name in fits],
-        "missing": [name for name in own if name not in given],
-        "unexpected": [name.removeprefix(prefix) for name in given if name not in own],
-        "wrong_shape": [
-            {"name": name, "file": list(given[name].shape), "model": list(own[name].shape)}
-            for name in own
-            if name in given and name not in fits
-        ],
-    }
+def _fitting(own: dict[str, Tensor], given: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Tensors of a file that have a place in a model, by their name there."""
+    known = {prefix + name: tensor for name, tensor in given.items() if prefix + name in own}
+    shaped = {name: _as_convolution(tensor, own[name]) for name, tensor in known.items()}
+    return {name: tensor for name, tensor in shaped.items() if tensor.shape == own[name].shape}
 
 
 def _coco(arch: str, backbone: str | None) -> str:
