@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from segmodels.reporting.canvas import COLOURS, GREY, drawable, framed, styled
 from segmodels.reporting.tables import FLOOR
@@ -32,8 +32,7 @@ def loss(curves: pd.DataFrame, look: Look, title: str, caption: str) -> Figure:
     figure = framed(title, caption, size=(11, 6.2))
     axes = figure.subplots()
     _draw(axes, curves, look, "train_loss", linestyle="--", linewidth=1.6, marker="", label="_")
-    _draw(axes, curves, look, "val_loss")
-    _finish(axes, "cross-entropy (nats per pixel)")
+    _draw_val_loss(axes, curves, look)
     kinds = [
         Line2D([], [], color=GREY, marker="o", label="val"),
         Line2D([], [], color=GREY, linestyle="--", linewidth=1.6, label="train"),
@@ -55,8 +54,7 @@ def overview(curves: pd.DataFrame, look: Look, caption: str) -> Figure:
     """All models at a glance: validation loss on the left, validation mIoU on the right."""
     figure = framed("", caption, size=(15, 6))
     left, right = figure.subplots(1, 2)
-    _draw(left, curves, look, "val_loss")
-    _finish(left, "cross-entropy (nats per pixel)")
+    _draw_val_loss(left, curves, look)
     left.set_title("Validation loss", fontsize=17, fontweight="bold")
     _draw_miou(right, curves, look)
     right.set_title("Validation mIoU", fontsize=17, fontweight="bold")
@@ -178,6 +176,16 @@ def _draw(axes: Axes, curves: pd.DataFrame, look: Look, column: str, **style: An
         axes.plot(curve["epoch"], curve[column], **{"label": model, **look[model], **style})
 
 
+def _draw_val_loss(axes: Axes, curves: pd.DataFrame, look: Look) -> None:
+    """On a logarithmic axis: BatchNorm's young statistics can throw an early epoch far up."""
+    _draw(axes, curves, look, "val_loss")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+    _finish(axes, "cross-entropy (nats per pixel), logarithmic")
+
+
 def _draw_miou(axes: Axes, curves: pd.DataFrame, look: Look) -> None:
     percent = curves.assign(val_miou=curves["val_miou"] * 100)
     floor = {FLOOR: {"color": GREY, "linestyle": "--"}}
@@ -194,8 +202,9 @@ def _finish(axes: Axes, quantity: str) -> None:
     axes.margins(x=0.02)
     lines = [line for line in axes.lines if not str(line.get_label()).startswith("_")]
     ends = [np.asarray(line.get_xydata())[-1] for line in lines]
-    low, high = axes.get_ylim()
-    heights = spread([(y - low) / (high - low) for _, y in ends], gap=LABEL_GAP)
+    axes.autoscale_view()
+    on_axes = (axes.transData - axes.transAxes).transform(ends)
+    heights = spread(on_axes[:, 1].tolist(), gap=LABEL_GAP)
     for line, end, height in zip(lines, ends, heights, strict=True):
         axes.annotate(
             str(line.get_label()),
