@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from segmodels.reporting.canvas import COLOURS, GREY, drawable, framed, styled
 from segmodels.reporting.tables import FLOOR
@@ -35,13 +35,12 @@ def loss(
     Args:
         shown: column and name of a loss that all of these models have, from `tables.common_loss`.
     """
-    column, quantity = shown
+    column, _ = shown
     figure = framed(title, caption, size=(11, 6.2))
     axes = figure.subplots()
     dashed = {"linestyle": "--", "linewidth": 1.6, "marker": "", "label": "_"}
     _draw(axes, curves, look, f"train_{column}", **dashed)
-    _draw(axes, curves, look, f"val_{column}")
-    _finish(axes, quantity)
+    _draw_val_loss(axes, curves, look, shown)
     kinds = [
         Line2D([], [], color=GREY, marker="o", label="val"),
         Line2D([], [], color=GREY, linestyle="--", linewidth=1.6, label="train"),
@@ -65,11 +64,9 @@ def overview(curves: pd.DataFrame, look: Look, shown: tuple[str, str], caption: 
     Args:
         shown: as for `loss`.
     """
-    column, quantity = shown
     figure = framed("", caption, size=(15, 6))
     left, right = figure.subplots(1, 2)
-    _draw(left, curves, look, f"val_{column}")
-    _finish(left, quantity)
+    _draw_val_loss(left, curves, look, shown)
     left.set_title("Validation loss", fontsize=17, fontweight="bold")
     _draw_miou(right, curves, look)
     right.set_title("Validation mIoU", fontsize=17, fontweight="bold")
@@ -191,6 +188,17 @@ def _draw(axes: Axes, curves: pd.DataFrame, look: Look, column: str, **style: An
         axes.plot(curve["epoch"], curve[column], **{"label": model, **look[model], **style})
 
 
+def _draw_val_loss(axes: Axes, curves: pd.DataFrame, look: Look, shown: tuple[str, str]) -> None:
+    """On a logarithmic axis: BatchNorm's young statistics can throw an early epoch far up."""
+    column, quantity = shown
+    _draw(axes, curves, look, f"val_{column}")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+    _finish(axes, f"{quantity}, logarithmic")
+
+
 def _draw_miou(axes: Axes, curves: pd.DataFrame, look: Look) -> None:
     percent = curves.assign(val_miou=curves["val_miou"] * 100)
     floor = {FLOOR: {"color": GREY, "linestyle": "--"}}
@@ -207,8 +215,9 @@ def _finish(axes: Axes, quantity: str) -> None:
     axes.margins(x=0.02)
     lines = [line for line in axes.lines if not str(line.get_label()).startswith("_")]
     ends = [np.asarray(line.get_xydata())[-1] for line in lines]
-    low, high = axes.get_ylim()
-    heights = spread([(y - low) / (high - low) for _, y in ends], gap=LABEL_GAP)
+    axes.autoscale_view()
+    on_axes = (axes.transData - axes.transAxes).transform(ends)
+    heights = spread(on_axes[:, 1].tolist(), gap=LABEL_GAP)
     for line, end, height in zip(lines, ends, heights, strict=True):
         axes.annotate(
             str(line.get_label()),
