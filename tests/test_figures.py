@@ -95,7 +95,7 @@ def test_loss_draws_val_solid_and_train_dashed(results):
 
 def test_loss_of_models_with_a_loss_of_their_own_is_named(results):
     axes = figures.loss(tables.curves(results), LOOK, ("loss", "Dice"), "", "").axes[0]
-    assert axes.get_ylabel() == "Dice"
+    assert axes.get_ylabel() == "Dice, logarithmic"
     np.testing.assert_array_equal(lines(axes)["fcn"].get_ydata(), results[1].history["val_loss"])
 
 

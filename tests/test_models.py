@@ -54,10 +54,13 @@ def assert_same_logits(ours, theirs, size):
 
 
 @pytest.mark.parametrize("arch", ["fcn", "deeplabv3"])
-def test_resnet50_model_computes_what_torchvision_does(arch):
-    theirs = torchvision_model(arch, "resnet50")
+@pytest.mark.parametrize(
+    "backbone", ["resnet50", pytest.param("resnet101", marks=pytest.mark.slow)]
+)
+def test_model_computes_what_torchvision_does(arch, backbone):
+    theirs = torchvision_model(arch, backbone)
     torch.manual_seed(1)
-    ours = models.build(arch, num_classes=21, backbone="resnet50")
+    ours = models.build(arch, num_classes=21, backbone=backbone)
     ours.load_state_dict(theirs.state_dict(), strict=True)
     for size in ((65, 97), (224, 224)):
         assert_same_logits(ours.train(), theirs.train(), size)

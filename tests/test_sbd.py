@@ -76,7 +76,7 @@ def test_trainaug_is_voc_train_and_sbd_without_voc_val(archive, root):
 def test_masks_and_pictures_equal_torchvisions_reader(archive, root, tmp_path):
     sbd.extend(archive, root)
     with tarfile.open(archive) as tar:
-        tar.extractall(tmp_path, filter="data")
+        tar.extractall(tmp_path)
     found = 0
     for image_set in ("train", "val"):
         reference = SBDataset(

@@ -23,6 +23,7 @@ INDEX_FACTS = 5  # columns of index.csv before those of the classes
 SPLIT_LOOKS = [("train", -0.15, COLOURS[0], "o"), ("val", 0.15, COLOURS[3], "D")]
 ROW = 0.27  # inches from class to class
 LABEL_GAP = 0.062  # height of a label beside a line, as a share of the axes
+MOST_MARKED = 24  # points of a curve; of a longer one every second, third, ...
 MOST_NUMBERED = 40  # classes of a confusion matrix whose cells and names can still be read
 
 
@@ -185,7 +186,11 @@ def _draw(axes: Axes, curves: pd.DataFrame, look: Look, column: str, **style: An
     """One line for each model, labelled with its name unless `style` says otherwise."""
     for model in look:
         curve = curves[curves["model"] == model]
-        axes.plot(curve["epoch"], curve[column], **{"label": model, **look[model], **style})
+        step = 1 + len(curve) // MOST_MARKED
+        marked = {"markevery": ((len(curve) - 1) % step, step)}  # the last one too
+        axes.plot(
+            curve["epoch"], curve[column], **{"label": model, **marked, **look[model], **style}
+        )
 
 
 def _draw_val_loss(axes: Axes, curves: pd.DataFrame, look: Look, shown: tuple[str, str]) -> None:
