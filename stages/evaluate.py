@@ -9,44 +9,48 @@ import pandas as pd
 
 from segmodels import params, process
 from segmodels.data import voc
-from segmodels.evaluation import folder, scores
-from segmodels.files import write_csv, write_json
+from segmodels.evaluation import folder
+from segmodels.files import sha256, write_csv, write_json
 
 
 def main() -> None:
-    name = sys.argv[1]
-    settings = params.load()
-    data, size = settings.data, settings.predict[settings.dataset].size
-    run = Path("data/runs") / settings.dataset / name
-    report = Path("reports/models") / name
-    index = voc.read_index(settings.dataset)
-    val = index.loc[index["split"] == "val", "image_id"]
-    confusion = folder.count(
-        Path("data/predictions") / settings.dataset / name,
-        voc.dataset_root(settings.dataset),
+    name, settings = sys.argv[1], params.load()
+    dataset, data, choices = settings.dataset, settings.data, settings.predict[settings.dataset]
+    run, report = Path("data/runs") / dataset / name / "train", Path("reports/models") / name
+    masks, root = Path("data/predictions") / dataset / name, voc.dataset_root(dataset)
+    index = voc.read_index(dataset)
+    val = index.loc[index["split"] == "val", "image_id"].tolist()
+    counts = folder.per_image(
+        masks,
+        root,
         process.progress(val, len(val), f"evaluate {name}"),
         num_classes=len(data.classes),
         ignore_index=data.void,
     )
-    history = pd.read_csv(run / "train/history.csv")
-    best = history.iloc[int(history["val_miou"].argmax())]
-    trained = json.loads((run / "train/provenance.json").read_text(encoding="utf-8"))
+    counts.check_complete()
+    trained = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
+    history = pd.read_csv(run / "history.csv")
+    chosen_on = "holdout" if "holdout_miou" in history else "val"
+    best = history.iloc[int(history[f"{chosen_on}_miou"].argmax())]
     metrics = {
-        **{"model": name, "dataset": settings.dataset, "split": data.val, "images": len(val)},
-        **scores.summarize(confusion),
+        **{"model": name, "dataset": dataset, "split": data.val},
+        **folder.metrics(counts),
         **{"best_epoch": int(best["epoch"]), "best_epoch_miou": float(best["val_miou"])},
         "protocol": {
-            **{"ground_truth": "original size", "input_long_side": size or "original"},
-            **{"test_time": "single scale", "weights": "last epoch"},
+            **{"ground_truth": "original size", "input_long_side": choices.size or "original"},
+            **{"test_time": choices.test_time, "weights": f"{choices.weights} epoch"},
             **{k: trained["recipe"][k] for k in ("epochs", "batch_size", "crop_size", "init")},
             **{k: trained[k] for k in ("seed", "precision", "device")},
+            **folder.protocol(masks, root, counts),
+            "params_sha256": folder.value_digest([data.model_dump(), choices.model_dump()]),
+            "weights_sha256": sha256(run / choices.weights_file),
         },
     }
     write_json(report / "metrics.json", metrics)
-    write_csv(report / "per_class.csv", scores.per_class_table(confusion, data.classes))
-    write_csv(report / "confusion.csv", scores.confusion_table(confusion, data.classes))
-    for file in ("history.csv", "per_class_history.csv", "provenance.json"):
-        shutil.copyfile(run / "train" / file, report / file)
+    for file, table in folder.tables(counts, data.classes, data.groups).items():
+        write_csv(report / f"{file}.csv", table)
+    for copied in ("history.csv", "per_class_history.csv", "provenance.json"):
+        shutil.copyfile(run / copied, report / copied)
 
 
 if __name__ == "__main__":

@@ -19,10 +19,17 @@ def main() -> None:
     tables.check_comparable(results)
     curves, per_class = tables.curves(results), tables.per_class(results)
     summary, caption = tables.summary(results), tables.caption(results)
-    write_csv(OUT / "curves.csv", curves)
-    write_csv(OUT / "per_class.csv", per_class)
-    write_csv(OUT / "summary.csv", summary)
-    write_text(OUT / "summary.md", tables.markdown(summary, caption))
+    differences = tables.differences(results)
+    written = {
+        **{"curves": curves, "per_class": per_class, "groups": tables.groups(results)},
+        **{"summary": summary, "differences": differences},
+    }
+    for file, table in written.items():
+        write_csv(OUT / f"{file}.csv", table)
+    answers = tables.differences_markdown(differences, settings.studies)
+    write_text(
+        OUT / "summary.md", f"{tables.markdown(summary, caption)}\n{answers}".rstrip() + "\n"
+    )
     write_json(OUT / "metrics.json", tables.metrics(summary))
 
     look = looks(list(settings.models))

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from segmodels.evaluation import scores
+from segmodels.evaluation import boundary, folder, scores
 from segmodels.files import write_csv, write_json
 
 CLASSES = ["background", "NA", "007", "a$b$", "absent"]  # names that careless readers change
@@ -19,7 +19,11 @@ PROTOCOL = {
     "init": "none",
     "seed": 0,
     "precision": "fp32",
+    "bootstrap": {"resamples": 2000, "seed": 0, "level": 0.95},
+    "code_sha256": {"scores.py": "5c0e", "folder.py": "f01d"},
 }
+GROUPS = {"things": ["a$b$", "NA"], "007": ["007"], "none": ["absent"]}
+IMAGES = ["007", "NA", "2007_000033"]
 RECIPE = {"loss": {"cross_entropy": 1, "dice": 0}, "class_weights": "none"}
 
 
@@ -52,24 +56,33 @@ def history(miou):
     )
 
 
+def counts_of(confusion, seed=0, images=IMAGES):
+    """The pixels of a confusion matrix, dealt out to pictures; a tenth lies along boundaries."""
+    rng = np.random.default_rng(seed)
+    equal = np.full(len(images), 1 / len(images))
+    per_image = rng.multinomial(confusion, equal).transpose(2, 0, 1)  # (n, C, C)
+    overlap = np.array([scores.overlap(one) for one in per_image])
+    bands = {
+        name: np.array([scores.overlap(one // 10) for one in per_image]) for name in boundary.NAMES
+    }
+    return folder.Counts(images, confusion, overlap, bands, np.full(len(images), 2), [])
+
+
 def write_report(
-    folder, model, *, counts, miou=None, classes=CLASSES, protocol=(), recipe=(), **metrics
+    home, model, *, counts, miou=None, classes=CLASSES, protocol=(), recipe=(), **replaced
 ):
     """Write reports/models/<model>/ for a confusion matrix; other keywords replace metrics."""
     miou = np.linspace(0.1, 0.4, 9) if miou is None else np.asarray(miou)
+    found = counts_of(counts)
     facts = {
-        "model": model,
-        "dataset": "miniature",
-        "split": "val",
-        "images": 3,
-        **scores.summarize(counts),
-        "best_epoch": int(miou.argmax()),
-        "best_epoch_miou": float(miou.max()),
-        "protocol": {**PROTOCOL, **dict(protocol)},
+        **{"model": model, "dataset": "miniature", "split": "val"},
+        **folder.metrics(found),
+        **{"best_epoch": int(miou.argmax()), "best_epoch_miou": float(miou.max())},
+        "protocol": {**PROTOCOL, "weights_sha256": model, **dict(protocol)},
     }
-    write_json(folder / model / "metrics.json", {**facts, **metrics})
+    write_json(home / model / "metrics.json", {**facts, **replaced})
     provenance = {"model": model, "parameters": 1_250_000, "recipe": {**RECIPE, **dict(recipe)}}
-    write_json(folder / model / "provenance.json", provenance)
-    write_csv(folder / model / "history.csv", history(miou))
-    write_csv(folder / model / "per_class.csv", scores.per_class_table(counts, classes))
-    write_csv(folder / model / "confusion.csv", scores.confusion_table(counts, classes))
+    write_json(home / model / "provenance.json", provenance)
+    write_csv(home / model / "history.csv", history(miou))
+    for name, table in folder.tables(found, classes, GROUPS).items():
+        write_csv(home / model / f"{name}.csv", table)

@@ -3,10 +3,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from made_up_reports import CLASSES, TRUE_PIXELS, confusion, write_report
-from sklearn import metrics as sklearn_metrics
+from made_up_reports import CLASSES, GROUPS, confusion, counts_of, write_report
 
-from segmodels.evaluation import scores
+from segmodels.evaluation import scores, statistics
 from segmodels.reporting import tables
 
 NATS = ("cross_entropy", "cross-entropy (nats per pixel)")
@@ -20,79 +19,13 @@ def results(tmp_path):
     return [tables.read_result(model, tmp_path) for model in ("unet", "fcn")]
 
 
-def pixels_of(counts):
-    """The true and predicted label of every pixel that a confusion matrix counts."""
-    true, predicted = np.indices(counts.shape).reshape(2, -1)
-    return true.repeat(counts.ravel()), predicted.repeat(counts.ravel())
-
-
-def test_floor_equals_hand_count():
-    # 60 of 100 pixels are background; three other classes are true and never found; the fifth is
-    # in neither truth nor prediction.
-    assert scores.summarize(scores.floor_confusion(np.array(TRUE_PIXELS))) == {
-        "miou": pytest.approx(0.6 / 4),
-        "miou_present": pytest.approx(0.6 / 4),
-        "pixel_acc": pytest.approx(0.6),
-        "mean_acc": pytest.approx(1 / 4),
-        "classes_counted": 4,
-        "classes_present": 4,
-    }
-
-
-def test_floor_equals_sklearn_on_an_empty_prediction():
-    target = np.repeat(np.arange(5), TRUE_PIXELS)
-    floor = scores.summarize(scores.floor_confusion(np.array(TRUE_PIXELS)))
-    empty = np.zeros_like(target)
-    assert floor["miou"] == pytest.approx(
-        sklearn_metrics.jaccard_score(target, empty, average="macro")
-    )
-    assert floor["mean_acc"] == pytest.approx(
-        sklearn_metrics.recall_score(target, empty, average="macro")
-    )
-
-
-def test_summarize_separates_classes_counted_from_classes_present():
-    # Class 2 is predicted (1 pixel) and never true: it pulls miou down, not miou_present.
-    counts = np.array([[3, 0, 1], [0, 4, 0], [0, 0, 0]])
-    found = scores.summarize(counts)
-    assert found["miou"] == pytest.approx((3 / 4 + 1 + 0) / 3)
-    assert found["miou_present"] == pytest.approx((3 / 4 + 1) / 2)
-    assert (found["classes_counted"], found["classes_present"]) == (3, 2)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_summarize_equals_sklearn(seed):
-    counts = np.random.default_rng(seed).integers(0, 30, (6, 6))
-    counts[3] = 0  # never true
-    true, predicted = pixels_of(counts)
-    present = [0, 1, 2, 4, 5]
-    found = scores.summarize(counts)
-    jaccard = sklearn_metrics.jaccard_score(true, predicted, average=None, labels=range(6))
-    assert found["miou"] == pytest.approx(jaccard.mean())
-    assert found["miou_present"] == pytest.approx(jaccard[present].mean())
-    assert found["pixel_acc"] == pytest.approx(sklearn_metrics.accuracy_score(true, predicted))
-    recall = sklearn_metrics.recall_score(true, predicted, average=None, labels=present)
-    assert found["mean_acc"] == pytest.approx(recall.mean())
-
-
-def test_summarize_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="counts no pixel"):
-        scores.summarize(np.zeros((3, 3), dtype=np.int64))
-
-
-def test_confusion_table_keeps_rows_true_and_columns_predicted():
-    table = scores.confusion_table(np.array([[6, 2], [0, 0]]), ["a", "b"])
-    cells = {(row.true, row.predicted): (row.pixels, row.fraction) for row in table.itertuples()}
-    assert cells[("a", "b")] == (2, 0.25)
-    assert cells[("b", "a")] == (0, 0.0)  # the truth lacks b: 0, not a division by 0
-
-
 def test_summary_equals_the_metrics_files_and_ends_with_the_floor(results, tmp_path):
     summary = tables.summary(results).set_index("model")
     assert summary.index.tolist() == ["unet", "fcn", tables.FLOOR]
     for model in ("unet", "fcn"):
         written = json.loads((tmp_path / model / "metrics.json").read_text(encoding="utf-8"))
-        for name in [*tables.SCORES, "classes_counted", "best_epoch", "best_epoch_miou"]:
+        own = ["classes_counted", "best_epoch", "best_epoch_miou", "miou_low", "miou_high"]
+        for name in [*tables.SCORES, *tables.BANDS, *own]:
             assert summary.loc[model, name] == written[name]
         assert summary.loc[model, "parameters"] == 1_250_000
     assert summary.loc[tables.FLOOR, "miou"] == pytest.approx(0.15)
@@ -102,6 +35,8 @@ def test_metrics_are_those_of_the_summary(results):
     summary = tables.summary(results)
     found = tables.metrics(summary)
     assert found["fcn"]["miou"] == results[1].metrics["miou"]
+    assert found["fcn"]["trimap_3px_miou"] == results[1].metrics["trimap_3px_miou"]
+    assert set(found[tables.FLOOR]) == set(tables.SCORES)  # its bands would need the pictures
     assert found[tables.FLOOR]["pixel_acc"] == pytest.approx(0.6)
     json.dumps(found, allow_nan=False)
 
@@ -208,6 +143,8 @@ def test_caption_says_when_pictures_were_shrunk(tmp_path):
         ({"images": 4}, "images is 3 and 4"),
         ({"protocol": {"epochs": 3}}, "epochs is 8 and 3"),
         ({"protocol": {"flip": True}}, "flip is None and True"),
+        ({"protocol": {"ids_sha256": "ab"}}, "ids_sha256 is None and 'ab'"),
+        ({"protocol": {"code_sha256": {"scores.py": "0"}}}, "scores.py is '5c0e' and '0'"),
         ({"counts": confusion(2, [60, 20, 14, 6, 0])}, "pixels of 007 is 15 and 14"),
         ({"classes": ["background", "NA", "007", "a", "b"]}, r"pixels of a\$b\$ is 5 and None"),
     ],
@@ -220,7 +157,8 @@ def test_models_measured_differently_are_refused(tmp_path, change, named):
         tables.check_comparable(results)
 
 
-def test_models_measured_alike_are_accepted(results):
+def test_models_measured_alike_are_accepted_with_weights_of_their_own(results):
+    assert len({result.metrics["protocol"]["weights_sha256"] for result in results}) == 2
     tables.check_comparable(results)
 
 
@@ -231,11 +169,47 @@ def test_missing_report_says_which_stage_makes_it(tmp_path):
         tables.read_result("unet", tmp_path)
 
 
+def test_overlap_and_groups_are_those_that_were_written(results):
+    counts = counts_of(confusion(1))
+    np.testing.assert_array_equal(results[0].overlap, counts.overlap)
+    table = tables.groups(results)
+    assert table["group"].tolist() == 2 * list(GROUPS)
+    own = scores.groups_table(confusion(2), CLASSES, GROUPS)
+    pd.testing.assert_frame_equal(
+        table[table["model"] == "fcn"].drop(columns="model").reset_index(drop=True), own
+    )
+
+
+def test_differences_are_those_of_the_pictures(results):
+    table = tables.differences(results)
+    expected = statistics.differences(
+        {"unet": counts_of(confusion(1)).overlap, "fcn": counts_of(confusion(2)).overlap}
+    )
+    pd.testing.assert_frame_equal(table, expected)
+    gain = results[1].metrics["miou"] - results[0].metrics["miou"]
+    assert table.loc[0, "difference"] == pytest.approx(gain)
+
+
+def test_differences_are_answered_for_the_pairs_of_each_study():
+    rows = [("a", "b", 0.0512, 0.011, 0.0909, True), ("a", "c", -0.02, -0.05, 0.01, False)]
+    columns = ["first", "second", "difference", "low", "high", "real"]
+    table = pd.DataFrame([*rows, ("b", "c", -0.07, -0.1, -0.04, True)], columns=columns)
+    lines = tables.differences_markdown(table, {"x": ["b", "a"], "y": ["a", "c"]}).splitlines()
+    assert lines[2:4] == [
+        "| x | b - a | +5.12 | +1.10 to +9.09 | yes |",
+        "| y | c - a | -2.00 | -5.00 to +1.00 | no |",
+    ]
+    assert lines[-1] == statistics.MEANING and "2,000 draws" in lines[-1]
+    assert tables.differences_markdown(table, {"alone": ["a"]}) == ""
+
+
 def test_markdown_is_in_percent_with_the_protocol_under_it(results):
     lines = tables.markdown(tables.summary(results), "As measured.").splitlines()
-    miou = results[0].metrics["miou"]
-    assert lines[0].startswith("| model | mIoU | mIoU, present |")
-    assert lines[2].startswith(f"| unet | {100 * miou:.1f}% |")
+    metrics = results[0].metrics
+    shown = [f"{metrics[name]:.1%}" for name in ("miou", "miou_low", "miou_high", "boundary_miou")]
+    miou, low, high, band = shown
+    assert lines[0].startswith("| model | mIoU | 95% interval | mIoU, present | boundary mIoU |")
+    assert lines[2].startswith(f"| unet | {miou} | {low} to {high} | {miou} | {band} |")
     assert lines[2].endswith("| 8 (40.0%) | 1.2 M |")
-    assert lines[4].startswith("| all background | 15.0% | 15.0% | 60.0% | 25.0% |")
+    assert lines[4].startswith("| all background | 15.0% |  | 15.0% |  | 60.0% | 25.0% |")
     assert lines[-1] == "As measured."

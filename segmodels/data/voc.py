@@ -66,6 +66,8 @@ def read_target(path: str | Path) -> np.ndarray:
     with Image.open(path) as image:
         if image.mode not in ("P", "L"):
             raise ValueError(f"{path}: mode {image.mode}, expected a palette PNG (P) or labels (L)")
+        if image.mode == "L" and image.tile and image.tile[0][3] != "L":
+            raise ValueError(f"{path}: grey of fewer than 8 bits, expected 8 (they get stretched)")
         return np.array(image)
 
 

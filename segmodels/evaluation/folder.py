@@ -1,38 +1,203 @@
-"""Scoring a folder of label maps, whichever program has made them."""
+"""Scoring a folder of label maps, whichever program has made them.
 
-from collections.abc import Iterable
+Pictures are read one after the other; of each only counts are kept. A file that cannot be scored
+is named and left out, so that all that is wrong with a folder is known after one run.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from PIL import Image, UnidentifiedImageError
 
 from segmodels.data import voc
-from segmodels.evaluation.confusion import confusion_matrix
+from segmodels.evaluation import boundary, confusion, scores, statistics
+from segmodels.files import sha256
+
+MOST_PROBLEMS = 100  # shown of a folder
+MOST_CONFUSED = 20  # pairs of classes
+CODE = [voc, confusion, boundary, scores, statistics]  # and this file: all that makes the numbers
 
 
-def count(
-    predictions: Path, root: Path, image_ids: Iterable[str], *, num_classes: int, ignore_index: int
-) -> np.ndarray:
-    """Confusion of a folder of predictions, summed over the images of a split.
+@dataclass(frozen=True)
+class Counts:
+    """Pixels of a folder's predictions, void left out.
+
+    Attributes:
+        image_ids: the n pictures that were scored.
+        confusion: (C, C) int64, their sum; rows are true classes.
+        overlap: (n, 3, C) int64, pixels right, true and predicted of each picture and class.
+        bands: for each of boundary.NAMES the same of the pixels along boundaries.
+        distances: (n,) int64, the width in pixels of each picture's band for boundary IoU.
+        problems: a line for each picture that was not scored, with the file and the reason.
+    """
+
+    image_ids: list[str]
+    confusion: np.ndarray
+    overlap: np.ndarray
+    bands: dict[str, np.ndarray]
+    distances: np.ndarray
+    problems: list[str]
+
+    def check_complete(self) -> None:
+        """Refuse a folder of which not every picture was scored.
+
+        Raises:
+            ValueError: a line for each problem.
+        """
+        if self.problems:
+            shown = self.problems[:MOST_PROBLEMS]
+            more = [f"and {len(self.problems) - len(shown)} more"] * (
+                len(self.problems) > len(shown)
+            )
+            count = f"{len(self.problems)} pictures cannot be scored:"
+            raise ValueError("\n  ".join([count, *shown, *more]))
+
+
+def per_image(
+    predictions: str | Path,
+    root: str | Path,
+    image_ids: Iterable[str],
+    *,
+    num_classes: int,
+    ignore_index: int,
+) -> Counts:
+    """Count a folder of predictions, picture by picture.
 
     Args:
         predictions: holds <image_id>.png, a label map of the picture's size, palette or greyscale.
         root: VOC tree with the targets.
-    Returns:
-        (num_classes, num_classes) int64, rows are true classes.
-    Raises:
-        ValueError: a file has another size or a label out of range.
-        OSError: a file is missing or no picture.
     """
-    confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
+    scored, problems, distances = list[str](), list[str](), list[int]()
+    total = np.zeros((num_classes, num_classes), dtype=np.int64)
+    found: dict[str, list[np.ndarray]] = {name: [] for name in ("all", *boundary.NAMES)}
     for image_id in image_ids:
-        path = predictions / f"{image_id}.png"
+        path = prediction_path(predictions, image_id)
         try:
-            confusion += confusion_matrix(
-                target=voc.read_target(voc.target_path(root, image_id)),
-                prediction=voc.read_target(path),
-                num_classes=num_classes,
-                ignore_index=ignore_index,
-            )
+            target, prediction = _read(voc.target_path(root, image_id)), _read(path)
+            labels = {"target": target, "prediction": prediction}
+            one = _count(path, labels, num_classes, ignore_index)
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
-    return confusion
+            problems.append(str(error))
+            continue
+        bands = boundary.overlaps(**labels, num_classes=num_classes, ignore_index=ignore_index)
+        for name, overlap in {"all": scores.overlap(one), **bands}.items():
+            found[name].append(overlap)
+        total += one
+        scored.append(image_id)
+        distances.append(boundary.distance(target.shape))
+    arrays = {
+        name: np.array(overlaps, dtype=np.int64).reshape(-1, 3, num_classes)
+        for name, overlaps in found.items()
+    }
+    everywhere = arrays.pop("all")
+    return Counts(scored, total, everywhere, arrays, np.array(distances, np.int64), problems)
+
+
+def prediction_path(predictions: str | Path, image_id: str) -> Path:
+    return Path(predictions) / f"{image_id}.png"
+
+
+def metrics(counts: Counts) -> dict[str, float | int | None]:
+    """Number of pictures and all scores of a folder, fractions 0..1.
+
+    Returns:
+        images; those of scores.summarize; miou_low and miou_high, the interval of statistics.py;
+        {band}_miou for each of boundary.NAMES, None where a band has no pixel.
+    Raises:
+        ValueError: no pixel counts.
+    """
+    summary = scores.summarize(counts.confusion)
+    ((low, high),) = statistics.intervals(counts.overlap[None], np.ones((1, 1)))
+    return {
+        "images": len(counts.image_ids),
+        **summary,
+        **{"miou_low": float(low), "miou_high": float(high)},
+        **scores.band_scores(counts.bands),
+    }
+
+
+def tables(
+    counts: Counts, classes: list[str], groups: Mapping[str, Sequence[str]]
+) -> dict[str, pd.DataFrame]:
+    """All that is known of a folder but its metrics, see the functions of scores.py."""
+    ids, at_boundary = counts.image_ids, counts.bands["boundary"]
+    confusions = scores.confusion_table(counts.confusion, classes)
+    return {
+        "per_class": scores.per_class_table(counts.confusion, at_boundary.sum(0), classes),
+        "groups": scores.groups_table(counts.confusion, classes, groups),
+        "confusion": confusions,
+        "confused": scores.confused(confusions, MOST_CONFUSED),
+        "images": scores.images_table(ids, counts.overlap, at_boundary),
+        "image_classes": scores.overlap_table(ids, counts.overlap, classes),
+    }
+
+
+def protocol(predictions: str | Path, root: str | Path, counts: Counts) -> dict[str, Any]:
+    """With what and how a folder was scored: what has to be equal before scores are compared.
+
+    Returns:
+        SHA-256 of the list of image ids, of the targets, of the predictions (which alone may
+        differ) and of each file of code; widths of the bands in pixels; how the interval was drawn.
+    """
+    ids = counts.image_ids
+    narrowest, widest = min(counts.distances, default=0), max(counts.distances, default=0)
+    return {
+        "ids_sha256": hashlib.sha256("".join(f"{i}\n" for i in ids).encode()).hexdigest(),
+        "targets_sha256": digest(voc.target_path(root, i) for i in ids),
+        "predictions_sha256": digest(prediction_path(predictions, i) for i in ids),
+        "boundary_pixels": [int(narrowest), int(widest)],
+        "boundary_share_of_diagonal": boundary.DIAGONAL_SHARE,
+        "trimap_pixels": list(boundary.TRIMAP_WIDTHS),
+        "bootstrap": {
+            "resamples": statistics.RESAMPLES,
+            "seed": statistics.SEED,
+            "level": statistics.LEVEL,
+        },
+        "code_sha256": {Path(file).name: sha256(file) for file in sorted(_code())},
+    }
+
+
+def digest(paths: Iterable[Path]) -> str:
+    """Hex SHA-256 of files in the order given: what `sha256sum FILE... | sha256sum` prints."""
+    lines = "".join(f"{sha256(path)}  {path.name}\n" for path in paths)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def value_digest(value: Any) -> str:
+    """Hex SHA-256 of numbers, texts, lists and dictionaries, whatever the order of their keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _code() -> list[str]:
+    return [__file__, *(str(module.__file__) for module in CODE)]
+
+
+def _count(
+    path: Path, labels: dict[str, np.ndarray], num_classes: int, ignore_index: int
+) -> np.ndarray:
+    """Confusion of one picture; what is wrong with its prediction names the file."""
+    try:
+        return confusion.confusion_matrix(
+            **labels, num_classes=num_classes, ignore_index=ignore_index
+        )
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _read(path: Path) -> np.ndarray:
+    """A label map; a file that is none is a ValueError of one line."""
+    try:
+        return voc.read_target(path)
+    except FileNotFoundError:
+        reason = "missing"
+    except UnidentifiedImageError:
+        reason = "not a picture"
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = " ".join(str(error).split()).removeprefix(f"{path}: ")
+    raise ValueError(f"{path}: {reason}")

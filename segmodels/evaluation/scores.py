@@ -1,14 +1,19 @@
-"""Scores of a finished evaluation: functions of one confusion matrix that training does not need.
+"""Scores of a finished evaluation: functions of counts that training does not need.
 
 Conventions are those of confusion.py. `miou` is the mean over the classes in truth or prediction
-(`classes_counted`), `miou_present` over those in the truth (`classes_present`). The floor is what
-a model reaches that calls every pixel label 0, the background.
+(`classes_counted`), `miou_present` over those in the truth (`classes_present`). An overlap is what
+IoU, Dice and accuracy are made of: the pixels of each class that are right, true and predicted.
+The floor is what a model reaches that calls every pixel label 0, the background.
 """
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from segmodels.evaluation.confusion import class_accuracy, iou, mean, pixel_accuracy
+
+PARTS = ["right_pixels", "true_pixels", "predicted_pixels"]  # of an overlap, in this order
 
 
 def summarize(confusion: np.ndarray) -> dict[str, float | int]:
@@ -16,21 +21,62 @@ def summarize(confusion: np.ndarray) -> dict[str, float | int]:
 
     Args:
         confusion: (C, C) int64, rows = true class, columns = predicted.
+    Returns:
+        miou and mean_dice over the classes in truth or prediction, miou_present and mean_acc over
+        those in the truth; fw_iou weights IoU by the class's share of the true pixels.
     Raises:
         ValueError: the matrix counts no pixel.
     """
     if not confusion.any():
         raise ValueError("the confusion matrix counts no pixel: is every target void?")
-    present = confusion.sum(1) > 0
-    scores = iou(confusion)
+    true_pixels, scores = confusion.sum(1), iou(confusion)
+    present = true_pixels > 0
     return {
         "miou": mean(scores),
         "miou_present": mean(scores[present]),
+        "fw_iou": float(scores[present] @ true_pixels[present] / confusion.sum()),
+        "mean_dice": mean(dice(confusion)),
         "pixel_acc": pixel_accuracy(confusion),
         "mean_acc": mean(class_accuracy(confusion)),
         "classes_counted": int((~np.isnan(scores)).sum()),
         "classes_present": int(present.sum()),
     }
+
+
+def dice(confusion: np.ndarray) -> np.ndarray:
+    """2 |A and B| / (|A| + |B|) of each class, (C,) float64; NaN in neither truth nor prediction.
+
+    Also called F1. It orders two models as IoU does: dice = 2 iou / (1 + iou).
+    """
+    right, true, predicted = overlap(confusion)
+    return _ratio(2 * right, true + predicted)
+
+
+def overlap(confusion: np.ndarray) -> np.ndarray:
+    """(3, C) int64: pixels of each class that are right, true, predicted."""
+    return np.stack([np.diag(confusion), confusion.sum(1), confusion.sum(0)])
+
+
+def overlap_iou(overlap: np.ndarray) -> np.ndarray:
+    """IoU of each class, (..., 3, C) -> (..., C) float64; NaN in neither truth nor prediction."""
+    right, true, predicted = np.moveaxis(overlap, -2, 0)
+    return _ratio(right, true + predicted - right)
+
+
+def overlap_miou(overlap: np.ndarray) -> np.ndarray:
+    """Mean over the classes in truth or prediction, (..., 3, C) -> (...); NaN if there is none."""
+    scores = overlap_iou(overlap)
+    return _ratio(np.nansum(scores, axis=-1), (~np.isnan(scores)).sum(axis=-1))
+
+
+def band_scores(overlaps: Mapping[str, np.ndarray]) -> dict[str, float | None]:
+    """{area}_miou of a whole split; None where an area has no pixel that counts.
+
+    Args:
+        overlaps: area -> (n, 3, C) int64.
+    """
+    found = {name: float(overlap_miou(overlap.sum(0))) for name, overlap in overlaps.items()}
+    return {f"{name}_miou": None if np.isnan(miou) else miou for name, miou in found.items()}
 
 
 def floor_confusion(true_pixels: np.ndarray) -> np.ndarray:
@@ -40,17 +86,47 @@ def floor_confusion(true_pixels: np.ndarray) -> np.ndarray:
     return confusion
 
 
-def per_class_table(confusion: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """class, iou, acc, true_pixels, predicted_pixels; a score is empty where the class has none."""
+def per_class_table(
+    confusion: np.ndarray, at_boundary: np.ndarray, classes: list[str]
+) -> pd.DataFrame:
+    """Scores of each class, empty where it has none.
+
+    Args:
+        at_boundary: (3, C) int64, overlap of the pixels along boundaries.
+    Returns:
+        class, iou, boundary_iou, dice, acc, true_pixels, predicted_pixels.
+    """
     return pd.DataFrame(
         {
             "class": classes,
             "iou": iou(confusion),
+            "boundary_iou": overlap_iou(at_boundary),
+            "dice": dice(confusion),
             "acc": class_accuracy(confusion),
             "true_pixels": confusion.sum(1),
             "predicted_pixels": confusion.sum(0),
         }
     )
+
+
+def groups_table(
+    confusion: np.ndarray, classes: Sequence[str], groups: Mapping[str, Sequence[str]]
+) -> pd.DataFrame:
+    """Scores of groups of classes, such as VOC's animals.
+
+    Returns:
+        group; miou and miou_present of its classes, empty where there is none; merged_iou: of the
+        group as one class, so that a cat taken for a dog is right; true_pixels.
+    """
+    rows = []
+    for group, members in groups.items():
+        inside = np.isin(list(classes), list(members))
+        scores, present = iou(confusion), confusion.sum(1) > 0
+        true, predicted = confusion[inside].sum(), confusion[:, inside].sum()
+        right = confusion[np.ix_(inside, inside)].sum()
+        merged = float(_ratio(right, true + predicted - right))
+        rows.append((group, mean(scores[inside]), mean(scores[inside & present]), merged, true))
+    return pd.DataFrame(rows, columns=["group", "miou", "miou_present", "merged_iou", PARTS[1]])
 
 
 def confusion_table(confusion: np.ndarray, classes: list[str]) -> pd.DataFrame:
@@ -64,3 +140,56 @@ def confusion_table(confusion: np.ndarray, classes: list[str]) -> pd.DataFrame:
             "fraction": (confusion / np.maximum(true_pixels, 1)).ravel(),
         }
     )
+
+
+def confused(table: pd.DataFrame, most: int) -> pd.DataFrame:
+    """The pairs of classes that cost most pixels, from `confusion_table`; the worst first."""
+    wrong = table[(table["true"] != table["predicted"]) & (table["pixels"] > 0)]
+    return wrong.sort_values("pixels", ascending=False, kind="stable").head(most)
+
+
+def images_table(
+    image_ids: Sequence[str], overlap: np.ndarray, at_boundary: np.ndarray
+) -> pd.DataFrame:
+    """Scores of each picture by itself, to find the best and the worst.
+
+    Args:
+        overlap, at_boundary: (n, 3, C) int64, of whole pictures and of their boundaries.
+    Returns:
+        image_id; miou and boundary_miou over the classes in truth or prediction of that picture;
+        pixel_acc; rank by miou, 1 is the best. A score is empty where no pixel counts.
+    """
+    right, true, _ = overlap.sum(axis=-1).T
+    table = pd.DataFrame(
+        {
+            "image_id": list(image_ids),
+            "miou": overlap_miou(overlap),
+            "boundary_miou": overlap_miou(at_boundary),
+            "pixel_acc": _ratio(right, true),
+        }
+    )
+    rank = table["miou"].rank(method="first", ascending=False, na_option="bottom")
+    return table.assign(rank=rank.astype(int))
+
+
+def overlap_table(
+    image_ids: Sequence[str], overlap: np.ndarray, classes: Sequence[str]
+) -> pd.DataFrame:
+    """(n, 3, C) int64 as image_id, class and PARTS: a row for each class that a picture has."""
+    image, label = np.nonzero(overlap[:, 1:].any(axis=1))
+    names = {"image_id": np.array(image_ids)[image], "class": np.array(classes)[label]}
+    return pd.DataFrame(names | dict(zip(PARTS, overlap[image, :, label].T, strict=True)))
+
+
+def overlap_of(table: pd.DataFrame, image_ids: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    """(n, 3, C) int64 back from `overlap_table`."""
+    found = np.zeros((len(image_ids), len(PARTS), len(classes)), dtype=np.int64)
+    image = pd.Index(image_ids).get_indexer(pd.Index(table["image_id"]))
+    label = pd.Index(classes).get_indexer(pd.Index(table["class"]))
+    found[image, :, label] = table[PARTS].to_numpy()
+    return found
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    whole = np.asarray(whole)
+    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)

@@ -7,7 +7,7 @@ picture is needed. Models whose numbers do not belong beside each other are refu
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from segmodels.evaluation import boundary, scores, statistics
 from segmodels.evaluation.confusion import class_accuracy, iou
-from segmodels.evaluation.scores import floor_confusion, summarize
 
 FLOOR = "all background"
 RISE = 0.01  # val mIoU; a curve that still rises by more than this has not flattened
-HEAD = ["model", "mIoU", "mIoU, present", "pixel acc", "mean acc", "best epoch", "parameters"]
-SCORES = ["miou", "miou_present", "pixel_acc", "mean_acc"]
-LOSSES = [
-    f"{split}_{part}" for part in ("loss", "cross_entropy", "dice") for split in ("train", "val")
-]
+SHOWN = {  # scores in a table for people, by their heading
+    "mIoU": "miou",
+    "95% interval": "miou_low",
+    "mIoU, present": "miou_present",
+    "boundary mIoU": "boundary_miou",
+    "pixel acc": "pixel_acc",
+    "mean acc": "mean_acc",
+}
+HEAD = ["model", *SHOWN, "best epoch", "parameters"]
+SCORES = ["miou", "miou_present", "fw_iou", "mean_dice", "pixel_acc", "mean_acc"]
+INTERVAL, COUNTS = ["miou_low", "miou_high"], ["classes_counted", "classes_present"]
+BANDS = [f"{name}_miou" for name in boundary.NAMES]
+OWN = {"weights_sha256", "predictions_sha256"}  # of the protocol, what each model has for itself
+LOSSES = [f"{s}_{part}" for part in ("loss", "cross_entropy", "dice") for s in ("train", "val")]
 CROSS_ENTROPY = "cross-entropy"
+TABLES = ["history", "per_class", "confusion", "groups", "images", "image_classes"]  # CSV files
 
 
 @dataclass(frozen=True)
@@ -38,16 +48,25 @@ class Result:
     history: pd.DataFrame
     per_class: pd.DataFrame
     confusion: pd.DataFrame
+    groups: pd.DataFrame
+    images: pd.DataFrame
+    image_classes: pd.DataFrame
+
+    @property
+    def overlap(self) -> np.ndarray:
+        """(n, 3, C) int64: pixels right, true and predicted of each picture and class."""
+        classes = self.per_class["class"].tolist()
+        return scores.overlap_of(self.image_classes, self.images["image_id"].tolist(), classes)
 
     @property
     def floor(self) -> dict[str, float | int]:
         """Scores of "all background" on the same pictures."""
-        return summarize(self.floor_confusion)
+        return scores.summarize(self.floor_confusion)
 
     @property
     def floor_confusion(self) -> np.ndarray:
         """(C, C) int64 of "all background"."""
-        return floor_confusion(self.per_class["true_pixels"].to_numpy())
+        return scores.floor_confusion(self.per_class["true_pixels"].to_numpy())
 
     @property
     def loss(self) -> str:
@@ -62,7 +81,7 @@ class Result:
 
 def read_csv(path: str | Path) -> pd.DataFrame:
     """Read a table of this project; a class or picture may be called 007, NA or None."""
-    text = dict.fromkeys(["class", "true", "predicted", "image_id", "model"], str)
+    text = dict.fromkeys(["class", "group", "true", "predicted", "image_id", "model"], str)
     return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
 
 
@@ -78,9 +97,7 @@ def read_result(model: str, folder: str | Path = "reports/models") -> Result:
             model=model,
             metrics=json.loads((home / "metrics.json").read_text(encoding="utf-8")),
             provenance=json.loads((home / "provenance.json").read_text(encoding="utf-8")),
-            history=read_csv(home / "history.csv"),
-            per_class=read_csv(home / "per_class.csv"),
-            confusion=read_csv(home / "confusion.csv"),
+            **{name: read_csv(home / f"{name}.csv") for name in TABLES},
         )
     except FileNotFoundError as error:
         raise ValueError(f"{error.filename} is missing: run `dvc repro evaluate@{model}`") from None
@@ -105,14 +122,9 @@ def check_comparable(results: Sequence[Result]) -> None:
 
 def curves(results: Sequence[Result]) -> pd.DataFrame:
     """model, epoch, lr, losses and val scores; the floor has scores only."""
-    tables = [result.history.assign(model=result.model) for result in results]
-    floor = results[0].floor
-    line = pd.DataFrame({"model": FLOOR, "epoch": results[0].history["epoch"]})
-    for score in ("miou", "pixel_acc", "mean_acc"):
-        line[f"val_{score}"] = floor[score]
-    tables.append(line)
-    table = pd.concat(tables, ignore_index=True)
-    return table[["model", *table.columns.drop("model")]]
+    floor = {f"val_{name}": results[0].floor[name] for name in ("miou", "pixel_acc", "mean_acc")}
+    own = {result.model: result.history for result in results}
+    return _long({**own, FLOOR: results[0].history[["epoch"]].assign(**floor)})
 
 
 def common_loss(results: Sequence[Result]) -> tuple[str, str]:
@@ -130,12 +142,21 @@ def common_loss(results: Sequence[Result]) -> tuple[str, str]:
 
 def per_class(results: Sequence[Result]) -> pd.DataFrame:
     """model, class, iou, acc; blank where the class is in neither truth nor prediction."""
-    tables = [result.per_class.assign(model=result.model) for result in results]
     confusion = results[0].floor_confusion
     classes = results[0].per_class["class"]
     floor = {"class": classes, "iou": iou(confusion), "acc": class_accuracy(confusion)}
-    tables.append(pd.DataFrame({"model": FLOOR, **floor}))
-    return pd.concat(tables, ignore_index=True)[["model", "class", "iou", "acc"]]
+    own = {result.model: result.per_class for result in results}
+    return _long({**own, FLOOR: pd.DataFrame(floor)})[["model", *floor]]
+
+
+def groups(results: Sequence[Result]) -> pd.DataFrame:
+    """model, group and its scores; blank where no class of the group has any."""
+    return _long({result.model: result.groups for result in results})
+
+
+def differences(results: Sequence[Result]) -> pd.DataFrame:
+    """Paired differences of mIoU of every two models, see statistics.differences."""
+    return statistics.differences({result.model: result.overlap for result in results})
 
 
 def confusion_matrix(result: Result) -> pd.DataFrame:
@@ -152,14 +173,17 @@ def summary(results: Sequence[Result]) -> pd.DataFrame:
     """
     rows = [_summary_row(result) for result in results]
     floor = results[0].floor
-    return pd.DataFrame([*rows, {"model": FLOOR, **floor}]).astype(
-        dict.fromkeys(["best_epoch", "epochs", "parameters"], "Int64")
-    )
+    whole = dict.fromkeys(["best_epoch", "epochs", "parameters"], "Int64")
+    unknown = dict.fromkeys([*INTERVAL, *BANDS], "float64")  # None where they mean nothing
+    return pd.DataFrame([*rows, {"model": FLOOR, **floor}]).astype(whole | unknown)
 
 
 def metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
     """The scores of a summary for each model, for `dvc metrics diff`."""
-    return {row["model"]: {name: row[name] for name in SCORES} for _, row in table.iterrows()}
+    known = {row["model"]: row[[*SCORES, *BANDS]].dropna() for _, row in table.iterrows()}
+    return {
+        model: {str(name): float(row[name]) for name in row.index} for model, row in known.items()
+    }
 
 
 def rise(history: pd.DataFrame) -> float:
@@ -171,21 +195,32 @@ def rise(history: pd.DataFrame) -> float:
 
 def markdown(table: pd.DataFrame, caption: str) -> str:
     """A summary as a Markdown table in percent, the caption under it."""
-    rows = [HEAD, ["---", *["---:"] * (len(HEAD) - 1)]]
-    rows += [printed_row(row) for _, row in table.iterrows()]
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines) + f"\n\n{caption}\n"
+    return f"{_table(HEAD, [printed_row(row) for _, row in table.iterrows()])}\n{caption}\n"
+
+
+def differences_markdown(table: pd.DataFrame, studies: Mapping[str, Sequence[str]]) -> str:
+    """Which differences within the studies are real, as a Markdown table in points of mIoU."""
+    rows = [
+        _answer(study, pair)
+        for study, models in studies.items()
+        for _, pair in table.iterrows()
+        if {pair["first"], pair["second"]} <= set(models)
+    ]
+    head = ["study", "models", "mIoU, points", "95% interval", "real"]
+    return f"{_table(head, rows)}\n{statistics.MEANING}\n" if rows else ""
 
 
 def printed_row(row: pd.Series) -> list[str]:
     """One model of a summary as a person reads it: percent, epochs, millions of parameters."""
-    cells = [row["model"], *[f"{row[name]:.1%}" for name in SCORES], "", ""]
+    known = {head: row[name] for head, name in SHOWN.items()}
+    cells = {head: "" if pd.isna(score) else f"{score:.1%}" for head, score in known.items()}
+    if cells["95% interval"]:
+        cells["95% interval"] += f" to {row['miou_high']:.1%}"
+    best = parameters = ""
     if row["model"] != FLOOR:
-        cells[-2:] = [
-            f"{row['best_epoch']} ({row['best_epoch_miou']:.1%})",
-            f"{row['parameters'] / 1e6:.1f} M",
-        ]
-    return cells
+        best = f"{row['best_epoch']} ({row['best_epoch_miou']:.1%})"
+        parameters = f"{row['parameters'] / 1e6:.1f} M"
+    return [row["model"], *cells.values(), best, parameters]
 
 
 def caption(results: Sequence[Result]) -> str:
@@ -217,15 +252,40 @@ def _losses(results: Sequence[Result]) -> str:
 
 def _conditions(result: Result) -> dict[str, Any]:
     """Everything that must be equal before two models stand in one table."""
-    measured = {key: result.metrics[key] for key in ("dataset", "split", "images")}
+    conditions = {key: result.metrics[key] for key in ("dataset", "split", "images")}
     truth = zip(result.per_class["class"], result.per_class["true_pixels"], strict=True)
-    pixels = {f"number of pixels of {name}": int(count) for name, count in truth}
-    return {**measured, **result.metrics["protocol"], **pixels}
+    conditions |= {f"number of pixels of {name}": int(count) for name, count in truth}
+    for key, value in result.metrics["protocol"].items():
+        if isinstance(value, dict):
+            conditions |= {f"{key} of {name}": member for name, member in value.items()}
+        elif key not in OWN:
+            conditions[key] = value
+    return conditions
+
+
+def _long(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The tables of all models under each other, the model in the first column."""
+    named = [table.assign(model=model) for model, table in tables.items()]
+    table = pd.concat(named, ignore_index=True)
+    return table[["model", *table.columns.drop("model")]]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, the first column to the left and the others to the right."""
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in [head, rule, *rows])
+
+
+def _answer(study: str, pair: pd.Series) -> list[str]:
+    """A row of `differences` as a person reads it: points of mIoU, with their signs."""
+    gain, low, high = (f"{100 * pair[name]:+.2f}" for name in ("difference", "low", "high"))
+    real = "yes" if pair["real"] else "no"
+    return [study, f"{pair['second']} - {pair['first']}", gain, f"{low} to {high}", real]
 
 
 def _summary_row(result: Result) -> dict[str, Any]:
     last = result.history.iloc[-1]
-    names = [*SCORES, "classes_counted", "classes_present", "best_epoch", "best_epoch_miou"]
+    names = [*SCORES, *INTERVAL, *BANDS, *COUNTS, "best_epoch", "best_epoch_miou"]
     return {
         "model": result.model,
         **{name: result.metrics[name] for name in names},
