@@ -8,8 +8,8 @@ import torch
 from segmodels import models, params, process
 from segmodels.data import voc
 from segmodels.data.loading import whole_images
-from segmodels.prediction import runtime
-from segmodels.prediction.inference import label_map, predict_logits
+from segmodels.prediction import runtime, testtime
+from segmodels.prediction.inference import label_map
 
 
 def main() -> None:
@@ -19,29 +19,28 @@ def main() -> None:
     choices = settings.predict[settings.dataset]
     run = Path("data/runs") / settings.dataset / name
     folder = Path("data/predictions") / settings.dataset / name
-    machine = runtime.start(precision=choices.precision, threads=choices.threads, seed=0)
+    machine = runtime.start(choices.precision, choices.threads, deterministic=True, seed=0)
     model = models.build(entry.arch, num_classes=len(data.classes), **entry.arguments)
-    state = torch.load(run / "train/weights.pt", weights_only=True, map_location="cpu")
+    state = torch.load(run / "train" / choices.weights_file, weights_only=True, map_location="cpu")
     model.load_state_dict(state)
     model.to(machine.device).to(memory_format=torch.channels_last)
-
-    index = voc.read_index(settings.dataset)
-    val = index[index["split"] == "val"]
-    logits = predict_logits(
+    network = testtime.network(
         model,
-        whole_images(
-            voc.dataset_root(settings.dataset),
-            val,
-            size=choices.size,
-            batch_size=choices.batch_size,
-        ),
         normalization=settings.normalization(name),
         device=torch.device(machine.device),
         precision=machine.precision,
+        tile=choices.tile,
     )
+    index = voc.read_index(settings.dataset)
+    val = index[index["split"] == "val"]
+    root = voc.dataset_root(settings.dataset)
+    pictures = whole_images(
+        root, val, size=None, batch_size=choices.batch_size, workers=runtime.loader_workers()
+    )
+    scores = testtime.scores(network, pictures, choices)
     colours = voc.palette(data.palette)
-    for image_id, scores in process.progress(logits, len(val), f"predict {name}"):
-        labels = label_map(scores).cpu().numpy()
+    for image_id, score in process.progress(scores, len(val), f"predict {name}"):
+        labels = label_map(score).cpu().numpy()
         voc.write_target(folder / f"{image_id}.png", labels, colours)
 
 

@@ -33,8 +33,8 @@ class LearnedUpsampling(nn.Module):
     def forward(self, x: Tensor, like: Tensor) -> Tensor:
         """Enlarge x by the factor; at the right and the bottom, cut or repeat to fit `like`."""
         height, width = like.shape[-2:]
-        x = repeat_border(x, -2, -(-height // self.factor))
-        x = repeat_border(x, -1, -(-width // self.factor))
+        x = repeat_border(x, -2, (height + self.factor - 1) // self.factor)
+        x = repeat_border(x, -1, (width + self.factor - 1) // self.factor)
         pad = self.factor + self.factor // 2
         x = F.conv_transpose2d(x, self.weight, stride=self.factor, padding=pad)
         return x[..., :height, :width]
@@ -46,7 +46,9 @@ def repeat_border(x: Tensor, dim: int, size: int) -> Tensor:
     F.pad(mode="replicate") has a gradient on CUDA that is a sum in no fixed order.
     """
     first, last = x.narrow(dim, 0, 1), x.narrow(dim, -1, 1)
-    return torch.cat([first, x, *[last] * (size + 1 - x.shape[dim])], dim)
+    sizes: list[int | torch.SymInt] = list(x.shape)
+    sizes[dim] = torch.sym_max(0, size + 1 - x.shape[dim])
+    return torch.cat([first, x, last.expand(sizes)], dim)
 
 
 def max_pool_with_indices(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,6 +111,8 @@ def mirror_pad(x: Tensor) -> Tensor:
     Returns:
         (N, C, H + 2, W + 2).
     """
+    if torch.compiler.is_exporting():  # no gradient, and `size` below would become a constant
+        return F.pad(x, (1, 1, 1, 1), "reflect")
     for dim in (-2, -1):
         size = x.shape[dim]
         parts = x.split([1, 1, size - 4, 1, 1] if size >= 4 else 1, dim)

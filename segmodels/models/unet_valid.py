@@ -42,7 +42,8 @@ def _mirrored(size: int, device: torch.device) -> Tensor:
     """Which row of an image is seen at each row of the extended one."""
     period = 2 * (size - 1)
     end = size + (SMALLEST - size) % GRID + MARGIN
-    index = torch.arange(-MARGIN, end, device=device) % period
+    index = torch.arange(-MARGIN, end, device=device)
+    index = index % torch.full_like(index, period)
     return torch.minimum(index, period - index)
 
 
@@ -66,6 +67,9 @@ def crop(skip: Tensor, like: Tensor) -> Tensor:
 
 class UNetValid(nn.Module):
     """Figure 1; `valid` is the network itself, `forward` extends the image by mirroring first."""
+
+    margin, grid = MARGIN, GRID
+    extend = staticmethod(extend)
 
     def __init__(self, num_classes: int, width: int, batch_norm: bool) -> None:
         super().__init__()

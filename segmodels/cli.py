@@ -1,0 +1,249 @@
+"""`segmodels predict | export | evaluate`: what a person asks of a trained model.
+
+Run in the project's folder: params.yaml says which data sets and models there are. Results go to
+stdout, all else to stderr. Exit status: 0 all done; 1 some or all of it not, with a line for each
+reason; 2 a wrong command line.
+"""
+
+import argparse
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from segmodels import params, process, trained
+from segmodels.data import voc
+from segmodels.evaluation import folder, scores
+from segmodels.evaluation.confusion import class_accuracy, iou
+from segmodels.params import Params
+from segmodels.prediction import drawing, export, photos, runtime
+from segmodels.trained import Network
+
+SMALL_SHARE = 0.0005  # of a picture; what is less would be printed as 0.0%
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command `segmodels`; arguments are the process's own unless given."""
+    options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # the name of a file may be no text
+    process.run(lambda: options.command(options))
+
+
+def predict(options: argparse.Namespace) -> None:
+    """Write mask, overlay and comparison of each photograph, and print the shares of classes."""
+    if options.out.resolve() in {path.resolve() for path in options.photos}:
+        options.refuse(f"--out {options.out}: expected another folder than that of the pictures")
+    settings = _settings(options)
+    names = list(dict.fromkeys(options.model or [settings.model]))
+    networks = [_network(settings, name, options) for name in names]
+    choices = settings.predict[settings.dataset]
+    machine = runtime.start(choices.precision, choices.threads, deterministic=True, seed=0)
+    for network in networks:
+        network.module.to(machine.device).to(memory_format=torch.channels_last)
+
+    paths, problems = photos.find(options.photos)
+    _complain(*problems)
+    failed, warned = len(problems), options.start == "coco"
+    work = list(zip(paths, photos.stems(paths, names), strict=True))
+    for path, stem in process.progress(work, len(work), "predict"):
+        try:
+            image = photos.read(path)
+        except ValueError as error:
+            _complain(str(error))
+            failed += 1
+            continue
+        warned = warned or _warn_of_drawings(settings, image)
+        found = _labelled(image, networks, choices.size, machine)
+        _write(options.out / stem, image, found, networks[0])
+        for name, labels in found.items():
+            tqdm.write(f"{_one_line(path)}, {name}: {_shares(labels, networks[0].classes)}")
+    if failed:
+        sys.exit(f"error: {failed} not predicted, {len(work)} pictures in all")
+
+
+def export_model(options: argparse.Namespace) -> None:
+    """Write a model as ONNX."""
+    network = _network(_settings(options), options.model, options)
+    try:
+        difference = export.to_onnx(
+            network.module,
+            options.onnx,
+            normalization=network.normalization,
+            classes=network.classes,
+        )
+    except ValueError as error:
+        raise ValueError(f"{network.name}: {error}") from None
+    sizes = ", ".join(f"{height} x {width}" for _, _, height, width in export.CHECKED)
+    print(f"{options.onnx}: at {sizes} no logit differs from PyTorch's by more than {difference:g}")
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Score a folder of label maps, whichever program has made them."""
+    data = _settings(options).data
+    image_ids = voc.read_ids(voc.split_path(options.voc, options.split))
+    counts = folder.per_image(
+        options.predictions,
+        options.voc,
+        process.progress(image_ids, len(image_ids), "evaluate"),
+        num_classes=len(data.classes),
+        ignore_index=data.void,
+    )
+    _complain(*counts.problems)
+    if counts.confusion.any():
+        print(_table(counts.confusion, data.classes))
+    print(f"{len(counts.image_ids)} of {len(image_ids)} pictures of {options.split}")
+    if len(counts.image_ids) < max(1, len(image_ids)):
+        sys.exit(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="segmodels", description="Use what was trained.")
+    commands = parser.add_subparsers(required=True, metavar="predict | export | evaluate")
+
+    command = commands.add_parser("predict", help="label maps of photographs")
+    command.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="file or folder")
+    model = "of params.yaml (default: its `model`); several times: compared side by side"
+    command.add_argument("--model", action="append", metavar="NAME", help=model)
+    out = "for the results (default: predicted)"
+    command.add_argument("--out", type=Path, default=Path("predicted"), metavar="DIR", help=out)
+    _add_dataset(command)
+    _add_start(command)
+    command.set_defaults(command=predict, refuse=command.error)
+
+    command = commands.add_parser("export", help="a model as an ONNX file")
+    command.add_argument("model", metavar="NAME", help="of params.yaml")
+    command.add_argument("--onnx", type=Path, required=True, metavar="FILE", help="to be written")
+    _add_dataset(command)
+    _add_start(command)
+    command.set_defaults(command=export_model, refuse=command.error)
+
+    command = commands.add_parser("evaluate", help="scores of a folder of VOC-style masks")
+    masks, tree = "with <image_id>.png, palette or grey", "a VOC tree: .../VOCdevkit/VOC2012"
+    command.add_argument("--predictions", type=Path, required=True, metavar="DIR", help=masks)
+    command.add_argument("--voc", type=Path, required=True, metavar="DIR", help=tree)
+    split = "a list of ImageSets/Segmentation (default: val)"
+    command.add_argument("--split", default="val", metavar="NAME", help=split)
+    _add_dataset(command)
+    command.set_defaults(command=evaluate, refuse=command.error)
+    return parser
+
+
+def _add_dataset(command: argparse.ArgumentParser) -> None:
+    dataset = "of params.yaml (default: its `dataset`)"
+    command.add_argument("--dataset", metavar="NAME", help=dataset)
+
+
+def _add_start(command: argparse.ArgumentParser) -> None:
+    start = "torchvision's published weights instead of a training"
+    command.add_argument("--start", choices=["coco"], help=start)
+
+
+def _settings(options: argparse.Namespace) -> Params:
+    """params.yaml with the data set that the command line asks for."""
+    settings = params.load()
+    name = options.dataset or settings.dataset
+    if name not in settings.datasets:
+        options.refuse(f"--dataset {name}: expected one of {', '.join(settings.datasets)}")
+    return settings.model_copy(update={"dataset": name})
+
+
+def _network(settings: Params, name: str, options: argparse.Namespace) -> Network:
+    """The model that the command line asks for."""
+    known = dict(settings.every_model)
+    if name not in known:
+        options.refuse(f"model {name}: expected one of {', '.join(known)}")
+    return trained.load(settings, name, start=options.start)
+
+
+def _labelled(
+    image: np.ndarray, networks: list[Network], size: int | None, machine: runtime.Runtime
+) -> dict[str, np.ndarray]:
+    """Label map of each model."""
+    return {
+        network.name: photos.label_photo(
+            network.module,
+            image,
+            long_side=size,
+            normalization=network.normalization,
+            device=torch.device(machine.device),
+            precision=machine.precision,
+        )
+        for network in networks
+    }
+
+
+def _warn_of_drawings(settings: Params, image: np.ndarray) -> bool:
+    """Warn of a photograph, larger than the drawings trained on; whether there was one."""
+    drawings = settings.data.generate
+    if drawings is None or max(image.shape[:2]) <= drawings.long_side:
+        return False
+    _complain(
+        f"warning: trained on the drawings of {settings.dataset}: masks of photographs mean "
+        "nothing; take --start coco, or weights of another --dataset"
+    )
+    return True
+
+
+def _write(
+    beginning: Path, image: np.ndarray, found: dict[str, np.ndarray], network: Network
+) -> None:
+    """The files of one picture; all models have the classes and colours of `network`."""
+    classes, palette = network.classes, network.palette
+    for name, labels in found.items():
+        voc.write_target(f"{beginning}_{name}_mask.png", labels, palette)
+        overlay = drawing.overlay(image, labels, palette)
+        drawing.save(f"{beginning}_{name}_overlay.png", overlay)
+    strip = drawing.comparison(image, found, classes=classes, palette=palette)
+    drawing.save(f"{beginning}_comparison.png", strip)
+
+
+def _shares(labels: np.ndarray, classes: list[str]) -> str:
+    """E.g. "background 60.0%, cat 40.0%": the classes that occur, the largest first."""
+    shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
+    order = [label for label in np.argsort(-shares, kind="stable") if shares[label] > 0]
+    shown = ["<0.1%" if shares[k] < SMALL_SHARE else f"{shares[k]:.1%}" for k in order]
+    return ", ".join(f"{classes[k]} {share}" for k, share in zip(order, shown, strict=True))
+
+
+def _table(confusion: np.ndarray, classes: list[str]) -> str:
+    """Scores for people: of each class, then over all."""
+    summary = scores.summarize(confusion)
+    width = max(map(len, classes))
+    lines = [f"{'class':<{width}}     IoU  accuracy  true pixels"]
+    each = zip(classes, iou(confusion), class_accuracy(confusion), confusion.sum(1), strict=True)
+    for name, overlap, found, pixels in each:
+        lines.append(f"{name:<{width}} {_percent(overlap):>7} {_percent(found):>9} {pixels:>12,}")
+    overall = {
+        f"mIoU over the {summary['classes_counted']} classes in truth or prediction": "miou",
+        f"mIoU over the {summary['classes_present']} classes in the truth": "miou_present",
+        "frequency-weighted IoU": "fw_iou",
+        "pixel accuracy": "pixel_acc",
+        "mean class accuracy": "mean_acc",
+    }
+    lines += [f"{name}: {summary[key]:.4%}" for name, key in overall.items()]
+    return "\n".join(lines)
+
+
+def _percent(score: float) -> str:
+    """A fraction for people; "-" where there is none."""
+    return "-" if np.isnan(score) else f"{score:.2%}"
+
+
+def _complain(*lines: str) -> None:
+    """Lines on stderr, above the progress bar if there is one."""
+    for line in lines:
+        tqdm.write(_one_line(line), file=sys.stderr)
+
+
+def _one_line(text: object) -> str:
+    """Without line breaks and control characters, which the name of a file may have."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""Any photograph as RGB, and its label map at its own size in bounded memory.
+
+Conventions: the picture is what a viewer shows: turned as its EXIF says, the first frame of an
+animation, transparent parts over white, 16 bits shortened to 8. Colour profiles are not applied.
+A file that cannot be shown raises a ValueError of one line. Logits are enlarged in bands of rows,
+as a picture of 24 million pixels has 2 GB of them, and the argmax is taken of the enlarged ones.
+"""
+
+import os
+import re
+import struct
+import unicodedata
+import warnings
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor, nn
+
+from segmodels.data import transforms
+from segmodels.params import Normalize
+from segmodels.prediction.inference import label_map, predict_logits
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # JPEG includes the MPO of many cameras
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+DAMAGED = (  # what Pillow raises on a file that is cut off, altered, or something else
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+SMALLEST = 32  # pixels; every model takes this height and width
+LARGEST = 1024  # pixels of the long side that a model sees unless params.yaml says otherwise
+BAND = 1 << 24  # logits that are enlarged at a time: 64 MiB
+STEM_BYTES = 100  # of the 255 that a file's name may have, the rest for the model and the kind
+
+
+def find(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
+    """The pictures that are meant, each once: files as they are named, of folders their pictures.
+
+    Returns:
+        files in the order given, those of a folder by name; and a line for each folder without any.
+    """
+    found: dict[Path, Path] = {}
+    problems = []
+    for path in paths:
+        if not path.is_dir():
+            found.setdefault(path.resolve(), path)
+            continue
+        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        for file in inside:
+            found.setdefault(file.resolve(), file)
+        if not inside:
+            problems.append(f"{path}: a folder without pictures ({' '.join(SUFFIXES)})")
+    return list(found.values()), problems
+
+
+def read(path: Path) -> np.ndarray:
+    """Decode a photograph.
+
+    Returns:
+        (H, W, 3) uint8, RGB.
+    Raises:
+        ValueError: missing, no picture, damaged, or too large to be meant.
+    """
+    if not path.is_file() or path.stat().st_size == 0:
+        kind = "a folder" if path.is_dir() else "0 bytes" if path.is_file() else "there is no file"
+        raise ValueError(f"{path}: {kind}, expected a picture")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # e.g. of odd EXIF entries
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                return np.asarray(_rgb(ImageOps.exif_transpose(image)))
+    except UnidentifiedImageError:
+        reason = "not a picture; expected JPEG, PNG, WebP, GIF, BMP or TIFF"
+    except BOMB:
+        reason = f"more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels; shrink it first"
+    except DAMAGED as error:
+        reason = f"cannot be decoded: {error or type(error).__name__}"
+    raise ValueError(f"{path}: {reason}")
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """A picture of any mode as RGB."""
+    if image.mode in ("I", "F"):
+        raise ValueError(f"mode {image.mode}, expected 8 or 16 bits in a channel")
+    if image.mode.startswith("I;16"):  # Pillow would call all above 255 white
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def stems(paths: Sequence[Path], models: Sequence[str]) -> list[str]:
+    """How the files made from each picture begin: its own name, safe on any disk, and no other's.
+
+    Letters, digits, dots, spaces and hyphens stay. Names that differ in upper and lower case only
+    are taken for equal, as some disks do; those that come second are numbered.
+    """
+    taken: set[str] = set()
+    result = []
+    for path in paths:
+        name = unicodedata.normalize("NFC", os.fsencode(path.stem).decode(errors="replace"))
+        safe = re.sub(r"[^\w. -]", "_", name).strip(" .") or "picture"
+        safe = safe.encode()[:STEM_BYTES].decode(errors="ignore")
+        number, stem = 1, safe
+        while taken & _claims(stem, models):
+            number += 1
+            stem = f"{safe}_{number}"
+        taken |= _claims(stem, models)
+        result.append(stem)
+    return result
+
+
+def _claims(stem: str, models: Sequence[str]) -> set[str]:
+    """The beginnings of names that a picture takes."""
+    return {f"{stem}_{end}".casefold() for end in ("comparison", *models)}
+
+
+def seen_size(height: int, width: int, long_side: int | None) -> tuple[int, int]:
+    """Height and width in pixels at which a model sees a picture; none below 32.
+
+    Args:
+        long_side: pixels; None: as it is, at most LARGEST.
+    """
+    height, width = transforms.resized_size(
+        height, width, long_side or min(max(height, width), LARGEST)
+    )
+    return max(height, SMALLEST), max(width, SMALLEST)
+
+
+def label_photo(
+    model: nn.Module,
+    image: np.ndarray,
+    *,
+    long_side: int | None,
+    normalization: Normalize,
+    device: torch.device,
+    precision: str,
+) -> np.ndarray:
+    """Predict one picture.
+
+    Args:
+        image: (H, W, 3) uint8, RGB.
+        long_side: in pixels at which the model sees it, see `seen_size`.
+    Returns:
+        (H, W) uint8 labels.
+    """
+    height, width = image.shape[:2]
+    size = seen_size(height, width, long_side)
+    seen = torch.tensor(transforms.resize_image(image, size)).permute(2, 0, 1)[None]
+    [(_, logits)] = predict_logits(
+        model,
+        [(["photo"], seen, None, size)],
+        normalization=normalization,
+        device=device,
+        precision=precision,
+    )
+    return enlarged_label_map(logits, (height, width)).cpu().numpy()
+
+
+def enlarged_label_map(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize logits bilinearly (align_corners=False) and take the largest, a band at a time.
+
+    Args:
+        logits: (C, h, w).
+        size: (H, W) in pixels.
+    Returns:
+        (H, W) uint8.
+    """
+    height, width = size
+    band = max(1, BAND // (len(logits) * width))
+    tops = range(0, height, band)
+    bands = [label_map(_resized_rows(logits, top, min(top + band, height), size)) for top in tops]
+    return torch.cat(bands)
+
+
+def _resized_rows(logits: Tensor, top: int, bottom: int, size: tuple[int, int]) -> Tensor:
+    """Rows top..bottom-1 of (C, h, w) logits resized to size, (C, bottom - top, W)."""
+    last = logits.shape[1] - 1
+    row = torch.arange(top, bottom, dtype=torch.float64, device=logits.device)
+    centre = ((row + 0.5) * (last + 1) / size[0] - 0.5).clamp(0, last)
+    above = centre.long()
+    share = (centre - above).to(logits.dtype)[:, None]
+    rows = torch.lerp(logits[:, above], logits[:, (above + 1).clamp(max=last)], share)
+    shape = (bottom - top, size[1])
+    return F.interpolate(rows[None], size=shape, mode="bilinear", align_corners=False)[0]

@@ -1,0 +1,91 @@
+"""Models with weights, by their name in params.yaml: the pipeline's own, or torchvision's.
+
+Like the stages this joins params.yaml with the wings; only the command line imports it.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from segmodels import models
+from segmodels.data import voc
+from segmodels.params import Model, Normalize, Params
+from segmodels.training import weights
+
+COCO_CLASSES = 21  # torchvision trained on those of COCO's pictures that show VOC's classes
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model and what its label maps mean; `palette` is (256, 3) uint8."""
+
+    name: str
+    module: nn.Module
+    normalization: Normalize
+    classes: list[str]
+    palette: np.ndarray
+
+
+def load(settings: Params, name: str, *, start: str | None) -> Network:
+    """A model of params.yaml with weights.
+
+    Args:
+        settings: its `dataset` says on what the model was trained.
+        name: a key of `models` or of a section of `more_models`.
+        start: coco: torchvision's published weights; None: those that the train stage wrote.
+    Raises:
+        ValueError: there are no weights that cover it.
+    """
+    entry = dict(settings.every_model)[name]
+    return (_published if start == "coco" else _trained)(settings, name, entry)
+
+
+def _trained(settings: Params, name: str, entry: Model) -> Network:
+    """The weights of the train stage, in the form that the model had then."""
+    path = Path("data/runs") / settings.dataset / name / "train/weights.pt"
+    if not path.is_file():
+        raise ValueError(
+            f"{path}: missing; `dvc repro` makes it, `dvc pull` fetches it, "
+            "--start coco does without"
+        )
+    data, record = settings.data, _record(path.with_name("provenance.json"))
+    arch, arguments = record["arch"], record["arguments"]
+    models.check_arguments(name, arch, arguments)
+    module = models.build(arch, num_classes=len(data.classes), **arguments)
+    coverage = weights.load(module, weights.read(path), [""])
+    if coverage["missing"] or coverage["unexpected"] or coverage["wrong_shape"]:
+        summary = weights.summary({"init": "weights", "file": path.name, **coverage})
+        raise ValueError(f"{path}: of another model or other classes; {summary}")
+    seen = record.get("normalize")  # older records lack it
+    normalization = Normalize(**seen) if seen else entry.normalize or settings.normalize
+    return Network(name, module, normalization, data.classes, voc.palette(data.palette))
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """What a training noted of itself."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        record = None
+    if not isinstance(record, dict) or not {"arch", "arguments"} <= record.keys():
+        raise ValueError(f"{path}: expected the train stage's record with arch and arguments")
+    return record
+
+
+def _published(settings: Params, name: str, entry: Model) -> Network:
+    """torchvision's weights, which know VOC's classes."""
+    arch, arguments = entry.arch, entry.arguments
+    module = models.build(arch, num_classes=COCO_CLASSES, **arguments)
+    coverage = weights.start(module, arch=arch, arguments=arguments, init="coco")
+    random = coverage["missing"] + [tensor["name"] for tensor in coverage["wrong_shape"]]
+    if any(not key.startswith("aux_classifier.") for key in random):
+        raise ValueError(f"models.{name}: {weights.summary(coverage)}")
+    published = models.coco_weights(arch)[str(models.backbone(arch, arguments))]
+    preset = published.transforms()
+    normalization = Normalize(mean=tuple(preset.mean), std=tuple(preset.std))
+    classes = ["background", *published.meta["categories"][1:]]
+    return Network(name, module, normalization, classes, voc.palette())

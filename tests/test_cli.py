@@ -1,0 +1,300 @@
+"""The command line on a made-up project, its figures counted again by PyTorch and scikit-learn."""
+
+import hashlib
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import VOID, write_tree
+from PIL import Image
+from sklearn.metrics import accuracy_score, jaccard_score
+from torchvision.models.segmentation import FCN_ResNet50_Weights
+from torchvision.transforms import v2
+
+from segmodels import models, process
+from segmodels.cli import main
+from segmodels.data import voc
+from segmodels.models import fcn
+from segmodels.prediction import export
+from segmodels.training.checkpoint import save_weights
+
+ROOT = Path(__file__).parents[1]
+IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+TINY = {"tiny": {"arch": "unet", "width": 2}, "tinier": {"arch": "segnet", "width": 2}}
+NOTED = {"tiny": {}, "tinier": {"normalize": {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.1]}}}
+FCN18 = {"arch": "fcn", "backbone": "resnet18", "output_stride": 32}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with params.yaml, two models that the miniature has trained, and untrained ones."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content |= {"models": {**TINY, "fcn18": FCN18, "none": {"arch": "unet"}}, "model": "tiny"}
+    content |= {"studies": {}, "more_models": {}}
+    content["predict"]["miniature"] |= {"precision": "fp32", "threads": 1}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    for name in TINY:
+        save_weights(network(name), train_folder(tmp_path, name) / "weights.pt")
+        record = {"arch": TINY[name]["arch"], "arguments": {"width": 2}, **NOTED[name]}
+        (train_folder(tmp_path, name) / "provenance.json").write_text(json.dumps(record))
+    monkeypatch.setattr(process, "_die_with_parent", lambda: None)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+    yield tmp_path
+    torch.set_num_threads(threads)
+
+
+def train_folder(root, name):
+    return root / "data/runs/miniature" / name / "train"
+
+
+def network(name):
+    torch.manual_seed(len(name))
+    return models.build(TINY[name]["arch"], num_classes=21, width=2)
+
+
+def picture(path, *, height=64, width=80, seed=0):
+    path.parent.mkdir(exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 256, (height // 4, width // 4, 3), np.uint8)
+    Image.fromarray(noise).resize((width, height)).save(path)
+    return path
+
+
+def witness(model, path, normalize=IMAGENET):
+    """Labels of a picture by plain PyTorch."""
+    image = v2.functional.pil_to_tensor(Image.open(path).convert("RGB"))
+    normal = v2.functional.normalize(image / 255, **normalize)[None]
+    with torch.inference_mode():
+        return model.eval()(normal)["out"][0].argmax(0).numpy()
+
+
+def status(arguments):
+    """Exit status of the command."""
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    if isinstance(end.value.code, str):  # Python prints it and ends with 1
+        print(end.value.code, file=sys.stderr)
+        return 1
+    return end.value.code
+
+
+def test_predict_writes_the_masks_and_prints_their_shares(project, capsys):
+    file = picture(project / "in/a b ü.png")
+    main(["predict", str(file), "--model", "tiny", "--model", "tinier", "--out", "new/out"])
+    out, err = capsys.readouterr()
+    assert err == ""  # no larger than the drawings: no warning
+    for line, name in zip(out.splitlines(), TINY, strict=True):
+        path = project / f"new/out/a b ü_{name}_mask.png"
+        labels = voc.read_target(path)
+        assert (labels == witness(network(name), file, **NOTED[name])).mean() > 0.999
+        assert Image.open(path).getpalette() == voc.palette().ravel().tolist()
+        assert line.startswith(f"{file}, {name}: ")
+        shares = {k: float(v) for k, v in re.findall(r"(\w+) ([\d.]+)%", line.partition(": ")[2])}
+        counted = {voc_classes()[k]: 100 * (labels == k).mean() for k in np.unique(labels)}
+        assert shares == pytest.approx(counted, abs=0.1)
+        assert Image.open(project / f"new/out/a b ü_{name}_overlay.png").size == (80, 64)
+    assert (project / "new/out/a b ü_comparison.png").exists()
+
+
+def voc_classes():
+    return yaml.safe_load(Path("params.yaml").read_text())["datasets"]["voc2012"]["classes"]
+
+
+def test_predict_goes_on_after_bad_files_and_names_each(project, capsys):
+    folder = project / "in"
+    whole = picture(folder / "large.png").read_bytes()
+    sizes = {
+        "a.png": (1, 1),
+        "b.jpg": (90, 70),
+        "b.webp": (33, 40),
+        os.fsdecode(b"\xff.bmp"): (99, 8),
+    }
+    for name, size in sizes.items():
+        Image.new("RGB", size, "teal").save(folder / name)
+    bad = {"0.jpg": b"", "cut.png": whole[: len(whole) // 2], "text\n.jpg": b"text"}
+    for name, content in bad.items():
+        (folder / name).write_bytes(content)
+    (folder / "folder.jpg").mkdir()
+    assert status(["predict", folder, "missing.jpg", "--out", "out"]) == 1
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 1 + len(sizes)
+    lines = [line for line in err.splitlines() if not line.startswith("warning: ")]
+    starts = [
+        "0.jpg: 0 bytes",
+        "cut.png: ",
+        "folder.jpg: a folder",
+        "text?.jpg: not",
+        "missing.jpg",
+    ]
+    for line, start in zip(lines, [*starts, "error: 5 not predicted, 10 pictures"], strict=True):
+        assert start in line
+    written = sorted(Image.open(f).size for f in (project / "out").glob("*_mask.png"))
+    assert written == sorted([(80, 64), *sizes.values()])
+
+
+def test_predict_warns_once_of_photographs(project, capsys):
+    for seed in range(2):
+        picture(project / f"in/{seed}.png", width=120, seed=seed)
+    main(["predict", str(project / "in")])
+    out, err = capsys.readouterr()
+    assert err.count("warning: trained on the drawings of miniature") == 1
+    assert len(out.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["predict", "in", "--model", "unknown"], "expected one of fcn18, none, tinier, tiny"),
+        (["predict", "in", "--dataset", "unknown"], "expected one of miniature, voc2012"),
+        (["predict", "in", "--out", "in/../in"], "expected another folder"),
+        (["predict", "in", "--start", "imagenet"], "invalid choice"),
+        (["predict"], "required"),
+        (["export", "unknown", "--onnx", "a.onnx"], "expected one of"),
+        ([], "required"),
+    ],
+)
+def test_wrong_command_lines_have_status_2(project, capsys, arguments, reason):
+    picture(project / "in/a.png")
+    assert status(arguments) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_weights_that_are_missing_damaged_or_of_another_model_are_refused(project):
+    picture(project / "in/a.png")
+
+    def refused(reason, name="tiny"):
+        with pytest.raises(SystemExit, match=f"error: .*{reason}"):
+            main(["predict", "in", "--model", name])
+
+    refused("none/train/weights.pt: missing; `dvc repro` makes it", name="none")
+    save_weights(network("tinier"), train_folder(project, "tiny") / "weights.pt")
+    refused("weights.pt: of another model or other classes")
+    (train_folder(project, "tiny") / "weights.pt").write_bytes(b"no weights")
+    refused("weights.pt: refused, cut off")
+    (train_folder(project, "tiny") / "provenance.json").write_text("{}")
+    refused("provenance.json: expected the train stage's record")
+
+
+@pytest.fixture
+def published(project, monkeypatch):
+    """Weights as torchvision publishes them, for a smaller model, in torch's cache."""
+    torch.manual_seed(3)
+    arguments = {key: value for key, value in FCN18.items() if key != "arch"}
+    model = models.build("fcn", num_classes=21, **arguments)
+    cache = project / "torch/hub/checkpoints"
+    save_weights(model, cache / "new")
+    digest = hashlib.sha256((cache / "new").read_bytes()).hexdigest()
+    file = (cache / "new").rename(cache / f"fcn18-{digest[:8]}.pth")
+    theirs = FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1
+    entry = SimpleNamespace(
+        url=f"http://127.0.0.1:9/{file.name}", meta=theirs.meta, transforms=theirs.transforms
+    )
+    monkeypatch.setitem(fcn.COCO, "resnet18", entry)
+    return model, file
+
+
+def test_start_coco_predicts_without_any_training(project, published, capsys):
+    file = picture(project / "in/a.png", width=120)
+    main(["predict", str(file), "--model", "fcn18", "--start", "coco", "--out", "out"])
+    out, err = capsys.readouterr()
+    assert err == ""  # photographs are what these weights know
+    labels = voc.read_target("out/a_fcn18_mask.png")
+    assert (labels == witness(published[0], file)).mean() > 0.999
+    assert voc_classes()[np.bincount(labels.ravel()).argmax()] == out.split(": ")[1].split()[0]
+
+
+def test_start_coco_without_network_says_where_the_file_goes(project, published):
+    picture(project / "in/a.png")
+    published[1].unlink()
+    with pytest.raises(SystemExit) as end:
+        main(["predict", "in", "--model", "fcn18", "--start", "coco"])
+    assert f"put it at {published[1]}" in end.value.code and "\n" not in end.value.code
+    with pytest.raises(SystemExit, match="torchvision has none for unet"):
+        main(["predict", "in", "--model", "tiny", "--start", "coco"])
+
+
+def test_export_hands_over_the_trained_model_and_says_why_it_is_refused(
+    project, monkeypatch, capsys
+):
+    given = {}
+
+    def to_onnx(model, path, **settings):
+        if path.name == "bad":
+            raise ValueError("ONNX fails")
+        given.update(settings, state=model.state_dict(), path=path)
+        return 0.25
+
+    monkeypatch.setattr(export, "to_onnx", to_onnx)
+    main(["export", "tiny", "--onnx", "model.onnx"])
+    assert capsys.readouterr().out.startswith("model.onnx: at 32 x 47, ")
+    assert (
+        given["classes"] == voc_classes() and list(given["normalization"].mean) == IMAGENET["mean"]
+    )
+    torch.testing.assert_close(given["state"], network("tiny").state_dict(), rtol=0, atol=0)
+    with pytest.raises(SystemExit, match="^error: tiny: ONNX fails$"):
+        main(["export", "tiny", "--onnx", "bad"])
+
+
+@pytest.fixture
+def scored(project):
+    """A VOC tree and predictions of it, of which some pixels are wrong."""
+    index = write_tree(project / "voc", train=1, val=4, num_classes=4)
+    ids = index.loc[index["split"] == "val", "image_id"].tolist()
+    rng = np.random.default_rng(0)
+    truths, guesses = [], []
+    for image_id in ids:
+        target = voc.read_target(voc.target_path(project / "voc", image_id))
+        wrong = rng.random(target.shape) < 0.2
+        guess = np.where(wrong, rng.integers(0, 6, target.shape), target % VOID).astype(np.uint8)
+        voc.write_target(project / f"masks/{image_id}.png", guess, voc.palette())
+        truths.append(target[target != VOID])
+        guesses.append(guess[target != VOID])
+    return project / "masks", np.concatenate(truths), np.concatenate(guesses)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_evaluate_prints_scikit_learns_scores(project, scored, plain, capsys):
+    masks, truth, guess = scored
+    for file in masks.iterdir() if plain else []:
+        Image.fromarray(voc.read_target(file)).save(file)
+    main(["evaluate", "--predictions", "masks", "--voc", "voc"])
+    out = capsys.readouterr().out
+    scores = jaccard_score(truth, guess, average=None, labels=range(6))
+    classes = voc_classes()
+    for label in range(6):
+        assert re.search(rf"^{classes[label]} +{scores[label]:.2%} ", out, re.MULTILINE)
+    assert re.search(r"^tvmonitor +- +- +0$", out, re.MULTILINE)
+    assert f"mIoU over the 6 classes in truth or prediction: {scores.mean():.4%}" in out
+    assert f"mIoU over the 4 classes in the truth: {scores[:4].mean():.4%}" in out
+    weighted = jaccard_score(truth, guess, average="weighted", labels=range(6))
+    assert f"frequency-weighted IoU: {weighted:.4%}" in out
+    assert f"pixel accuracy: {accuracy_score(truth, guess):.4%}" in out
+    assert "4 of 4 pictures of val" in out
+
+
+def test_evaluate_names_each_missing_or_malformed_mask(project, scored, capsys):
+    masks = sorted(scored[0].iterdir())
+    masks[0].unlink()
+    masks[1].write_bytes(b"text")
+    Image.new("L", (3, 3)).save(masks[2])
+    assert status(["evaluate", "--predictions", "masks", "--voc", "voc", "--split", "val"]) == 1
+    out, err = capsys.readouterr()
+    assert "1 of 4 pictures of val" in out
+    for line, mask in zip(err.splitlines(), masks, strict=False):
+        assert mask.name in line
+    assert len(err.splitlines()) == 3
+
+
+def test_evaluate_without_a_list_or_masks_is_one_line(project, scored, capsys):
+    with pytest.raises(SystemExit, match=r"ImageSets.*test\.txt"):
+        main(["evaluate", "--predictions", "masks", "--voc", "voc", "--split", "test"])
+    assert status(["evaluate", "--predictions", "elsewhere", "--voc", "voc"]) == 1
+    assert "0 of 4 pictures of val" in capsys.readouterr().out
