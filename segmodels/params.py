@@ -24,6 +24,10 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Triple = tuple[float, float, float]
+Optimizer = Literal["sgd", "adamw"]
+Schedule = Literal["poly", "cosine", "onecycle"]
+BatchNorm = Literal["train", "frozen", "recalibrate"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 def _thread_count(value: int | str) -> int | str:
@@ -65,7 +69,7 @@ class Dataset(_Section):
     """Where a data set comes from and what its labels mean.
 
     With `archive` it is downloaded, with `generate` drawn, with neither it is the user's own and
-    lies in data/own/<name>.
+    lies in data/own/<name>. `holdout` pictures of train become a split of their own.
     """
 
     classes: Annotated[list[str], Field(min_length=2, max_length=255)]
@@ -74,6 +78,7 @@ class Dataset(_Section):
     void: Annotated[int, Field(ge=0, le=255)] = 255
     train: str = "train"
     val: str = "val"
+    holdout: Annotated[int, Field(ge=0)] = 0
     archive: Archive | None = None
     sbd: Download | None = None
     generate: Generate | None = None
@@ -122,16 +127,22 @@ class Train(_Section):
     init: str
     loss: Loss
     class_weights: Literal["none", "median_frequency"]
-    optimizer: Literal["sgd", "adamw"]
+    optimizer: Optimizer
     lr: Positive
+    head_lr: Positive
+    aux_lr: Positive
     momentum: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: NotNegative
-    schedule: Literal["poly", "onecycle"]
+    schedule: Schedule
     poly_power: Positive
     warmup_epochs: NotNegative
+    accumulate: Count
+    clip_norm: Positive | None
+    bn: BatchNorm
     aux_weight: NotNegative
     val_size: Annotated[int, Field(ge=32)] | None
-    precision: Literal["auto", "fp32", "bf16"]
+    precision: Precision
+    deterministic: bool
     threads: Threads
 
     @model_validator(mode="after")
@@ -140,6 +151,8 @@ class Train(_Section):
             raise ValueError(f"scale = {list(self.scale)}: expected [smallest, largest]")
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs = {self.warmup_epochs}: expected less than epochs")
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"accumulate = {self.accumulate}: expected a divisor of batch_size")
         return self
 
 
@@ -148,13 +161,17 @@ class TrainOverrides(_Section):
 
     loss: Loss | None = None
     class_weights: Literal["none", "median_frequency"] | None = None
-    optimizer: Literal["sgd", "adamw"] | None = None
+    optimizer: Optimizer | None = None
     lr: Positive | None = None
+    head_lr: Positive | None = None
+    aux_lr: Positive | None = None
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
     weight_decay: NotNegative | None = None
-    schedule: Literal["poly", "onecycle"] | None = None
+    schedule: Schedule | None = None
     poly_power: Positive | None = None
     warmup_epochs: NotNegative | None = None
+    clip_norm: Positive | None = None
+    bn: BatchNorm | None = None
     aux_weight: NotNegative | None = None
 
 
@@ -180,13 +197,70 @@ class Model(BaseModel):
         return dict(self.model_extra or {})
 
 
+class Window(_Section):
+    """A square window that slides over the picture, pixels."""
+
+    side: Annotated[int, Field(ge=32)]
+    stride: Count
+
+    @model_validator(mode="after")
+    def _covering(self) -> Self:
+        if self.stride > self.side:
+            raise ValueError(f"stride = {self.stride}: expected 1..{self.side}, the window's side")
+        return self
+
+
+class CRF(_Section):
+    """A fully connected CRF on top of the network; keyword arguments of `crf.refine`."""
+
+    iterations: Count
+    position_sigma: Positive
+    position_weight: NotNegative
+    bilateral_sigma_xy: Positive
+    bilateral_sigma_rgb: Positive
+    bilateral_weight: NotNegative
+
+
 class Predict(_Section):
     """How label maps are made from a trained model."""
 
+    weights: Literal["last", "best"]
     size: Annotated[int, Field(ge=32)] | None
+    scales: Annotated[list[Positive], Field(min_length=1)]
+    flip: bool
+    window: Window | None
+    tile: Count | None
+    crf: CRF | None
     batch_size: Count
-    precision: Literal["auto", "fp32", "bf16"]
+    precision: Precision
     threads: Threads
+
+    @property
+    def weights_file(self) -> str:
+        """Name of the file that the train stage has written them to."""
+        return {"last": "weights.pt", "best": "best.pt"}[self.weights]
+
+    @property
+    def test_time(self) -> str:
+        """What is done beyond a pass at one scale; overlap-tile gives that very pass."""
+        parts = []
+        if self.scales != [1]:
+            parts.append("scales " + ", ".join(f"{scale:g}" for scale in self.scales))
+        if self.flip:
+            parts.append("flip")
+        if self.window:
+            parts.append(f"sliding window {self.window.side}, stride {self.window.stride}")
+        if self.crf:
+            numbers = self.crf.model_dump().items()
+            described = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in numbers)
+            parts.append(f"CRF with {described}")
+        return "; ".join(parts) or "single scale"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.window and self.tile:
+            raise ValueError("window and tile are both given: expected null for one of them")
+        return self
 
 
 class Params(_Section):
@@ -195,6 +269,7 @@ class Params(_Section):
     dataset: str
     model: str
     seed: Annotated[int, Field(ge=0)]
+    checkpoint_minutes: Positive
     normalize: Normalize
     datasets: dict[str, Dataset]
     train: dict[str, Train]

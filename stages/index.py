@@ -20,6 +20,7 @@ def main() -> None:
         classes=data.classes,
         void=data.void,
         groups=data.groups,
+        holdout=data.holdout,
         watch=partial(tqdm, unit=" pictures", disable=None),
     )
     folder = Path("data") / settings.dataset

@@ -29,7 +29,7 @@ def test_logits_are_resized_before_the_argmax():
         def forward(self, image):
             return {"out": torch.tensor([[[[3.0, -1.0]] * 2, [[0.0, 0.0]] * 2]])}
 
-    batch = [(["a"], torch.zeros(1, 3, 2, 2, dtype=torch.uint8), (2, 8))]
+    batch = [(["a"], torch.zeros(1, 3, 2, 2, dtype=torch.uint8), None, (2, 8))]
     [(image_id, logits)] = predict_logits(
         Corners(), batch, normalization=NORMALIZE, device=torch.device("cpu"), precision="fp32"
     )
@@ -41,7 +41,7 @@ def test_logits_are_resized_before_the_argmax():
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "auto"])
 def test_runtime_resolves_and_records(precision):
     before = torch.get_num_threads()
-    runtime = start(precision=precision, threads=1, seed=5)
+    runtime = start(precision, threads=1, deterministic=True, seed=5)
     try:
         record = runtime.record()
         assert torch.get_num_threads() == record["threads"] == 1

@@ -11,10 +11,12 @@ from torch import nn
 
 from segmodels import params
 from segmodels.data import voc
-from segmodels.data.loading import Augmentation, training_batches
+from segmodels.data.loading import Augmentation, epoch_batches, training_batches
 from segmodels.evaluation.confusion import iou, mean, pixel_accuracy
 from segmodels.params import Loss, Normalize
 from segmodels.training import history, loop
+from segmodels.training.job import Job
+from segmodels.training.processes import Processes
 
 CLASSES = ["0", "1", "2", "3"]
 NUM_CLASSES = len(CLASSES)
@@ -47,9 +49,9 @@ def tree(tmp_path_factory):
     return root, write_tree(root, train=13, val=7, num_classes=NUM_CLASSES)
 
 
-def make_job(tree, *, seed=0, precision="fp32", **changes):
+def make_job(tree, *, seed=0, precision="fp32", workers=0, processes=None, **changes):
     small = {"epochs": 3, "batch_size": 4, "crop_size": 40, "lr": 0.01, "warmup_epochs": 1}
-    return loop.Job(
+    return Job(
         root=tree[0],
         index=tree[1],
         classes=CLASSES,
@@ -60,6 +62,8 @@ def make_job(tree, *, seed=0, precision="fp32", **changes):
         device=torch.device("cpu"),
         precision=precision,
         progress=lambda items, count, what: items,
+        workers=workers,
+        processes=processes or Processes(),
     )
 
 
@@ -71,15 +75,17 @@ def make_model(seed=0):
 def plain_batches(job, number):
     """What the loop should see, normalised the way torchvision's Normalize does."""
     ids = job.index.loc[job.index["split"] == "train", "image_id"].tolist()
+    batch_size = job.recipe.batch_size
     augmentation = Augmentation(40, None, job.recipe.scale, True, VOID, (102, 128, 153))
     loader = training_batches(
         job.root,
         ids,
+        epoch_batches(len(ids), batch_size=batch_size, seed=0, epoch=number),
         augmentation=augmentation,
-        batch_size=job.recipe.batch_size,
         seed=0,
         epoch=number,
         workers=0,
+        decoded=None,
     )
     mean_, std = (torch.tensor(v).view(3, 1, 1) for v in (NORMALIZE.mean, NORMALIZE.std))
     return [((image / 255 - mean_) / std, target.long()) for image, target in loader]

@@ -171,3 +171,26 @@ def test_median_frequency_equals_a_loop_over_images(seed):
     median = np.median(list(frequency.values()))
     expected = [median / frequency[c] if c in frequency else 1 for c in range(7)]
     np.testing.assert_allclose(losses.median_frequency(pixels), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("learn_dice", [False, True])
+def test_memory_layout_of_the_logits_does_not_matter(learn_dice):
+    logits, target = random_case(6)
+    plain = losses.class_sums(logits, target, ignore_index=VOID, learn_dice=learn_dice)
+    last = logits.contiguous(memory_format=torch.channels_last)
+    other = losses.class_sums(last, target, ignore_index=VOID, learn_dice=learn_dice)
+    assert torch.equal(plain, other)
+
+
+def test_float32_sums_are_near_those_of_float64():
+    logits = torch.randn(2, CLASSES, 200, 300) * 5
+    target = torch.randint(0, CLASSES, (2, 200, 300), dtype=torch.uint8)
+    target[:, :20] = VOID
+    sums, exact = (
+        losses.class_sums(x, target, ignore_index=VOID, learn_dice=False)
+        for x in (logits, logits.double())
+    )
+    # 24 bits of each probability, of which 10^5 are added up; a plain float32 sum would lose 10.
+    torch.testing.assert_close(sums.double(), exact, rtol=1e-6, atol=0)
+    pixels = torch.bincount(target.flatten(), minlength=256)[:CLASSES]
+    assert sums[3].tolist() == pixels.tolist()

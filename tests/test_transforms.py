@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torchvision.transforms import v2
 
 from segmodels.data.transforms import random_crop, resize_image, resized_size
 
@@ -49,23 +51,35 @@ def test_padding_is_void_and_no_label_is_invented(seed):
     assert VOID in labels
 
 
-def test_window_equals_resizing_the_whole_picture():
-    rng = np.random.default_rng(0)
-    image, target = coordinates(97, 131)
-    image[..., 2] = rng.integers(0, 256, target.shape)
-    for seed in range(10):
-        cropped, labels = crop(image, target, seed, flip=False, scale=(1.4, 1.4))
-        size = (round(131 * 1.4), round(97 * 1.4))
-        whole = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
-        whole_target = np.asarray(Image.fromarray(target).resize(size, Image.Resampling.NEAREST))
-        replay = np.random.default_rng(seed)
-        replay.uniform(1.4, 1.4)
-        top = replay.integers(0, size[1] - 64 + 1)
-        left = replay.integers(0, size[0] - 64 + 1)
-        inner = np.s_[top + 2 : top + 62, left + 2 : left + 62]  # the window's edge sees less
-        difference = cropped[2:62, 2:62].astype(int) - whole[inner]
-        assert abs(difference).max() <= 1  # one rounding step of PIL's fixed-point filter
-        np.testing.assert_array_equal(labels[2:62, 2:62], whole_target[inner])
+@pytest.mark.parametrize("size", [(43, 60), (97, 131), (150, 200), (48, 131)])
+def test_resized_image_is_that_of_pil(size):
+    image = np.random.default_rng(0).integers(0, 256, (97, 131, 3), dtype=np.uint8)
+    theirs = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)
+    difference = resize_image(image, size).astype(int) - np.asarray(theirs)
+    assert abs(difference).max() <= 1  # both round in fixed point, with weights of other widths
+
+
+@pytest.mark.parametrize("scale", [0.6, 1.0, 1.4, 2.0])
+@pytest.mark.parametrize("seed", range(5))
+def test_crop_is_the_resized_crop_of_torchvision(seed, scale):
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (150, 190, 3), dtype=np.uint8)
+    target = rng.integers(0, 21, (150, 190), dtype=np.uint8)
+    cropped, labels = crop(image, target, seed, flip=False, scale=(scale, scale))
+    height, width = round(150 * scale), round(190 * scale)
+    replay = np.random.default_rng(seed)
+    replay.uniform(scale, scale)
+    offsets = [replay.integers(0, side - 64 + 1) for side in (height, width)]
+    # The window in pixels of the picture: rounded, so at most half a pixel off on each side.
+    window = [round(offset / scale) for offset in offsets] + [round(64 / scale)] * 2
+    pixels = torch.from_numpy(image).permute(2, 0, 1)
+    expected = v2.functional.resized_crop(pixels, *window, [64, 64], antialias=True)
+    np.testing.assert_array_equal(cropped, expected.permute(1, 2, 0).numpy())
+    nearest = v2.InterpolationMode.NEAREST_EXACT
+    expected = v2.functional.resized_crop(
+        torch.from_numpy(target)[None], *window, [64, 64], interpolation=nearest
+    )
+    np.testing.assert_array_equal(labels, expected[0].numpy())
 
 
 def test_flip_mirrors_both_about_half_the_time():

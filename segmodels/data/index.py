@@ -30,6 +30,7 @@ def build(
     classes: list[str],
     void: int,
     groups: dict[str, list[str]],
+    holdout: int = 0,
     watch: Callable[[list[Pair]], Iterable[Pair]] = iter,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Index the pictures of a data set.
@@ -40,6 +41,8 @@ def build(
         classes: names in the order of their labels, background first.
         void: label that stands for no class.
         groups: names of the classes of each group; may be empty.
+        holdout: number of train's pictures, at even distances in its list, that become the split
+            "holdout": nothing learns from them, so that choices can be made on them.
         watch: wraps the work, e.g. in a progress bar.
     Returns:
         The index, one row per picture in the order of the lists: image_id, split, width and height
@@ -62,7 +65,17 @@ def build(
         more = [f"and {len(problems) - len(shown)} more"] * (len(problems) > len(shown))
         raise ValueError("\n  ".join([f"{len(problems)} problems in {root}:", *shown, *more]))
     index = pd.DataFrame(rows, columns=[*COLUMNS, *classes])
+    _hold_out(index, holdout)
     return index, statistics(index, groups)
+
+
+def _hold_out(index: pd.DataFrame, count: int) -> None:
+    """Make `count` rows of train a split of their own, in place."""
+    train = index.index[index["split"] == "train"]
+    if count >= len(train) > 0:
+        raise ValueError(f"holdout = {count}: train has {len(train)} pictures, expected fewer")
+    chosen = [train[(2 * k + 1) * len(train) // (2 * count)] for k in range(count)]
+    index.loc[chosen, "split"] = "holdout"
 
 
 def statistics(index: pd.DataFrame, groups: dict[str, list[str]]) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Joint augmentation of an image and its target: random scale, flip, and crop.
 
-Only the window that survives the crop is ever resized: scaling a whole photograph by up to two to
-keep a quarter of it costs several times the work and gives the same pixels but for the window's
-edge. Random numbers come from the caller, so a sample depends on nothing but its seed.
+First cut, then scaled: scaling a whole photograph by up to two to keep a quarter of it costs
+several times the work. The window is of whole pixels of the picture, as in torchvision's
+`resized_crop`. Random numbers come from the caller, so a sample depends on nothing but its seed.
 """
 
 import numpy as np
-from PIL import Image
+import torch
+import torch.nn.functional as F
 
 
 def resized_size(height: int, width: int, long_side: int | None) -> tuple[int, int]:
@@ -48,44 +49,54 @@ def random_crop(
     top, left = (_offset(rng, side, crop_size) for side in (height, width))
     mirrored = flip and rng.random() < 0.5
 
-    window = (max(left, 0), max(top, 0), min(left + crop_size, width), min(top + crop_size, height))
-    crop = np.full((crop_size, crop_size, 3), fill, dtype=np.uint8)
+    rows, y = _window(top, crop_size, height, target.shape[0])
+    columns, x = _window(left, crop_size, width, target.shape[1])
+    size = y.stop - y.start, x.stop - x.start
+    crop = np.empty((crop_size, crop_size, 3), dtype=np.uint8)
+    crop[:] = np.tile(np.array(fill, dtype=np.uint8), (crop_size, 1))  # row by row: fast
+    crop[y, x] = resize_image(image[rows, columns], size)
     labels = np.full((crop_size, crop_size), ignore_index, dtype=np.uint8)
-    inside = np.s_[window[1] - top : window[3] - top, window[0] - left : window[2] - left]
-    crop[inside] = _resized_window(image, (height, width), window, Image.Resampling.BILINEAR)
-    labels[inside] = _resized_window(target, (height, width), window, Image.Resampling.NEAREST)
-    if mirrored:
-        crop, labels = crop[:, ::-1], labels[:, ::-1]
-    return np.ascontiguousarray(crop), np.ascontiguousarray(labels)
+    labels[y, x] = _resize_target(target[rows, columns], size)
+    if mirrored:  # 20 times as fast as a reversed copy of numpy's
+        crop, labels = (torch.from_numpy(array).flip(1).numpy() for array in (crop, labels))
+    return crop, labels
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize (H, W, 3) uint8 to size = (height, width), bilinear, averaging when it shrinks."""
     if image.shape[:2] == size:
         return image
-    return _resized_window(image, size, (0, 0, size[1], size[0]), Image.Resampling.BILINEAR)
+    # A copy, since pictures are read-only; with the axis of one, torch sees it as channels-last
+    # and takes the kernel for bytes, which is several times as fast as PIL's.
+    pixels = torch.from_numpy(image[None].copy()).permute(0, 3, 1, 2)  # (1, 3, H, W)
+    resized = F.interpolate(pixels, size, mode="bilinear", antialias=True)
+    return resized[0].permute(1, 2, 0).numpy()
+
+
+def _resize_target(target: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize (H, W) to size = (height, width): each label is the one under its pixel's centre."""
+    y, x = (
+        (2 * np.arange(new) + 1) * old // (2 * new)
+        for old, new in zip(target.shape, size, strict=True)
+    )
+    return target[y][:, x]
+
+
+def _window(offset: int, crop_size: int, scaled: int, side: int) -> tuple[slice, slice]:
+    """Along one axis, which pixels of a picture are seen in the crop, and where in the crop.
+
+    Args:
+        offset: where the crop begins in the scaled picture.
+        scaled: pixels of the scaled picture.
+        side: pixels of the picture itself.
+    """
+    begin, end = max(offset, 0), min(offset + crop_size, scaled)
+    count = min(max(1, round((end - begin) * side / scaled)), side)
+    start = min(round(begin * side / scaled), side - count)
+    return slice(start, start + count), slice(begin - offset, end - offset)
 
 
 def _offset(rng: np.random.Generator, side: int, crop_size: int) -> int:
     """First row or column of the crop; negative where the picture is the smaller one."""
     low, high = sorted((0, side - crop_size))
     return int(rng.integers(low, high + 1))
-
-
-def _resized_window(
-    array: np.ndarray,
-    size: tuple[int, int],
-    window: tuple[int, int, int, int],
-    resampling: Image.Resampling,
-) -> np.ndarray:
-    """The window (left, top, right, bottom) of `array` resized to size = (height, width)."""
-    down, across = array.shape[0] / size[0], array.shape[1] / size[1]
-    left, top, right, bottom = window
-    box = (
-        left * across,
-        top * down,
-        min(right * across, array.shape[1]),
-        min(bottom * down, array.shape[0]),
-    )
-    resized = Image.fromarray(array).resize((right - left, bottom - top), resampling, box=box)
-    return np.asarray(resized)

@@ -4,6 +4,7 @@ Bits depend on all three and on the CPU's instruction set, so a result names the
 chosen where the hardware multiplies in it: emulated, it is slower than fp32.
 """
 
+import ctypes
 import os
 import platform
 import resource
@@ -14,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import torchvision
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # mallopt(3)
 
 
 @dataclass(frozen=True)
@@ -32,23 +35,54 @@ class Runtime:
         return {**asdict(self), "versions": versions}
 
 
-def start(*, precision: str, threads: str | int, seed: int) -> Runtime:
-    """Resolve `auto`, set the number of threads and the seed, and forbid kernels that vary.
+def start(precision: str, threads: str | int, deterministic: bool, seed: int) -> Runtime:
+    """Resolve `auto` and set the number of threads, the seed, and which kernels may be used.
 
     Args:
-        precision: auto, fp32 or bf16.
-        threads: auto (the cores this process may use) or a number.
+        precision: auto, fp32, bf16 or fp16.
+        threads: auto (this process's share of the cores) or a number.
+        deterministic: forbid kernels whose bits vary from run to run.
     """
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    count = count or 1 if threads == "auto" else int(threads)
+    count = max(1, _cores() // _processes()) if threads == "auto" else int(threads)
     torch.set_num_threads(count)
+    reuse_memory()
     torch.manual_seed(seed)
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = not deterministic
+    torch.use_deterministic_algorithms(deterministic)
+    # It takes time and decides nothing where no program reads what it has not written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    if deterministic:  # cuBLAS reads it when it starts
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     if precision == "auto":
-        precision = "bf16" if has_bf16() else "fp32"
+        precision = "bf16" if has_bf16() else "fp16" if gpu else "fp32"
     return Runtime("cuda" if gpu else "cpu", precision, count, _cpu(), gpu)
+
+
+def reuse_memory() -> None:
+    """Let the C library keep freed memory for the next tensors.
+
+    It gives large blocks back to the kernel, which clears their pages when the next step asks for
+    them: a tenth of a training step's time on a CPU. Decides no value. Elsewhere than glibc
+    nothing happens.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        c_library = ctypes.CDLL(None)
+        c_library.mallopt(M_MMAP_MAX, 0)
+        c_library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def loader_workers() -> int:
+    """Processes that load pictures: SEGMODELS_WORKERS, or else a share of the cores for a GPU.
+
+    A CPU that trains is busy on all cores, so that there the training process loads by itself.
+    """
+    value = os.environ.get("SEGMODELS_WORKERS")
+    if value is None:
+        return min(8, _cores() // _processes()) if torch.cuda.is_available() else 0
+    if not value.isdecimal():
+        raise ValueError(f"SEGMODELS_WORKERS = {value!r}: expected a number of processes from 0")
+    return int(value)
 
 
 def has_bf16() -> bool:
@@ -57,6 +91,18 @@ def has_bf16() -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _processes() -> int:
+    """Processes that train on this machine together; torchrun says so."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def _cpu() -> str:

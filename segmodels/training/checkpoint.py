@@ -1,20 +1,160 @@
-"""Writing trained weights, the same bytes for the same values."""
+"""Files of a training: weights, and checkpoints from which it goes on to the same bits.
 
+A run's checkpoints lie in a folder of its own, named by a fingerprint of all that decides its
+result, so that one of other code, parameters or data is never picked up. The folder is outside the
+stage's outputs, which DVC deletes before it starts a stage; one process at a time holds it.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
-from segmodels.files import write_bytes
+from segmodels import files
+
+LAST, BEST = "last.pt", "best.pt"
+ROOT = Path(__file__).resolve().parents[2]
+EXEMPT = {"segmodels/__init__.py", "segmodels/params.py"} | {
+    f"segmodels/{wing}/__init__.py" for wing in ("data", "evaluation", "prediction", "training")
+}
+PATIENCE = 10  # seconds in which a process that was told to die leaves its folder
 
 
-def save_weights(model: nn.Module, path: Path) -> None:
-    """Save the state dict, on the CPU and in contiguous layout.
+class Checkpoints:
+    """The folder of one run; see `hold`."""
+
+    def __init__(self, folder: Path, minutes: float, writes: bool) -> None:
+        self.folder, self.seconds, self.writes = folder, 60 * minutes, writes
+        self._saved = time.monotonic()
+
+    def load(self) -> dict[str, Any] | None:
+        """The state that was saved last; None: there is none."""
+        path = self.folder / LAST
+        return torch.load(path, weights_only=True, map_location="cpu") if path.exists() else None
+
+    def due(self) -> bool:
+        """Whether the last one is older than it may be."""
+        return self.writes and time.monotonic() - self._saved > self.seconds
+
+    def save(self, state: dict[str, Any], *, best: bool = False) -> None:
+        """Replace the last state, and the best one if this is it.
+
+        Args:
+            state: tensors and plain values; "model" holds the weights.
+        """
+        if not self.writes:
+            return
+        # The order in which the two names appear never leaves `best` behind `last`.
+        files.write(self.folder / (BEST if best else LAST), lambda file: _serialise(state, file))
+        if best:
+            link = self.folder / f".{LAST}"
+            link.unlink(missing_ok=True)
+            os.link(self.folder / BEST, link)
+            os.replace(link, self.folder / LAST)
+        self._saved = time.monotonic()
+
+    def best_weights(self) -> dict[str, Tensor]:
+        """Weights of the best epoch."""
+        state = torch.load(self.folder / BEST, weights_only=True, map_location="cpu", mmap=True)
+        return state["model"]
+
+
+@contextmanager
+def hold(identity: dict[str, Any], minutes: float, *, writes: bool) -> Iterator[Checkpoints]:
+    """Open a run's folder for this process alone; removed when the run ends well.
+
+    Args:
+        identity: all that decides the result.
+        minutes: after which a checkpoint is due.
+        writes: False for all but one of many processes, which then only read.
+    Raises:
+        ValueError: another process holds it.
+    """
+    folder = scratch(fingerprint(identity))
+    if not writes:
+        yield Checkpoints(folder, minutes, writes)
+        return
+    with _lock(folder):
+        for leftover in folder.glob(".*"):  # of a write that was interrupted
+            leftover.unlink()
+        yield Checkpoints(folder, minutes, writes)
+        shutil.rmtree(folder)
+
+
+def scratch(name: str) -> Path:
+    """A folder in .scratch of the project; DVC names the project from every copy that it makes."""
+    return Path(os.environ.get("DVC_ROOT", "."), ".scratch", name).resolve()
+
+
+def fingerprint(facts: dict[str, Any]) -> str:
+    """Hex SHA-256 of plain values, whatever the order of their keys."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def code() -> dict[str, str]:
+    """SHA-256 of each file that the running program has imported of this project.
+
+    Without params.py, whose values are facts of their own, and empty or bare `__init__.py`.
+    """
+    names = [name for name in sys.modules if name.split(".")[0] in ("__main__", "segmodels")]
+    origins = {getattr(sys.modules[name], "__file__", None) for name in names}
+    paths = sorted(Path(origin).resolve() for origin in origins if origin)
+    inside = {p.relative_to(ROOT).as_posix(): p for p in paths if p.is_relative_to(ROOT)}
+    return {name: files.sha256(path) for name, path in inside.items() if name not in EXEMPT}
+
+
+def content(paths: Iterable[Path]) -> str:
+    """Hex SHA-256 of the content of many files in the given order."""
+    return hashlib.sha256("".join(map(files.sha256, paths)).encode()).hexdigest()
+
+
+def save_weights(state: dict[str, Tensor], path: Path) -> None:
+    """Save a state dict, on the CPU and in contiguous layout: the same bytes for the same values.
 
     `torch.save` writes the file's name into the archive, so it saves to memory first.
     """
-    state = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
     content = BytesIO()
-    torch.save(state, content)
-    write_bytes(path, content.getvalue())
+    torch.save({name: tensor.cpu().contiguous() for name, tensor in state.items()}, content)
+    files.write_bytes(path, content.getvalue())
+
+
+def _serialise(state: dict[str, Any], file: Any) -> None:
+    """Without the checksums of the ZIP format, which take longer than the disk does."""
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(state, file)
+    finally:
+        torch.serialization.set_crc32_options(before)
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, which the kernel lets go when this process ends, however it ends."""
+    path, deadline = folder / "lock", time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(path, "a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.1)
+                continue
+            if path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                yield
+                return
+    raise ValueError(
+        f"{folder} is held by another process that trains the same model: "
+        "wait until it ends, or stop it"
+    )

@@ -1,13 +1,13 @@
 """Epochs as rows of history.csv and per_class_history.csv."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pandas as pd
 
 from segmodels.evaluation.confusion import class_accuracy, iou, mean, pixel_accuracy
-from segmodels.training.loop import Epoch
-
-EPOCH_0 = 0.4  # share of an epoch's time that measuring the start takes: no backward pass
+from segmodels.files import write_csv
+from segmodels.training.run import Epoch
 
 
 def table(epochs: list[Epoch]) -> pd.DataFrame:
@@ -26,6 +26,7 @@ def table(epochs: list[Epoch]) -> pd.DataFrame:
             "val_miou": mean(iou(epoch.confusion)),
             "val_pixel_acc": pixel_accuracy(epoch.confusion),
             "val_mean_acc": mean(class_accuracy(epoch.confusion)),
+            **({} if epoch.holdout is None else {"holdout_miou": epoch.choice}),
         }
         for epoch in epochs
     )
@@ -47,14 +48,22 @@ def per_class_table(epochs: list[Epoch], classes: list[str]) -> pd.DataFrame:
     return pd.concat(columns, ignore_index=True)
 
 
-def line(epoch: Epoch, last: int, elapsed: float) -> str:
-    """What a person reads at an epoch's end; `elapsed` are the seconds since the run began."""
-    left = elapsed / (epoch.number + EPOCH_0) * (last - epoch.number)
+def line(epochs: list[Epoch], last: int) -> str:
+    """What a person reads at an epoch's end."""
+    epoch = epochs[-1]
+    spent = [e.total_seconds for e in epochs[1:]] or [2.5 * epoch.total_seconds]
+    left = sum(spent) / len(spent) * (last - epoch.number)
     return (
         f"epoch {epoch.number:3d}/{last}  train loss {epoch.train.loss:.3f}  "
         f"val loss {epoch.val.loss:.3f}  val mIoU {mean(iou(epoch.confusion)):6.1%}  "
         f"{epoch.seconds:.1f} s, {timedelta(seconds=round(left))} left"
     )
+
+
+def save(folder: Path, epochs: list[Epoch], classes: list[str]) -> None:
+    """Write both tables."""
+    write_csv(folder / "history.csv", table(epochs))
+    write_csv(folder / "per_class_history.csv", per_class_table(epochs, classes))
 
 
 def cost(epochs: list[Epoch], images_per_epoch: int) -> dict[str, float]:

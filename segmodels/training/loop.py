@@ -1,205 +1,224 @@
-"""The training loop: a model, a recipe and two lists of pictures in, one `Epoch` at a time out.
+"""The training loop: a model and a `Job` in, one `Epoch` at a time out.
 
 Epoch 0 is measured before the first step, so that every curve shows where its model started. The
 training losses are over all pixels that counted in the epoch, taken while the weights changed; the
-validation losses are of the weights at the epoch's end.
+validation losses are of the weights at the epoch's end. What a step does depends on the state
+before it and on (seed, epoch, step) alone, dropout included, so a run that goes on from a
+checkpoint ends with the bits of one that was never stopped.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from segmodels.data import voc
 from segmodels.data.loading import Augmentation, training_batches, whole_images
-from segmodels.evaluation.confusion import confusion_matrix
-from segmodels.params import Normalize, Train
-from segmodels.prediction.inference import autocast, label_map, normalize, predict_logits
-from segmodels.training import losses
+from segmodels.training import batchnorm, guard, losses
+from segmodels.training.checkpoint import Checkpoints
+from segmodels.training.job import Job
 from segmodels.training.losses import Losses
-from segmodels.training.recipe import lr_factor, optimizer
-
-Progress = Callable[[Iterable, int, str], Iterable]  # (items, how many, what) -> the same items
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a model is trained on and how: pictures, their labels, recipe, seed, and machine."""
-
-    root: Path
-    index: pd.DataFrame
-    classes: list[str]  # columns of the index
-    ignore_index: int
-    normalize: Normalize
-    recipe: Train
-    seed: int
-    device: torch.device
-    precision: str
-    progress: Progress
-
-    def pictures(self, split: str) -> pd.DataFrame:
-        """Rows of the index that belong to `train` or `val`."""
-        return self.index[self.index["split"] == split]
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return len(self.pictures("train")) // self.recipe.batch_size
-
-    @cached_property
-    def class_weights(self) -> Tensor | None:
-        """(C,) float64 on the device, of the whole training pictures; None: all are 1."""
-        if self.recipe.class_weights == "none":
-            return None
-        pixels = self.pictures("train")[self.classes].to_numpy()
-        return torch.from_numpy(losses.median_frequency(pixels)).to(self.device)
+from segmodels.training.recipe import lr_factor, optimizer, set_lr
+from segmodels.training.run import Epoch, Run
+from segmodels.training.step import Batch, gradients, sum_of, untouched
+from segmodels.training.validation import measure
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """What is known at an epoch's end; the objective is the loss and the auxiliary head's share."""
-
-    number: int
-    lr: float
-    train: Losses
-    train_objective: float
-    val: Losses
-    confusion: np.ndarray  # (C, C) int64 on val
-    seconds: float  # spent on training steps
-
-
-def epochs(model: nn.Module, job: Job) -> Iterator[Epoch]:
+def epochs(model: nn.Module, job: Job, checkpoints: Checkpoints | None = None) -> Iterator[Epoch]:
     """Train a model in place, yielding before the first epoch and after each.
 
     Args:
         model: (N, 3, H, W) float -> {"out": logits, optionally "aux": logits}.
+        checkpoints: where the run is kept after each epoch and now and then within one. A run that
+            was interrupted goes on: its epochs come again, then new ones.
     Raises:
-        ValueError: fewer pictures than a batch, or a loss that is not finite.
+        ValueError: the job cannot be done, a loss is not finite, or memory does not suffice.
     """
-    if job.steps_per_epoch == 0:
-        pictures, batch_size = len(job.pictures("train")), job.recipe.batch_size
-        raise ValueError(f"train has {pictures} pictures, fewer than batch_size = {batch_size}")
-    model.to(job.device).to(memory_format=torch.channels_last)
-    updates = optimizer(model.parameters(), job.recipe)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        updates,
-        lambda step: lr_factor(step, recipe=job.recipe, steps_per_epoch=job.steps_per_epoch),
-    )
-    yield _measured(model, job, 0, 0.0, _initial_sums(model, job))
-    for number in range(1, job.recipe.epochs + 1):
-        model.train()
-        begin = time.perf_counter()
-        total = torch.zeros((), device=job.device)
-        for batch in _batches(job, number):
-            sums = _sums(model, batch, job)
-            updates.zero_grad(set_to_none=True)
-            _objective(sums, job).backward()
-            updates.step()
-            total = total + sums.detach().double()
-            lr = float(schedule.get_last_lr()[0])
-            schedule.step()
-        yield _measured(model, job, number, lr, total, begin)
+    network = _prepared(model, job)
+    scaler = torch.amp.GradScaler(job.device.type, enabled=job.precision == "fp16")
+    run = Run(model, optimizer(model, job.recipe), scaler)
+    if checkpoints and (saved := checkpoints.load()):
+        run.restore(saved)
+    job.processes.wait()  # before one of them changes the file
+    yield from list(run.epochs)
+    while len(run.epochs) <= job.recipe.epochs:
+        with guard.memory(job.recipe):
+            if run.epochs:
+                _train(run, network, job, checkpoints)
+            else:
+                run.sums = _initial_sums(model, job)
+            _close(run, job)
+        if checkpoints:
+            checkpoints.save(run.state(), best=run.best)
+        yield run.epochs[-1]
 
 
-def validate(model: nn.Module, job: Job) -> tuple[Losses, np.ndarray]:
-    """Losses of "out" and confusion (C, C) int64 over all val pictures, at the original sizes."""
+def validate(model: nn.Module, job: Job, split: str = "val") -> tuple[Losses, np.ndarray]:
+    """Losses of "out" and confusion (C, C) int64 over all pictures of a split, original size."""
     pictures = whole_images(
-        job.root, job.pictures("val"), size=job.recipe.val_size, batch_size=job.recipe.batch_size
+        job.root,
+        job.pictures(split),
+        size=job.recipe.val_size,
+        batch_size=job.recipe.batch_size,
+        targets=True,
+        workers=job.workers,
+        share=(job.processes.rank, job.processes.count),
     )
-    sums = torch.zeros((), device=job.device)
-    confusion = np.zeros((len(job.classes), len(job.classes)), dtype=np.int64)
-    for image_id, logits in predict_logits(
-        model, pictures, normalization=job.normalize, device=job.device, precision=job.precision
-    ):
-        target = voc.read_target(voc.target_path(job.root, image_id))
-        on_device = torch.from_numpy(target).to(job.device)
-        sums = sums + _class_sums(logits[None], on_device[None], job).double()
-        confusion += confusion_matrix(
-            target=target,
-            prediction=label_map(logits).cpu().numpy(),
-            num_classes=len(job.classes),
-            ignore_index=job.ignore_index,
+    sums, counts = measure(
+        model,
+        pictures,
+        num_classes=len(job.classes),
+        ignore_index=job.ignore_index,
+        normalization=job.normalize,
+        device=job.device,
+        precision=job.precision,
+    )
+    confusion = job.processes.total(counts)[: len(job.classes)]  # without the row of void
+    return _means(job.processes.total(sums), job), confusion.cpu().numpy()
+
+
+def _prepared(model: nn.Module, job: Job) -> nn.Module:
+    """Bring a model to its device, treat its BatchNorm as asked, and join the other processes."""
+    recipe, processes = job.recipe, job.processes
+    parts = processes.count * recipe.accumulate
+    if recipe.batch_size % parts:
+        raise ValueError(
+            f"batch_size = {recipe.batch_size}: expected a multiple of {processes.count} "
+            f"processes times accumulate = {recipe.accumulate}"
         )
-    return _means(sums, job), confusion
+    if job.steps_per_epoch == 0:
+        raise ValueError(
+            f"train has {len(job.train_ids)} pictures, fewer than batch_size = {recipe.batch_size}"
+        )
+    model.to(job.device).to(memory_format=torch.channels_last)
+    if recipe.bn == "frozen":
+        batchnorm.freeze(model)
+    elif processes.count > 1 and batchnorm.layers(model):
+        if job.device.type == "cpu":
+            raise ValueError(
+                f"bn = {recipe.bn} in {processes.count} processes: statistics over processes need "
+                "GPUs (SyncBatchNorm); train in one process, or with bn: frozen"
+            )
+        batchnorm.synchronise(model)
+    return DistributedDataParallel(model, broadcast_buffers=False) if processes.count > 1 else model
 
 
-def _batches(job: Job, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Normalised image (N, 3, crop, crop) and target (N, crop, crop) uint8 on the device."""
+def _train(run: Run, network: nn.Module, job: Job, checkpoints: Checkpoints | None) -> None:
+    """Do the steps of an epoch that are left."""
+    epoch, recipe, steps = len(run.epochs), job.recipe, job.steps(len(run.epochs))
+    watch = guard.Watch(epoch, [[job.train_ids[k] for k in step] for step in steps])
+    begin = time.perf_counter() - run.seconds
+    network.train()
+    for batch in _batches(job, epoch, run.step):
+        lr = _lr(job, epoch, run.step)
+        set_lr(run.updates, lr)
+        _seed(job, epoch, run.step)
+        run.updates.zero_grad(set_to_none=True)
+        sums = gradients(
+            network,
+            list(zip(*(tensor.chunk(recipe.accumulate) for tensor in batch), strict=True)),
+            objective=job.objective,
+            see=job.see,
+            processes=job.processes,
+            scale=run.scaler.scale,
+        )
+        if recipe.clip_norm:
+            run.scaler.unscale_(run.updates)
+            nn.utils.clip_grad_norm_(run.model.parameters(), recipe.clip_norm)
+        run.scaler.step(run.updates)
+        run.scaler.update()
+        watch.add(run.step, lr, sums)
+        run.sums = sums if run.sums is None else run.sums + sums
+        run.step, run.seconds = run.step + 1, time.perf_counter() - begin
+        if checkpoints and checkpoints.due():
+            watch.look()
+            checkpoints.save(run.state())
+    watch.look()
+    run.seconds = time.perf_counter() - begin
+
+
+def _batches(job: Job, epoch: int, start: int = 0) -> Iterator[Batch]:
+    """This process's share of each step's batch, from step `start` on, on the device."""
+    recipe = job.recipe
     augmentation = Augmentation(
-        crop_size=job.recipe.crop_size,
-        base_size=job.recipe.base_size,
-        scale=job.recipe.scale,
-        flip=job.recipe.flip,
+        crop_size=recipe.crop_size,
+        base_size=recipe.base_size,
+        scale=recipe.scale,
+        flip=recipe.flip,
         ignore_index=job.ignore_index,
         fill=tuple(round(255 * channel) for channel in job.normalize.mean),
     )
+    steps = [job.processes.share(step) for step in job.steps(epoch)[start:]]
     loader = training_batches(
         job.root,
-        job.pictures("train")["image_id"].tolist(),
+        job.train_ids,
+        steps,
         augmentation=augmentation,
-        batch_size=job.recipe.batch_size,
         seed=job.seed,
         epoch=epoch,
-        workers=8 if job.device.type == "cuda" else 0,
+        workers=job.workers,
+        decoded=job.decoded,
     )
-    for image, target in job.progress(loader, len(loader), f"epoch {epoch}/{job.recipe.epochs}"):
-        yield normalize(image.to(job.device), job.normalize), target.to(job.device)
+    for image, target in job.progress(loader, len(steps), f"epoch {epoch}/{recipe.epochs}"):
+        yield (
+            image.to(job.device, non_blocking=True),
+            target.to(job.device, non_blocking=True),
+        )
 
 
-def _sums(model: nn.Module, batch: tuple[Tensor, Tensor], job: Job) -> Tensor:
-    """(heads, 4, C) class sums of "out" and, if the model has it, of "aux"."""
-    image, target = batch
-    with autocast(job.device, job.precision):
-        logits = model(image)
-    heads = [logits[name] for name in ("out", "aux") if name in logits]
-    return torch.stack([_class_sums(head, target, job) for head in heads])
+def _lr(job: Job, epoch: int, step: int) -> float:
+    done = (epoch - 1) * job.steps_per_epoch + step
+    recipe, steps_per_epoch = job.recipe, job.steps_per_epoch
+    return recipe.lr * lr_factor(done, recipe=recipe, steps_per_epoch=steps_per_epoch)
 
 
-def _class_sums(logits: Tensor, target: Tensor, job: Job) -> Tensor:
-    learn_dice = job.recipe.loss.dice > 0
-    return losses.class_sums(logits, target, ignore_index=job.ignore_index, learn_dice=learn_dice)
+def _seed(job: Job, epoch: int, step: int) -> None:
+    """Let dropout depend on the step alone, so that no checkpoint has to keep random states."""
+    entropy = [job.seed, epoch, step, job.processes.rank]
+    torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
 
-def _objective(sums: Tensor, job: Job) -> Tensor:
-    """What a step minimises: the loss of "out" and, weighted, that of "aux"."""
-    values = [losses.objective(head, job.recipe.loss, job.class_weights) for head in sums]
-    return values[0] + job.recipe.aux_weight * values[1] if len(values) > 1 else values[0]
+@torch.no_grad()
+def _initial_sums(model: nn.Module, job: Job) -> Tensor:
+    """What the first epoch's sums would be without any step; the model stays as it was."""
+    model.train()
+    seen = []
+    with untouched(model):
+        for step, (image, target) in enumerate(_batches(job, 1)):
+            _seed(job, 0, step)
+            seen.append(job.objective.sums(job.see(model, image), target).double())
+    return job.processes.total(sum_of(seen))
+
+
+def _close(run: Run, job: Job) -> None:
+    """Make an epoch of the steps done: their mean losses, and the validation of the weights."""
+    begin, number = time.perf_counter() - run.seconds, len(run.epochs)
+    assert run.sums is not None
+    train, objective = _means(run.sums[0], job), float(job.objective.value(run.sums))
+    lr = _lr(job, number, job.steps_per_epoch - 1) if number else 0.0
+    if job.recipe.bn == "recalibrate" and number:
+        images = (image for image, _ in _batches(job, number))
+        batchnorm.recalibrate(
+            run.model, images, lambda image: job.see(run.model, image), job.processes.total
+        )
+    val, confusion = validate(run.model, job)
+    holdout = validate(run.model, job, "holdout")[1] if len(job.pictures("holdout")) else None
+    if not np.isfinite([*train, objective, *val]).all():
+        raise ValueError(
+            f"epoch {number}, lr {lr:g}: train loss {objective}, val loss {val.loss}: not finite; "
+            f"{guard.ADVICE}"
+        )
+    total_seconds = time.perf_counter() - begin
+    run.epochs.append(
+        Epoch(number, lr, train, objective, val, confusion, holdout, run.seconds, total_seconds)
+    )
+    run.step, run.sums, run.seconds = 0, None, 0.0
 
 
 def _means(sums: Tensor, job: Job) -> Losses:
     """Losses of a head's sums (4, C)."""
-    loss = losses.objective(sums, job.recipe.loss, job.class_weights)
+    loss = losses.objective(sums, job.recipe.loss, job.objective.class_weights)
     parts = losses.cross_entropy(sums), losses.dice(sums)
     return Losses(*torch.stack([loss, *parts]).tolist())
-
-
-def _initial_sums(model: nn.Module, job: Job) -> Tensor:
-    """What the first epoch's sums would be without any step; the model stays as it was."""
-    saved = [buffer.clone() for buffer in model.buffers()]
-    model.train()
-    with torch.no_grad():
-        sums = [_sums(model, batch, job).double() for batch in _batches(job, 1)]
-        for buffer, value in zip(model.buffers(), saved, strict=True):
-            buffer.copy_(value)
-    return torch.stack(sums).sum(0)
-
-
-def _measured(
-    model: nn.Module, job: Job, number: int, lr: float, sums: Tensor, begin: float | None = None
-) -> Epoch:
-    """Close an epoch: its mean losses, and the validation of the weights as they are now."""
-    train, objective = _means(sums[0], job), float(_objective(sums, job))
-    # The figures had to wait for the device, so the time is that of all steps.
-    seconds = 0.0 if begin is None else time.perf_counter() - begin
-    val, confusion = validate(model, job)
-    if not np.isfinite([*train, objective, *val]).all():
-        raise ValueError(
-            f"epoch {number}, lr {lr:g}: train loss {objective}, val loss {val.loss}: not finite; "
-            "try a smaller lr, a longer warmup_epochs or precision: fp32"
-        )
-    return Epoch(number, lr, train, objective, val, confusion, seconds)

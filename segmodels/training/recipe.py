@@ -1,7 +1,7 @@
 """Optimizer and learning-rate schedule of a training section of params.yaml."""
 
 import math
-from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -9,39 +9,89 @@ from torch import nn
 from segmodels.params import Train
 
 
-def optimizer(parameters: Iterable[nn.Parameter], recipe: Train) -> torch.optim.Optimizer:
-    """SGD with momentum, or AdamW, whose beta1 is the momentum."""
+def parameter_groups(model: nn.Module, recipe: Train) -> list[dict[str, Any]]:
+    """Parameters that learn, by the factor of their learning rate.
+
+    The backbone has factor 1, the auxiliary head aux_lr, the rest head_lr, or 1 in a model without
+    a backbone, where nothing was trained before.
+
+    Args:
+        model: its own names decide, so not a wrapper that puts a prefix before them.
+    Returns:
+        {"params": [...], "factor": float} of backbone, aux_classifier and the rest, in this order,
+        without the empty ones.
+    """
+    named = list(model.named_parameters())
+    pretrained = any(name.startswith("backbone.") for name, _ in named)
+    rest = recipe.head_lr if pretrained else 1.0
+    factors = {"backbone.": 1.0, "aux_classifier.": recipe.aux_lr, "": rest}
+    groups: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in factors}
+    for name, parameter in named:
+        if parameter.requires_grad:
+            groups[next(prefix for prefix in factors if name.startswith(prefix))].append(parameter)
+    return [{"params": groups[key], "factor": factors[key]} for key in factors if groups[key]]
+
+
+def optimizer(model: nn.Module, recipe: Train) -> torch.optim.Optimizer:
+    """SGD with momentum, or AdamW, whose beta1 is the momentum; groups as in parameter_groups."""
+    groups = parameter_groups(model, recipe)
+    updates: torch.optim.Optimizer
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters,
-            lr=recipe.lr,
-            momentum=recipe.momentum,
+        updates = torch.optim.SGD(
+            groups, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
+        )
+    else:
+        updates = torch.optim.AdamW(
+            groups,
+            betas=(recipe.momentum, 0.999),
             weight_decay=recipe.weight_decay,
             fused=True,
         )
-    return torch.optim.AdamW(
-        parameters,
-        lr=recipe.lr,
-        betas=(recipe.momentum, 0.999),
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
+    set_lr(updates, recipe.lr)
+    return updates
+
+
+def set_lr(updates: torch.optim.Optimizer, lr: float) -> None:
+    """Give every group of `optimizer` its learning rate: lr times the group's factor."""
+    for group in updates.param_groups:
+        group["lr"] = lr * group["factor"]
 
 
 def lr_factor(step: int, *, recipe: Train, steps_per_epoch: int) -> float:
-    """Learning rate of a step as a share of the largest.
+    """Learning rate of a step as a share of the largest, which the last step of warm-up has.
 
-    Warm-up rises linearly and reaches 1 with its last step; after it, `poly` falls as
-    (1 - t)^power (DeepLab v2, section 4.1) and `onecycle` as half a cosine (arXiv 1708.07120, with
-    the cosine of its usual implementations), t being the share of the remaining steps that is done.
+    Schedules, t being the share of the steps after the warm-up that is done:
+
+    - `poly`: up linearly, down as (1 - t)^power.
+    - `cosine`: up linearly, down as half a cosine to 0.
+    - `onecycle`: from 1/25 up and down to 1/250000 as half a cosine each; torch's OneCycleLR.
 
     Args:
         step: 0 for the first step of the first epoch.
+    Reference:
+        poly: DeepLab v2, arXiv 1606.00915, section 4.1. onecycle: Smith and Topin,
+        arXiv 1708.07120, with cosines for lines and a constant momentum.
     """
     warmup = round(recipe.warmup_epochs * steps_per_epoch)
+    total = recipe.epochs * steps_per_epoch
+    if recipe.schedule == "onecycle":
+        return _onecycle(step, warmup - 1, total - 1)
     if step < warmup:
         return (step + 1) / warmup
-    done = (step - warmup) / (recipe.epochs * steps_per_epoch - warmup)
+    done = (step - warmup) / (total - warmup)
     if recipe.schedule == "poly":
         return (1 - done) ** recipe.poly_power
-    return (1 + math.cos(math.pi * done)) / 2
+    return _half_cosine(1, 0, done)
+
+
+def _onecycle(step: int, peak: int, last: int) -> float:
+    """The peak is a step; as in torch it is step -1, and never taken, if there is no warm-up."""
+    low = 1 / 25
+    if step > peak:
+        return _half_cosine(1, low / 1e4, (step - peak) / (last - peak))
+    # A warm-up of a single step, where torch divides by 0, is the peak itself.
+    return _half_cosine(low, 1, step / peak) if peak else 1.0
+
+
+def _half_cosine(start: float, end: float, done: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * done)) / 2

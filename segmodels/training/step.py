@@ -1,0 +1,122 @@
+"""The gradients of one step, whether its batch comes whole, in parts, or over many processes.
+
+The loss is a function of sums over all pixels of the batch (`losses.class_sums`), so its gradient
+is the slope of that function at the sums of the WHOLE batch times the gradient of a part's sums,
+added up over the parts: exact, where a mean of the parts' losses would count the pixels of a part
+with much void for more. What the slope needs is known before the first part is learned from: the
+cross-entropy's are the true pixels; Dice's need the probabilities, so with Dice and several parts
+each of them is seen twice.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from segmodels.params import Loss
+from segmodels.training import losses
+from segmodels.training.processes import Processes
+
+Batch = tuple[Tensor, Tensor]  # image (N, 3, H, W) uint8 and target (N, H, W) uint8
+See = Callable[[nn.Module, Tensor], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a step minimises: the loss of "out" and, weighted, that of "aux"."""
+
+    loss: Loss
+    aux_weight: float
+    class_weights: Tensor | None  # (C,) float64 on the device; None: all are 1
+    num_classes: int
+    ignore_index: int
+
+    def sums(self, logits: dict[str, Tensor], target: Tensor) -> Tensor:
+        """(heads, 4, C) class sums of "out" and, if there is one, of "aux"."""
+        heads = [logits[name] for name in ("out", "aux") if name in logits]
+        learn_dice = self.loss.dice > 0
+        return torch.stack(
+            [
+                losses.class_sums(
+                    head, target, ignore_index=self.ignore_index, learn_dice=learn_dice
+                )
+                for head in heads
+            ]
+        )
+
+    def true_pixels(self, target: Tensor) -> Tensor:
+        """(4, C) float64 class sums of a target alone: the others are 0."""
+        pixels = torch.bincount(target.flatten(), minlength=256)[: self.num_classes]
+        return torch.cat([torch.zeros_like(pixels).expand(3, -1), pixels[None]]).double()
+
+    def value(self, sums: Tensor) -> Tensor:
+        """The objective at sums (heads, 4, C)."""
+        out, *aux = [losses.objective(head, self.loss, self.class_weights) for head in sums]
+        return out + self.aux_weight * aux[0] if aux else out
+
+    def slope(self, sums: Tensor) -> Tensor:
+        """Derivative of the objective, (heads, 4, C)."""
+        with torch.enable_grad():
+            at = sums.detach().requires_grad_()
+            return torch.autograd.grad(self.value(at), at)[0]
+
+
+def gradients(
+    model: nn.Module,
+    parts: list[Batch],
+    *,
+    objective: Objective,
+    see: See,
+    processes: Processes,
+    scale: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Add the gradient of the objective of a batch to the parameters'.
+
+    Args:
+        parts: the batch, or this process's share of it, in pieces.
+        see: (model, image uint8) -> logits.
+        scale: enlarges a loss for fp16.
+    Returns:
+        (heads, 4, C) float64, the sums of the whole batch.
+    """
+    whole = processes.total(_known(model, parts, objective, see)) if len(parts) > 1 else None
+    seen = torch.zeros((), device=parts[0][0].device)
+    for k, (image, target) in enumerate(parts):
+        with nullcontext() if k + 1 == len(parts) else _without_exchange(model):
+            sums = objective.sums(see(model, image), target)  # (heads, 4, C)
+            seen = seen + sums.detach().double()
+            at = (processes.total(seen) if whole is None else whole).expand_as(sums)
+            # DistributedDataParallel takes the mean over the processes where we need the sum.
+            slope = processes.count * objective.slope(at)
+            scale((sums * slope.to(sums.dtype)).sum()).backward()
+    return at if whole is None else processes.total(seen)
+
+
+@torch.no_grad()
+def _known(model: nn.Module, parts: list[Batch], objective: Objective, see: See) -> Tensor:
+    """Sums over all parts, as far as the slope of the objective depends on them."""
+    if objective.loss.dice == 0:
+        return sum_of(objective.true_pixels(target) for _, target in parts)
+    with torch.random.fork_rng(), untouched(model):  # learned from with the same dropout later
+        return sum_of(objective.sums(see(model, image), target).double() for image, target in parts)
+
+
+@contextmanager
+def untouched(model: nn.Module) -> Iterator[None]:
+    """Bring a model's buffers, such as BatchNorm's statistics, back afterwards."""
+    saved = [buffer.clone() for buffer in model.buffers()]
+    yield
+    with torch.no_grad():
+        for buffer, value in zip(model.buffers(), saved, strict=True):
+            buffer.copy_(value)
+
+
+def sum_of(tensors: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(tensors)).sum(0)
+
+
+def _without_exchange(model: nn.Module) -> AbstractContextManager[None]:
+    return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()

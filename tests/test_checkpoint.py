@@ -1,0 +1,184 @@
+"""Checkpoints: the same bits after an interruption, and nothing that does not belong."""
+
+import errno
+import fcntl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from conftest import write_tree
+from test_loop import NUM_CLASSES, TinyNet, make_job
+from torch import nn
+
+from segmodels import files
+from segmodels.training import checkpoint, history, loop
+from segmodels.training.checkpoint import BEST, LAST, hold
+
+ROOT = Path(__file__).parents[1]
+
+
+class Interrupted(Exception):
+    pass
+
+
+class DroppingNet(TinyNet):
+    """BatchNorm and dropout: all that has a state beside its weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem.append(nn.Dropout2d(0.3))
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("voc")
+    return root, write_tree(root, train=13, val=5, num_classes=NUM_CLASSES)
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    return tmp_path / ".scratch"
+
+
+def stop_after(batches):
+    """A progress function that ends the run after some batches, those of epoch 0 included."""
+    left = [batches]
+
+    def watch(items, count, what):
+        for item in items:
+            if left[0] == 0:
+                raise Interrupted
+            left[0] -= 1
+            yield item
+
+    return watch
+
+
+def train(tree, *, minutes=0.0, stop=None, **changes):
+    """One try; returns history and weights, last and best."""
+    torch.manual_seed(0)
+    model, job = DroppingNet(), make_job(tree, **changes)
+    if stop is not None:
+        object.__setattr__(job, "progress", stop_after(stop))
+    with hold({"job": 1}, minutes, writes=True) as kept:
+        table = history.table(list(loop.epochs(model, job, kept)))
+        return table, model.state_dict(), kept.best_weights()
+
+
+def same(first, second):
+    return first[0].equals(second[0]) and all(
+        first[k].keys() == second[k].keys()
+        and all(torch.equal(first[k][name], second[k][name]) for name in first[k])
+        for k in (1, 2)
+    )
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_run_goes_on_to_the_same_bits_wherever_it_was_stopped(tree, scratch, optimizer):
+    whole = train(tree, optimizer=optimizer)
+    assert not list(scratch.iterdir())
+    for stop in range(0, 12):  # 3 batches of epoch 0, 9 steps
+        with pytest.raises(Interrupted):
+            train(tree, optimizer=optimizer, stop=stop)
+        assert same(train(tree, optimizer=optimizer), whole), stop
+
+
+def test_run_that_is_stopped_again_and_again_ends_with_the_same_bits(tree):
+    whole = train(tree)
+    for _ in range(2):  # 4 of 3 + 9 batches each
+        with pytest.raises(Interrupted):
+            train(tree, stop=4)
+    assert same(train(tree, stop=4), whole)
+
+
+def test_between_checkpoints_only_the_last_minutes_are_done_again(tree):
+    with pytest.raises(Interrupted):
+        train(tree, minutes=60, stop=3 + 3 + 2)  # in epoch 2
+    state = checkpoint.Checkpoints(next(checkpoint.scratch(".").iterdir()), 60, True).load()
+    assert (len(state["epochs"]), state["step"]) == (2, 0)
+
+
+def test_best_weights_are_those_of_the_best_epoch(tree, scratch):
+    torch.manual_seed(0)
+    model, states = DroppingNet(), []
+    job = make_job(tree, epochs=10, lr=0.5)
+    with hold({"job": 1}, 60, writes=True) as kept:
+        epochs = []
+        for epoch in loop.epochs(model, job, kept):
+            epochs.append(epoch)
+            states.append({name: value.clone() for name, value in model.state_dict().items()})
+        best = history.table(epochs)["val_miou"].argmax()
+        assert best not in (0, 10)  # or the test would not tell
+        weights = kept.best_weights()
+    assert all(torch.equal(weights[name], states[best][name]) for name in weights)
+
+
+def test_another_identity_is_never_picked_up(tree):
+    with hold({"lr": 1.0}, 0, writes=True) as kept:
+        kept.save({"model": {}}, best=True)
+        with hold({"lr": 2.0}, 0, writes=True) as other:
+            assert other.load() is None
+        assert kept.load() == {"model": {}}
+
+
+def test_fingerprint_sees_every_value_and_no_order():
+    facts = {"a": {"b": [1, 2.0, None]}, "c": "x"}
+    assert checkpoint.fingerprint(facts) == checkpoint.fingerprint(dict(reversed(facts.items())))
+    for other in ({"a": {"b": [1, 2.5, None]}, "c": "x"}, {**facts, "d": 0}, {"c": "x"}):
+        assert checkpoint.fingerprint(other) != checkpoint.fingerprint(facts)
+
+
+def test_code_hashes_are_of_the_files_that_were_imported():
+    """The program that trains depends on what dvc.yaml says it does."""
+    program = "import stages.train, segmodels.models.unet, segmodels.training.checkpoint as c, json"
+    printed = subprocess.run(
+        [sys.executable, "-c", f"{program}; print(json.dumps(c.code()))"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    stage = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]["train"]["do"]
+    declared = {d.replace("${item.arch}", "unet") for d in stage["deps"] if d.endswith(".py")}
+    hashes = yaml.safe_load(printed)
+    assert set(hashes) == declared - {"stages/train.py"}  # here the program is another
+    assert all(files.sha256(ROOT / name) == value for name, value in hashes.items())
+
+
+def test_one_process_at_a_time(tree, scratch, monkeypatch):
+    monkeypatch.setattr(checkpoint, "PATIENCE", 0.3)
+    with hold({"job": 1}, 0, writes=True) as kept:
+        with pytest.raises(ValueError, match="held by another process that trains the same"):
+            hold({"job": 1}, 0, writes=True).__enter__()
+        with open(kept.folder / "lock") as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert not kept.folder.exists()
+
+
+def test_remains_of_an_interrupted_write_are_removed_and_never_read(tree):
+    with pytest.raises(Interrupted):
+        train(tree, stop=7)
+    folder = next(checkpoint.scratch(".").iterdir())
+    (folder / f".{LAST}.abc").write_bytes(b"half")
+    (folder / f".{LAST}").write_bytes(b"half")
+    assert same(train(tree), train(tree))
+
+
+def test_full_disk_is_one_line_and_keeps_the_checkpoint_before(tree, monkeypatch):
+    with pytest.raises(Interrupted):
+        train(tree, stop=7)
+    folder = next(checkpoint.scratch(".").iterdir())
+    before = {name: (folder / name).read_bytes() for name in (LAST, BEST)}
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files.os, "fsync", full)
+        with pytest.raises(OSError, match=r"\.pt: the disk is full after .* MB free\): make space"):
+            train(tree)
+    assert {name: (folder / name).read_bytes() for name in (LAST, BEST)} == before
+    assert {path.name for path in folder.iterdir()} == {LAST, BEST, "lock"}
+    assert same(train(tree), train(tree))

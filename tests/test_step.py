@@ -1,0 +1,121 @@
+"""Gradients of a batch in parts against those of the batch whole, and of a plain loss."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import VOID
+from torch import nn
+
+from segmodels.params import Loss
+from segmodels.training.processes import Processes
+from segmodels.training.step import Objective, gradients, untouched
+
+NUM_CLASSES = 5
+
+
+def make_model(dropout=0.0):
+    """Two heads, no BatchNorm, float64."""
+    torch.manual_seed(0)
+    stem = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Tanh(), nn.Dropout(dropout))
+    heads = nn.ModuleDict(
+        {"out": nn.Conv2d(8, NUM_CLASSES, 1), "aux": nn.Conv2d(8, NUM_CLASSES, 1)}
+    )
+    return nn.ModuleDict({"stem": stem, "heads": heads}).double()
+
+
+def see(model, image):
+    features = model["stem"](image.double() / 255)
+    return {name: head(features) for name, head in model["heads"].items()}
+
+
+def make_batch(size=8):
+    """Pictures with very different shares of void."""
+    generator = torch.Generator().manual_seed(1)
+    image = torch.randint(0, 256, (size, 3, 12, 10), dtype=torch.uint8, generator=generator)
+    target = torch.randint(0, NUM_CLASSES, (size, 12, 10), generator=generator).to(torch.uint8)
+    for k in range(size):
+        target[k, : (5 * k) % 12] = VOID
+    return image, target
+
+
+def objective(cross_entropy=1.0, dice=0.0, weights=None):
+    return Objective(Loss(cross_entropy=cross_entropy, dice=dice), 0.5, weights, NUM_CLASSES, VOID)
+
+
+def learned(model, batch, parts, goal):
+    """Gradients by name, and the sums."""
+    model.zero_grad()
+    torch.manual_seed(7)
+    pieces = list(zip(*(tensor.chunk(parts) for tensor in batch), strict=True))
+    sums = gradients(
+        model, pieces, objective=goal, see=see, processes=Processes(), scale=lambda loss: loss
+    )
+    return {name: p.grad.clone() for name, p in model.named_parameters()}, sums
+
+
+WEIGHTS = torch.tensor([0.3, 1.0, 2.5, 1.0, 4.0], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    "goal", [objective(), objective(weights=WEIGHTS), objective(0, 1), objective(0.7, 2, WEIGHTS)]
+)
+@pytest.mark.parametrize("parts", [2, 4, 8])
+def test_parts_have_the_gradient_of_the_whole_batch(goal, parts):
+    model, batch = make_model(), make_batch()
+    whole, sums = learned(model, batch, 1, goal)
+    pieces, sums_of_pieces = learned(model, batch, parts, goal)
+    for name in whole:
+        torch.testing.assert_close(pieces[name], whole[name], rtol=1e-9, atol=1e-14, msg=name)
+    torch.testing.assert_close(sums_of_pieces, sums, rtol=1e-12, atol=0)
+
+
+def test_whole_batch_has_the_gradient_of_torch_losses():
+    model, (image, target) = make_model(), make_batch()
+    got, _ = learned(model, (image, target), 1, objective(weights=WEIGHTS))
+    model.zero_grad()
+    out, aux = (
+        F.cross_entropy(logits, target.long(), weight=WEIGHTS, ignore_index=VOID)
+        for logits in see(model, image).values()
+    )
+    (out + 0.5 * aux).backward()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(got[name], parameter.grad, rtol=1e-9, atol=1e-14, msg=name)
+
+
+def test_mean_of_the_parts_would_be_another_gradient():
+    """The void shares of the batch are uneven enough for the tests above to mean something."""
+    model, (image, target) = make_model(), make_batch()
+    whole, _ = learned(model, (image, target), 1, objective())
+    model.zero_grad()
+    for k in range(2):
+        part = slice(4 * k, 4 * k + 4)
+        out, aux = (
+            F.cross_entropy(logits, target[part].long(), ignore_index=VOID)
+            for logits in see(model, image[part]).values()
+        )
+        ((out + 0.5 * aux) / 2).backward()
+    name = "heads.out.weight"
+    naive = model["heads"]["out"].weight.grad
+    assert (naive - whole[name]).norm() > 1e-2 * whole[name].norm()
+
+
+def test_dice_in_parts_sees_the_same_dropout_twice():
+    """The slope is taken at sums of the very network that is then learned from."""
+    model, (image, target) = make_model(dropout=0.5), make_batch(4)
+    pieces, sums = learned(model, (image, target), 2, objective(0, 1))
+    model.zero_grad()
+    torch.manual_seed(7)
+    logits = [see(model, part) for part in image.chunk(2)]
+    whole = {name: torch.cat([part[name] for part in logits]) for name in ("out", "aux")}
+    goal = objective(0, 1)
+    goal.value(goal.sums(whole, target)).backward()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(pieces[name], parameter.grad, rtol=1e-9, atol=1e-14, msg=name)
+
+
+def test_untouched_brings_buffers_back():
+    layer = nn.BatchNorm2d(3)
+    with untouched(layer):
+        layer(torch.randn(2, 3, 4, 4))
+        assert layer.running_mean.any() and layer.num_batches_tracked == 1
+    assert not layer.running_mean.any() and layer.num_batches_tracked == 0
