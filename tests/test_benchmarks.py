@@ -135,6 +135,6 @@ def test_sides_take_turns_and_a_row_has_the_ratio():
     order = []
     sides = {name: partial(order.append, name) for name in ("a", "b")}
     assert set(timing.alternate(sides, turns=3)) == {"a", "b"}
-    assert order == ["a", "b"] * 4
+    assert order == ["a", "a", "b", "b"] * 3
     row = timing.row("what", {"a": 0.3, "b": 0.1}, 10, [("a", "b")])
     assert row == "| what | a 30.0, b 10.0 | a / b = 3.00 |"

@@ -41,7 +41,7 @@ def project(tmp_path, monkeypatch):
     content["predict"]["miniature"] |= {"precision": "fp32", "threads": 1}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     for name in TINY:
-        save_weights(network(name), train_folder(tmp_path, name) / "weights.pt")
+        save_weights(network(name).state_dict(), train_folder(tmp_path, name) / "weights.pt")
         record = {"arch": TINY[name]["arch"], "arguments": {"width": 2}, **NOTED[name]}
         (train_folder(tmp_path, name) / "provenance.json").write_text(json.dumps(record))
     monkeypatch.setattr(process, "_die_with_parent", lambda: None)
@@ -175,7 +175,7 @@ def test_weights_that_are_missing_damaged_or_of_another_model_are_refused(projec
             main(["predict", "in", "--model", name])
 
     refused("none/train/weights.pt: missing; `dvc repro` makes it", name="none")
-    save_weights(network("tinier"), train_folder(project, "tiny") / "weights.pt")
+    save_weights(network("tinier").state_dict(), train_folder(project, "tiny") / "weights.pt")
     refused("weights.pt: of another model or other classes")
     (train_folder(project, "tiny") / "weights.pt").write_bytes(b"no weights")
     refused("weights.pt: refused, cut off")
@@ -190,7 +190,7 @@ def published(project, monkeypatch):
     arguments = {key: value for key, value in FCN18.items() if key != "arch"}
     model = models.build("fcn", num_classes=21, **arguments)
     cache = project / "torch/hub/checkpoints"
-    save_weights(model, cache / "new")
+    save_weights(model.state_dict(), cache / "new")
     digest = hashlib.sha256((cache / "new").read_bytes()).hexdigest()
     file = (cache / "new").rename(cache / f"fcn18-{digest[:8]}.pth")
     theirs = FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1

@@ -11,7 +11,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from dvc.utils.hydra import apply_overrides
-from PIL import Image
 from torch import nn
 from torchvision.transforms import v2
 
@@ -95,12 +94,8 @@ def test_scales_and_flip_equal_passes_written_out(size):
     for scale in (0.5, 1, 1.25):
         width = round(scale * (size or 40))
         for turn in (False, True):
-            seen = [Image.fromarray(p.permute(1, 2, 0).numpy()) for p in image]
-            seen = [
-                p.resize((width, round(width * 3 / 4)), Image.Resampling.BILINEAR) for p in seen
-            ]
-            seen = np.stack([np.asarray(p)[:, ::-1] if turn else np.asarray(p) for p in seen])
-            logits = network(torch.from_numpy(seen).permute(0, 3, 1, 2))
+            seen = v2.functional.resize(image, [round(width * 3 / 4), width], antialias=True)
+            logits = network(torch.from_numpy(seen.numpy()[..., ::-1].copy()) if turn else seen)
             logits = torch.from_numpy(logits.numpy()[..., ::-1].copy()) if turn else logits
             logits = v2.functional.resize(logits, [30, 40], antialias=False)
             total += logits.exp() / logits.exp().sum(1, keepdim=True)
