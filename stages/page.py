@@ -1,44 +1,47 @@
-"""Pictures, masks and scores -> data/page/, which DVC keeps and Git does not."""
+"""Pictures, masks and scores -> data/page/index.html, which DVC keeps and Git does not."""
 
+import json
 from pathlib import Path
 
 from segmodels import params
 from segmodels.data import voc
-from segmodels.files import write_bytes, write_text
-from segmodels.process import run
-from segmodels.reporting import page, tables
-from segmodels.reporting.canvas import png
+from segmodels.files import write_text
+from segmodels.process import progress, run
+from segmodels.reporting import gallery, page, tables
 
-OUT = Path("data/page")
-OVERVIEW = Path("reports/comparison/overview.png")
+OUT = Path("data/page/index.html")
+DIFFERENCES = Path("reports/comparison/differences.csv")
 
 
 def main() -> None:
     settings = params.load()
     data, root = settings.data, voc.dataset_root(settings.dataset)
     masked = Path("data/predictions") / settings.dataset
-    index = voc.read_index(settings.dataset).query("split == 'val'").set_index("image_id")
-    image_ids = page.choose(index[data.classes])
-    colours = page.mask_colours(data.palette, data.void)
-    files = {}
-    for study, models in settings.studies.items():
-        rows = []
-        for image_id in image_ids:
-            masks = [masked / model / f"{image_id}.png" for model in models]
-            labels = [voc.read_target(path) for path in [voc.target_path(root, image_id), *masks]]
-            rows.append(page.Row(image_id, voc.read_image(voc.image_path(root, image_id)), labels))
-        figure = page.grid(rows, models, classes=data.classes, colours=colours)
-        files[study] = f"masks_{study}.png"
-        write_bytes(OUT / files[study], png(figure))
+    facts = Path("data") / settings.dataset / "statistics.json"
+    statistics = json.loads(facts.read_text(encoding="utf-8"))
     results = [tables.read_result(model) for model in settings.models]
-    write_bytes(OUT / OVERVIEW.name, OVERVIEW.read_bytes())
-    text = page.html(
+    colours = gallery.mask_colours(data.palette, data.void)
+
+    miou = gallery.mean_miou(results)
+    chosen = progress(gallery.sample(miou), min(len(miou), gallery.SAMPLE), "page")
+    pictures = gallery.pictures(chosen, results, root, masked)
+    truth = gallery.exemplar(root, [entry["id"] for entry in pictures])
+    views = gallery.views(**truth, colours=colours) if truth else {}
+    text = page.render(
         title=f"Segmentation models on {settings.dataset}",
-        summary=tables.summary(results),
-        caption=tables.caption(results),
-        studies=files,
+        **page.report(results, page.read_differences(DIFFERENCES)),
+        splits=statistics,
+        classes=page.class_facts(statistics, data.classes),
+        colours=colours.tolist(),
+        views={name: gallery.png_uri(view) for name, view in views.items()},
+        shown=(len(pictures), len(miou)),
+        data={
+            **page.drawn(results, settings.studies),
+            **{"classes": data.classes, "void": data.void, "colours": colours.tolist()},
+            "pictures": pictures,
+        },
     )
-    write_text(OUT / "index.html", text)
+    write_text(OUT, text)
 
 
 if __name__ == "__main__":

@@ -1,175 +1,144 @@
+import json
 import os
 import re
 import subprocess
 import sys
-from io import BytesIO
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import write_picture
+from made_up_page import CLASSES, MODELS, VAL, make_page, prediction, target, write_project
 from made_up_reports import confusion, write_report
-from PIL import Image
 
 from segmodels.data import voc
-from segmodels.files import write_bytes, write_csv
-from segmodels.reporting import canvas, page, tables
+from segmodels.reporting import page, tables
 
 ROOT = Path(__file__).parents[1]
-CLASSES = ["background", "aeroplane", "bicycle", "bird"]
-COLOURS = page.mask_colours(None, 255)
+PREDICTIONS = Path("data/predictions/miniature")
 
 
-def labels(height, width, *values):
-    """Vertical stripes of the given labels."""
-    return np.repeat(np.resize(values, width)[None], height, axis=0).astype(np.uint8)
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    home = tmp_path_factory.mktemp("project")
+    write_project(home)
+    return home
 
 
-def row(height=64, width=80, truth=(0, 1, 255), prediction=(0, 2)):
-    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    masks = [labels(height, width, *truth), labels(height, width, *prediction)]
-    return page.Row("2007_000033", noise, masks)
+@pytest.fixture(scope="module")
+def text(project):
+    return make_page(project).read_text(encoding="utf-8")
 
 
-def drawn(rows):
-    """Pixels (H, W, 3) of a grid, and the names in its legend."""
-    figure = page.grid(rows, ["unet"], classes=CLASSES, colours=COLOURS)
-    with Image.open(BytesIO(canvas.png(figure))) as image:
-        pixels = np.asarray(image.convert("RGB"))
-    return pixels, [text.get_text() for text in figure.legends[0].get_texts()]
+@pytest.fixture(scope="module")
+def data(text):
+    return json.loads(re.search('id="data">(.*)</script>', text)[1])
 
 
-def cell(pixels, column, *, height, width, widest):
-    """The pixels of a column's cell in the first row."""
-    left = page.MARGIN + column * (widest + page.GAP)
-    return pixels[page.HEADER : page.HEADER + height, left : left + width]
+@pytest.fixture(scope="module")
+def results(project):
+    return [tables.read_result(model, project / "reports/models") for model in MODELS]
 
 
-def test_cells_of_a_small_picture_are_its_pixels_three_times_enlarged():
-    small = row()
-    pixels, _ = drawn([small])
-    shown = [small.image, *(COLOURS[mask] for mask in small.labels)]
-    for column, expected in enumerate(shown):
-        found = cell(pixels, column, height=192, width=240, widest=240)
-        np.testing.assert_array_equal(found, np.kron(expected, np.ones((3, 3, 1), np.uint8)))
+class Cells(HTMLParser):
+    """Text of all table rows, as a reader without JavaScript gets it."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.rows, self._open = [], False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+            self._open = True
+
+    def handle_endtag(self, tag):
+        self._open = self._open and tag not in ("td", "th")
+
+    def handle_data(self, data):
+        if self._open:
+            self.rows[-1][-1] += data.strip()
 
 
-def test_masks_of_a_photograph_keep_exact_colours_when_shrunk():
-    pixels, _ = drawn([row(375, 500)])
-    found = cell(pixels, 1, height=240, width=320, widest=320)
-    seen = {tuple(map(int, colour)) for colour in found.reshape(-1, 3)}
-    assert seen == {(0, 0, 0), (128, 0, 0), (224, 224, 192)}  # VOC: background, aeroplane, void
+def test_the_tables_say_what_the_summary_says_without_javascript(text, results):
+    rows = Cells(text).rows
+    for _, row in tables.summary(results).iterrows():
+        assert tables.printed_row(row) in rows
+    for name in CLASSES:
+        k = CLASSES.index(name)
+        heat = [f"{100 * result.per_class['iou'][k]:.1f}" for result in results]
+        assert [name, *heat] in rows
+    pictures = {"background": 4, CLASSES[1]: 2, CLASSES[2]: 1, CLASSES[3]: 1}
+    found = {row[0]: row[3] for row in rows if len(row) == 5 and row[0] in CLASSES}
+    assert found == {name: str(count) for name, count in pictures.items()}
 
 
-def test_masks_of_a_photograph_are_not_shifted():
-    truth = np.zeros((375, 500), np.uint8)
-    truth[100:200, 300:400] = 1
-    big = page.Row("a", np.zeros((375, 500, 3), np.uint8), [truth, truth])
-    found = cell(drawn([big])[0], 1, height=240, width=320, widest=320)
-    down, across = np.nonzero(found[..., 0] == 128)
-    # 0.64 of the size
-    assert (down.min(), down.max() + 1, across.min(), across.max() + 1) == (64, 128, 192, 256)
+def test_scores_are_sorted_by_their_full_value_and_not_by_what_is_printed(results):
+    summary = tables.summary(results)
+    row = page.scores_row(summary.iloc[0])
+    values = dict(zip(tables.HEAD, [value for _, value in row["cells"]], strict=True))
+    assert values["mIoU"] == results[0].metrics["miou"]
+    assert values["parameters"] == 1_250_000
+    assert (row["low"], row["high"]) == (values["95% interval"], results[0].metrics["miou_high"])
+    floor = page.scores_row(summary.iloc[-1])
+    assert floor["low"] is None and floor["cells"][-1] == ("", None)
 
 
-def test_tall_and_wide_pictures_share_columns():
-    pixels, _ = drawn([row(80, 64), row(64, 80, prediction=(3,))])
-    tall = cell(pixels, 2, height=240, width=192, widest=240)
-    assert tuple(tall[0, 0]) == (0, 0, 0)
-    below = pixels[page.HEADER + 240 + page.GAP :]
-    assert tuple(below[0, page.MARGIN + 2 * (240 + page.GAP)]) == (128, 128, 0)  # bird
+def test_confusion_rows_are_true_classes(results):
+    counts = np.zeros((4, 4), int)
+    for k in range(len(VAL)):
+        true, found = target(k)[0], prediction(k, 2)
+        np.add.at(counts, (true[true != 255], found[true != 255]), 1)
+    assert page.pixels(results[2]) == counts.tolist() != counts.T.tolist()
 
 
-@pytest.mark.parametrize(
-    ("truth", "prediction", "names"),
-    [
-        ((0, 1, 255), (0, 2), ["background", "aeroplane", "bicycle", "void"]),
-        ((0, 1), (0, 0), ["background", "aeroplane"]),
-        ((0,), (3,), ["background", "bird"]),
-    ],
-)
-def test_legend_names_exactly_what_is_shown(truth, prediction, names):
-    assert drawn([row(truth=truth, prediction=prediction)])[1] == names
+def test_curves_of_the_data_are_those_of_the_history(data, results):
+    for model, result in zip(data["models"], results, strict=True):
+        for name, column in [("loss", "val_cross_entropy"), ("miou", "val_miou")]:
+            np.testing.assert_allclose(model[name], result.history[column], rtol=1e-5)
+    assert data["floor"] == pytest.approx(results[0].floor["miou"])
+    assert [model["colour"] for model in data["models"]] == ["#0072B2", "#E69F00", "#009E73"]
 
 
-def test_legend_swatches_have_the_palette_colours():
-    figure = page.grid([row()], ["unet"], classes=CLASSES, colours=COLOURS)
-    swatches = [patch.get_facecolor()[:3] for patch in figure.legends[0].get_patches()]
-    np.testing.assert_allclose(np.array(swatches) * 255, COLOURS[[0, 1, 2, 255]])
+def test_facts_name_every_value_and_count_long_lists():
+    nested = {"a_b": {"c": None, "long": [0] * 9}, "short": [1, 2], "empty": []}
+    assert list(page.facts(nested)) == [
+        ("a b: c", "none"),
+        ("a b: long", "9 entries"),
+        ("short", "1, 2"),
+        ("empty", "none"),
+    ]
 
 
-def test_mask_colours_are_the_data_sets_own_and_void_is_that_of_voc():
-    colours = page.mask_colours([(1, 2, 3), (4, 5, 6)], 2)
-    assert colours[:3].tolist() == [[1, 2, 3], [4, 5, 6], [224, 224, 192]]
+def test_a_difference_is_the_second_model_minus_the_first(tmp_path):
+    path = tmp_path / "differences.csv"
+    path.write_text("first,second,difference,low,high,real\n007,NA,-0.1,-0.2,-0.05,True\n", "utf-8")
+    ((_, pair),) = page.read_differences(path).iterrows()
+    shown = [cell for cell, _ in page.difference_row(pair)]
+    assert shown == ["NA − 007", "-10.00", "-20.00 to -5.00", "yes"]
 
 
-def pixels_of(**pictures):
-    return pd.DataFrame(pictures.values(), index=list(pictures), columns=CLASSES)
+def test_the_page_is_one_small_file_that_names_no_address(project, text):
+    assert [path.name for path in (project / "data/page").iterdir()] == ["index.html"]
+    assert not re.search(r"https?:|src=\"(?!data:)|@import|url\(", text)
+    assert "default-src 'none'" in text  # what a browser enforces
+    assert CLASSES[1] not in text and "&lt;b&gt;cat&lt;/b&gt; &amp; dog" in text
 
 
-def test_choose_takes_new_classes_before_more_of_the_same():
-    pixels = pixels_of(twice=[90, 0, 10, 0], both=[60, 0, 20, 20], new=[90, 10, 0, 0])
-    assert page.choose(pixels, 2) == ["both", "new"]
-    assert page.choose(pixels, 99) == ["both", "new", "twice"]  # each once
+def test_the_same_results_give_the_same_bytes(project, text):
+    assert make_page(project).read_text(encoding="utf-8") == text
 
 
-def test_choose_passes_over_objects_too_small_to_see():
-    pixels = pixels_of(specks=[990, 4, 3, 3], plane=[90, 10, 0, 0])
-    assert page.choose(pixels, 1) == ["plane"]
-
-
-def test_html_shows_every_score_and_escapes_names(tmp_path):
-    write_report(tmp_path, "unet", counts=confusion(1))
-    results = [tables.read_result("unet", tmp_path)]
-    text = page.html(
-        title="a <b> & $c",
-        summary=tables.summary(results),
-        caption="1 < 2",
-        studies={"x&y": "masks_x&y.png"},
-    )
-    assert "<h1>a &lt;b&gt; &amp; $c</h1>" in text
-    assert "1 &lt; 2" in text and "<h2>x&amp;y</h2>" in text and "masks_x%26y.png" in text
-    assert f"<td>{results[0].metrics['miou'] * 100:.1f}%</td>" in text
-    assert "<td>all background</td><td>15.0%</td>" in text
-    assert not re.search(r"https?:|//", text)  # works without a network
-
-
-def test_page_stage_writes_what_its_index_shows(tmp_path):
-    settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    settings |= {
-        "model": "unet",
-        "models": {"unet": {"arch": "unet"}},
-        "studies": {"one": ["unet"]},
-    }
-    settings["datasets"]["miniature"] |= {"classes": CLASSES, "groups": {}}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-    (truth, prediction), image = row().labels, row().image
-    root = tmp_path / voc.dataset_root("miniature")
-    write_picture(root, "007", image, truth)
-    runs = tmp_path / "data/predictions/miniature/unet"
-    voc.write_target(runs / "007.png", prediction, voc.palette())
-    counts = np.bincount(truth[truth != 255], minlength=4)
-    columns = ["image_id", "split", "width", "height", "void_share", *CLASSES]
-    index = pd.DataFrame([["007", "val", 80, 64, 0.3, *counts]], columns=columns)
-    write_csv(tmp_path / "data/miniature/index.csv", index)
-    write_report(
-        tmp_path / "reports/models", "unet", counts=confusion(1, [9, 9, 9, 0]), classes=CLASSES
-    )
-    write_bytes(tmp_path / "reports/comparison/overview.png", b"a figure")
-    subprocess.run(
-        [sys.executable, "-m", "stages.page"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=True,
-    )
-    out = tmp_path / "data/page"
-    shown = set(re.findall(r'src="([^"]+)"', (out / "index.html").read_text(encoding="utf-8")))
-    assert shown == {"overview.png", "masks_one.png"}
-    assert {path.name for path in out.iterdir()} == shown | {"index.html"}
-    with Image.open(out / "masks_one.png") as grid:
-        found = cell(np.asarray(grid.convert("RGB")), 2, height=192, width=240, widest=240)
-    np.testing.assert_array_equal(found[::3, ::3], COLOURS[prediction])
+def test_a_data_set_without_objects_has_a_page_without_their_views(tmp_path):
+    write_project(tmp_path)
+    for path in (tmp_path / voc.dataset_root("miniature") / "SegmentationObject").iterdir():
+        path.unlink()
+    assert "Without SegmentationObject there is no" in make_page(tmp_path).read_text("utf-8")
 
 
 def test_headline_stage_adds_the_floor_and_needs_no_data_set(tmp_path):

@@ -1,159 +1,161 @@
-"""The page of pictures: masks beside their photograph, and an index.html that shows them.
+"""index.html: the whole comparison on one page that needs no network and no server.
 
-A grid has a row for each picture and the columns picture, truth and one mask for each model. Masks
-are enlarged by repeating pixels and keep the palette's exact colours; void is drawn in VOC's void
-colour.
+Jinja, with every name escaped, fills web/page.html: its tables are plain HTML and can be read
+without JavaScript. Curves, confusion matrix and gallery are drawn in the browser from one block of
+JSON, by web/*.js, which together with web/page.css is part of the file.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from string import Template
-from urllib.parse import quote
+from typing import Any
 
-import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from PIL import Image
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from segmodels.data import voc
-from segmodels.reporting.canvas import GREY, drawable, styled
-from segmodels.reporting.tables import HEAD, printed_row
+from segmodels.evaluation.statistics import MEANING
+from segmodels.reporting import tables
+from segmodels.reporting.canvas import COLOURS, looks
+from segmodels.reporting.gallery import numbers
+from segmodels.reporting.tables import Result
 
-PICTURES = 8  # rows of a grid
-SHOWN = 0.01  # share of a picture's pixels from which a class is seen at a glance
-NARROWEST = 160  # pixels of a column, for its title
-CELL = (320, 240)  # pixels: the largest width and height of a picture in the grid
-GAP, MARGIN, HEADER, LEGEND_ROW = 8, 28, 34, 26  # pixels
-DPI = 100
-LONGEST_ID = 28  # letters that fit beside a picture
+WEB = Path(__file__).with_name("web")
+DASHES = ["", "7 4", "2 3"]  # of curves whose colour and marker were there before
+LONGEST = 8  # members of a list that are written out
+Cell = tuple[str, float | str | None]  # as a person reads it, and what it is sorted by
 
 
-def choose(pixels: pd.DataFrame, count: int = PICTURES) -> list[str]:
-    """Pictures that show as many classes as possible, and rare ones first.
-
-    Greedy: the next picture is the one whose classes were shown least so far, a class that was
-    shown k times counting 1 / 2^k for it; the first in order among equals.
+def render(**content: Any) -> str:
+    """Fill web/page.html.
 
     Args:
-        pixels: pixels of each class (columns) in each picture (index: image id).
+        content: the names that the template uses; a name it lacks is an error.
     """
-    share = pixels.div(pixels.sum(axis=1), axis=0)
-    present = share.to_numpy() > SHOWN
-    shown = np.zeros(present.shape[1])
-    chosen: list[int] = []
-    for _ in range(min(count, len(pixels))):
-        worth = present @ 0.5**shown
-        worth[chosen] = -1
-        best = int(worth.argmax())
-        chosen.append(best)
-        shown += present[best]
-    return [str(pixels.index[i]) for i in chosen]
+    environment = Environment(
+        loader=FileSystemLoader(WEB),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html").render(**content)
 
 
-@dataclass(frozen=True)
-class Row:
-    """One picture of a grid: image (H, W, 3) uint8; truth, then predictions, (H, W) uint8."""
+def report(results: Sequence[Result], differences: pd.DataFrame) -> dict[str, Any]:
+    """What the template shows of the models: head, rows and words, all of them text or numbers."""
+    summary = tables.summary(results)
+    return {
+        "head": tables.HEAD,
+        "rows": [scores_row(row) for _, row in summary.iterrows()],
+        "caption": tables.caption(results),
+        "differences": [difference_row(row) for _, row in differences.iterrows()],
+        "meaning": MEANING,
+        "heat": heat(results),
+        "models": [result.model for result in results],
+        "protocol": list(facts(_common(results[0]))),
+        "provenance": {result.model: list(facts(_own(result))) for result in results},
+    }
 
-    image_id: str
-    image: np.ndarray
-    labels: Sequence[np.ndarray]
 
-
-@styled
-def grid(
-    rows: Sequence[Row], models: Sequence[str], *, classes: Sequence[str], colours: np.ndarray
-) -> Figure:
-    """Draw picture | truth | each model's mask, and a legend of the classes that are seen.
-
-    Args:
-        colours: (256, 3) uint8 from `mask_colours`; a label that is no class is void.
-    """
-    average, pick = Image.Resampling.BOX, Image.Resampling.NEAREST
-    strips = [
-        [_fit(row.image, average), *(_fit(colours[labels], pick) for labels in row.labels)]
-        for row in rows
+def drawn(results: Sequence[Result], studies: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """What the scripts draw: looks and curves of each model, confusion matrices, the studies."""
+    column, loss = tables.common_loss(results)
+    look = looks([result.model for result in results])
+    models = [
+        {
+            "name": result.model,
+            "colour": look[result.model]["color"],
+            "marker": look[result.model]["marker"],
+            "dash": DASHES[i // len(COLOURS) % len(DASHES)],
+            "epochs": result.history["epoch"].tolist(),
+            "loss": numbers(result.history[f"val_{column}"]),
+            "train_loss": numbers(result.history[f"train_{column}"]),
+            "miou": numbers(result.history["val_miou"]),
+            "confusion": pixels(result),
+        }
+        for i, result in enumerate(results)
     ]
-    step = GAP + max(NARROWEST, *(strip[0].shape[1] for strip in strips))
-    lefts = [MARGIN + step * column for column in range(len(strips[0]))]
-    tops = HEADER + np.cumsum([0, *(strip[0].shape[0] + GAP for strip in strips)])
-    swatches = _swatches(rows, classes, colours)
-    columns = max(1, step * len(lefts) // max(map(_swatch_width, swatches)))
-    height = int(tops[-1]) + GAP + LEGEND_ROW * -(-len(swatches) // columns)
-    width = MARGIN + step * len(lefts)
-
-    canvas = np.full((height, width, 3), 255, dtype=np.uint8)
-    for strip, top in zip(strips, tops, strict=False):  # the last top is the legend's
-        for cell, left in zip(strip, lefts, strict=True):
-            canvas[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-    figure.figimage(canvas)
-    for title, left in zip(["picture", "truth", *models], lefts, strict=True):
-        figure.text(left / width, 1 - (HEADER - 10) / height, title, size=12, fontweight="bold")
-    for row, top, below in zip(rows, tops, tops[1:], strict=False):
-        middle, label = 1 - (top + below) / 2 / height, row.image_id[-LONGEST_ID:]
-        figure.text(8 / width, middle, label, rotation=90, va="center", size=8, color=GREY)
-    figure.legend(handles=swatches, loc="lower left", ncols=columns, fontsize=11)
-    return figure
+    return {
+        **{"models": models, "loss": loss, "floor": float(results[0].floor["miou"])},
+        "studies": {study: list(names) for study, names in studies.items()},
+    }
 
 
-def mask_colours(palette: list[tuple[int, int, int]] | None, void: int) -> np.ndarray:
-    """(256, 3) uint8: the data set's palette, with VOC's void colour for its void label."""
-    colours = voc.palette(palette)
-    colours[void] = voc.palette()[255]
-    return colours
+def read_differences(path: str | Path) -> pd.DataFrame:
+    """differences.csv of the plot stage; a model may be called 007 or NA."""
+    return pd.read_csv(path, dtype={"first": str, "second": str}, keep_default_na=False)
 
 
-def html(*, title: str, summary: pd.DataFrame, caption: str, studies: Mapping[str, str]) -> str:
-    """index.html: the summary, overview.png and a grid of each study, all files beside it.
-
-    Args:
-        studies: study -> file name of its grid.
-    """
-    head = "".join(f"<th>{escape(name)}</th>" for name in HEAD)
-    body = "\n".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in printed_row(row)) + "</tr>"
-        for _, row in summary.iterrows()
-    )
-    grids = "\n".join(
-        f"<h2>{escape(study)}</h2>\n"
-        f'<img src="{quote(file)}" alt="picture, truth and masks of the study {escape(study)}">'
-        for study, file in studies.items()
-    )
-    template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
-    return Template(template).substitute(
-        title=escape(title), head=head, body=body, caption=escape(caption), grids=grids
-    )
+def scores_row(row: pd.Series) -> dict[str, Any]:
+    """One model of `tables.summary`: its cells and, where it has one, its interval."""
+    keys = ["model", *tables.SHOWN.values(), "best_epoch", "parameters"]
+    values = [None if pd.isna(row[key]) else row[key] for key in keys]
+    low, high = (None if pd.isna(row[key]) else float(row[key]) for key in tables.INTERVAL)
+    cells = list(zip(tables.printed_row(row), values, strict=True))
+    return {"cells": cells, "low": low, "high": high, "miou": float(row["miou"])}
 
 
-def _swatches(rows: Sequence[Row], classes: Sequence[str], colours: np.ndarray) -> list[Patch]:
-    """Colour and name of each class that is seen in the masks, void last."""
-    names = drawable(classes, "class")
-    seen = np.unique(np.concatenate([labels.ravel() for row in rows for labels in row.labels]))
+def difference_row(pair: pd.Series) -> list[Cell]:
+    """One pair of `tables.differences`, in points of mIoU."""
+    gain, low, high = (f"{100 * pair[name]:+.2f}" for name in ("difference", "low", "high"))
+    real = bool(pair["real"])
+    name = f"{pair['second']} − {pair['first']}"
     return [
-        Patch(
-            facecolor=colours[label] / 255,
-            edgecolor=GREY,
-            linewidth=0.6,
-            label=names[label] if label < len(classes) else "void",
-        )
-        for label in seen
+        (name, name),
+        (gain, float(pair["difference"])),
+        (f"{low} to {high}", float(pair["low"])),
+        ("yes" if real else "no", int(real)),
     ]
 
 
-def _swatch_width(swatch: Patch) -> int:
-    """Pixels that an entry of the legend takes at most."""
-    name = str(swatch.get_label())
-    return 60 + len(name) * (11 if name.isascii() else 16)
+def heat(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """IoU of each class (rows) by each model, None where there is none, and the best of them."""
+    wide = pd.concat([result.per_class.set_index("class")["iou"] for result in results], axis=1)
+    return [
+        {"class": name, "iou": numbers(row), "best": numbers([row.max()])[0]}
+        for name, row in wide.iterrows()
+    ]
 
 
-def _fit(pixels: np.ndarray, shrink: Image.Resampling) -> np.ndarray:
-    """(h, w, 3) of at most CELL: enlarged a whole number of times, or shrunk by `shrink`."""
-    height, width = pixels.shape[:2]
-    scale = min(CELL[0] / width, CELL[1] / height)
-    if scale >= 1:
-        return pixels.repeat(int(scale), axis=0).repeat(int(scale), axis=1)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(Image.fromarray(pixels).resize(size, shrink))
+def pixels(result: Result) -> list[list[int]]:
+    """(C, C) counts, rows = true class, columns = predicted."""
+    classes = result.per_class["class"].tolist()
+    wide = result.confusion.pivot(index="true", columns="predicted", values="pixels")
+    return [[int(count) for count in row] for row in wide.loc[classes, classes].to_numpy()]
+
+
+def class_facts(statistics: Mapping[str, Any], classes: Sequence[str]) -> list[list[Cell]]:
+    """A row for each class: in how many pictures of each split it is, and its share of pixels."""
+    table = []
+    for name in classes:
+        row: list[Cell] = [(name, name)]
+        for split in statistics.values():
+            images, share = split["class_images"][name], split["class_shares"][name]
+            row += [(f"{images:,}", images), (f"{share:.2%}", share)]
+        table.append(row)
+    return table
+
+
+def facts(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Name and text of every value of nested dictionaries; of a long list its length."""
+    for key, value in values.items():
+        name = f"{above}{key}".replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from facts(value, f"{name}: ")
+        elif isinstance(value, list):
+            short = len(value) <= LONGEST
+            yield name, ", ".join(map(str, value)) or "none" if short else f"{len(value)} entries"
+        else:
+            yield name, "none" if value is None else str(value)
+
+
+def _common(result: Result) -> dict[str, Any]:
+    """The protocol that all models of a table share."""
+    protocol = result.metrics["protocol"]
+    common = {key: protocol[key] for key in protocol if key not in tables.OWN}
+    return {key: result.metrics[key] for key in ("dataset", "split", "images")} | common
+
+
+def _own(result: Result) -> dict[str, Any]:
+    """What one model has for itself: its provenance, and hashes of its weights and masks."""
+    protocol = result.metrics["protocol"]
+    return result.provenance | {key: protocol[key] for key in protocol if key in tables.OWN}

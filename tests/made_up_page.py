@@ -1,0 +1,87 @@
+"""A finished pipeline in a folder, for the tests of the page: pictures, masks and true reports."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import yaml
+from conftest import write_picture, write_split
+from made_up_reports import write_report
+
+from segmodels.data import index, voc
+from segmodels.evaluation import folder
+from segmodels.files import write_csv, write_json
+from segmodels.reporting import tables
+
+ROOT = Path(__file__).parents[1]
+CLASSES = ["background", "<b>cat</b> & dog", "鳥", "NA"]  # names that careless pages break on
+MODELS = ["unet", "fcn8s", "fcn32s"]  # from good to bad
+VAL = ["007", "2007_000033", "2007_000042", "NA"]
+SIZE = 48, 60  # height and width in pixels
+
+
+def target(k):
+    """A picture's labels and objects: two of class 1 + k % 3, a line of void around the first."""
+    labels, objects = np.zeros(SIZE, np.uint8), np.zeros(SIZE, np.uint8)
+    for number, left in ((1, 6), (2, 34)):
+        objects[9 : 21 + 4 * k, left - 1 : left + 17] = 255 if number == 1 else 0
+        objects[10 : 20 + 4 * k, left : left + 16] = number
+    labels[(objects > 0) & (objects < 255)] = 1 + k % 3
+    labels[objects == 255] = 255
+    return labels, objects
+
+
+def prediction(k, worse):
+    """The truth of picture k without void, moved to the right by `worse` columns each picture."""
+    labels = np.roll(target(k)[0], worse * (k + 1), axis=1)
+    return np.where(labels == 255, 0, labels).astype(np.uint8)
+
+
+def write_project(home):
+    """params.yaml, data set, masks and the reports of `evaluate` and `plot` under `home`."""
+    settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    settings |= {"model": "unet", "models": {name: {"arch": "unet"} for name in MODELS}}
+    settings |= {"studies": {"skips": MODELS[1:]}}
+    settings["datasets"]["miniature"] |= {"classes": CLASSES, "groups": {}}
+    (home / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), "utf-8")
+    root = home / voc.dataset_root("miniature")
+    noise = np.random.default_rng(0)
+    for k, image_id in enumerate(VAL):
+        labels, objects = target(k)
+        picture = noise.integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+        write_picture(root, image_id, picture, labels)
+        write_picture(root, f"train_{k}", picture, labels)
+        voc.write_target(root / "SegmentationObject" / f"{image_id}.png", objects, voc.palette())
+    write_split(root, "val", VAL)
+    write_split(root, "train", [f"train_{k}" for k in range(len(VAL))])
+    splits = {"train": "train", "val": "val"}
+    _, facts = index.build(root, splits=splits, classes=CLASSES, void=255, groups={})
+    write_json(home / "data/miniature/statistics.json", facts)
+    for worse, model in enumerate(MODELS):
+        _write_model(home, root, model, worse)
+    results = [tables.read_result(model, home / "reports/models") for model in MODELS]
+    write_csv(home / "reports/comparison/differences.csv", tables.differences(results))
+
+
+def _write_model(home, root, model, worse):
+    masks = home / "data/predictions/miniature" / model
+    for k, image_id in enumerate(VAL):
+        voc.write_target(masks / f"{image_id}.png", prediction(k, worse), voc.palette())
+    counts = folder.per_image(masks, root, VAL, num_classes=len(CLASSES), ignore_index=255)
+    reports, rising = home / "reports/models", np.linspace(0.1, 0.9 - 0.2 * worse, 9)
+    write_report(reports, model, counts=counts.confusion, classes=CLASSES, miou=rising)
+    for name, table in folder.tables(counts, CLASSES, {}).items():
+        write_csv(reports / model / f"{name}.csv", table)
+
+
+def make_page(home):
+    """Run the stage; the page it writes."""
+    subprocess.run(
+        [sys.executable, "-m", "stages.page"],
+        cwd=home,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+    return home / "data/page/index.html"
