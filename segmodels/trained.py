@@ -46,7 +46,8 @@ def load(settings: Params, name: str, *, start: str | None) -> Network:
 
 def _trained(settings: Params, name: str, entry: Model) -> Network:
     """The weights of the train stage, in the form that the model had then."""
-    path = Path("data/runs") / settings.dataset / name / "train/weights.pt"
+    file = settings.predict[settings.dataset].weights_file
+    path = Path("data/runs") / settings.dataset / name / "train" / file
     if not path.is_file():
         raise ValueError(
             f"{path}: missing; `dvc repro` makes it, `dvc pull` fetches it, "
