@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from benchmarks import recipe, timing
 from segmodels import models
-from segmodels.params import Loss, Normalize
 from segmodels.prediction.inference import autocast, normalize
+from segmodels.sections import Loss, Normalize
 from segmodels.training.processes import Processes
 from segmodels.training.step import Objective, gradients
 

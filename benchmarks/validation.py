@@ -20,8 +20,8 @@ from benchmarks import recipe, timing
 from segmodels import models
 from segmodels.data import voc
 from segmodels.data.loading import whole_images
-from segmodels.params import Normalize
 from segmodels.prediction.inference import normalize
+from segmodels.sections import Normalize
 from segmodels.training.validation import count_pairs, label_maps, measure, strips
 
 CLASSES = 21

@@ -19,7 +19,7 @@ from segmodels.data import voc
 from segmodels.evaluation import folder, scores
 from segmodels.evaluation.confusion import class_accuracy, iou
 from segmodels.params import Params
-from segmodels.prediction import drawing, export, photos, runtime
+from segmodels.prediction import drawing, export, photos, runtime, testtime
 from segmodels.trained import Network
 
 SMALL_SHARE = 0.0005  # of a picture; what is less would be printed as 0.0%
@@ -166,12 +166,15 @@ def _labelled(
     """Label map of each model."""
     return {
         network.name: photos.label_photo(
-            network.module,
+            testtime.network(
+                network.module,
+                normalization=network.normalization,
+                device=torch.device(machine.device),
+                precision=machine.precision,
+                tile=None,
+            ),
             image,
-            long_side=size,
-            normalization=network.normalization,
-            device=torch.device(machine.device),
-            precision=machine.precision,
+            size,
         )
         for network in networks
     }

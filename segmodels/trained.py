@@ -13,7 +13,8 @@ from torch import nn
 
 from segmodels import models
 from segmodels.data import voc
-from segmodels.params import Model, Normalize, Params
+from segmodels.params import Params
+from segmodels.sections import Model, Normalize
 from segmodels.training import weights
 
 COCO_CLASSES = 21  # torchvision trained on those of COCO's pictures that show VOC's classes

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from segmodels import params
+from segmodels import params, sections
 from segmodels.data import archive, download, miniature, own, sbd, voc
 from segmodels.process import run
 
@@ -37,7 +37,7 @@ def main() -> None:
         shutil.rmtree(SCRATCH / source.md5[0], ignore_errors=True)
 
 
-def obtain(source: params.Download, variable: str) -> Path:
+def obtain(source: sections.Download, variable: str) -> Path:
     """The archive that an environment variable names, or a download; verified either way."""
     if os.environ.get(variable):
         return download.verify(os.environ[variable], source.md5)

@@ -16,7 +16,8 @@ from segmodels.training.job import Job
 def train(name: str, group: processes.Processes) -> None:
     settings = params.load()
     data, recipe, entry = settings.data, settings.recipe(name), settings.models[name]
-    machine = runtime.start(recipe.precision, recipe.threads, recipe.deterministic, settings.seed)
+    seed = settings.model_seed(name)
+    machine = runtime.start(recipe.precision, recipe.threads, recipe.deterministic, seed)
     print(f"{name}: {machine.precision}, {machine.threads} threads, {machine.cpu}", flush=True)
     model = models.build(entry.arch, num_classes=len(data.classes), **entry.arguments)
     start = weights.start(model, arch=entry.arch, arguments=entry.arguments, init=recipe.init)
@@ -28,7 +29,7 @@ def train(name: str, group: processes.Processes) -> None:
         ignore_index=data.void,
         normalize=settings.normalization(name),
         recipe=recipe,
-        seed=settings.seed,
+        seed=seed,
         device=torch.device(machine.device),
         precision=machine.precision,
         progress=process.progress,
@@ -52,8 +53,7 @@ def train(name: str, group: processes.Processes) -> None:
             checkpoint.save_weights(kept.best_weights(), run / "train/best.pt")
             write_json(run / "train/provenance.json", provenance)
             cost = history.cost(epochs, job.steps_per_epoch * recipe.batch_size)
-            cost["peak_memory_bytes"] = runtime.peak_memory_bytes()
-            write_json(run / "cost.json", cost)
+            write_json(run / "cost.json", cost | {"peak_memory_bytes": runtime.peak_memory_bytes()})
 
 
 if __name__ == "__main__":

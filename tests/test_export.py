@@ -9,8 +9,8 @@ from torch import nn
 from torchvision.transforms import v2
 
 from segmodels import models
-from segmodels.params import Normalize
 from segmodels.prediction import export
+from segmodels.sections import Normalize
 
 onnx = pytest.importorskip("onnx", reason="needs the extra: pip install -e '.[onnx]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra: pip install -e '.[onnx]'")

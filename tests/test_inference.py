@@ -1,11 +1,10 @@
 import pytest
 import torch
-from torch import nn
 from torchvision.transforms import v2
 
-from segmodels.params import Normalize
-from segmodels.prediction.inference import label_map, normalize, predict_logits
+from segmodels.prediction.inference import label_map, normalize
 from segmodels.prediction.runtime import has_bf16, start
+from segmodels.sections import Normalize
 
 NORMALIZE = Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
@@ -20,22 +19,6 @@ def test_label_map_is_argmax_and_the_first_of_equals():
     logits = torch.randn(21, 30, 40)
     assert torch.equal(label_map(logits), logits.argmax(0).to(torch.uint8))
     assert (label_map(torch.zeros(5, 2, 2)) == 0).all()
-
-
-def test_logits_are_resized_before_the_argmax():
-    class Corners(nn.Module):
-        """Two classes whose logits cross between the columns of a 2 x 2 picture."""
-
-        def forward(self, image):
-            return {"out": torch.tensor([[[[3.0, -1.0]] * 2, [[0.0, 0.0]] * 2]])}
-
-    batch = [(["a"], torch.zeros(1, 3, 2, 2, dtype=torch.uint8), None, (2, 8))]
-    [(image_id, logits)] = predict_logits(
-        Corners(), batch, normalization=NORMALIZE, device=torch.device("cpu"), precision="fp32"
-    )
-    # Column centres at (k + 0.5) / 4 - 0.5: logit of class 0 is 3 - 4 t, positive up to t = 0.75.
-    assert image_id == "a"
-    assert label_map(logits)[0].tolist() == [0, 0, 0, 0, 0, 1, 1, 1]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "auto"])

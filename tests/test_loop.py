@@ -13,7 +13,7 @@ from segmodels import params
 from segmodels.data import voc
 from segmodels.data.loading import Augmentation, epoch_batches, training_batches
 from segmodels.evaluation.confusion import iou, mean, pixel_accuracy
-from segmodels.params import Loss, Normalize
+from segmodels.sections import Loss, Normalize
 from segmodels.training import history, loop
 from segmodels.training.job import Job
 from segmodels.training.processes import Processes

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segmodels.params import Loss
+from segmodels.sections import Loss
 from segmodels.training import losses
 
 VOID = 255

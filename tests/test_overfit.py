@@ -15,8 +15,8 @@ import torch
 from segmodels import models, params
 from segmodels.data import miniature
 from segmodels.models.backbones import IMAGENET
-from segmodels.params import Loss
 from segmodels.prediction.inference import normalize
+from segmodels.sections import Loss
 from segmodels.training import losses
 
 pytestmark = pytest.mark.slow

@@ -49,7 +49,6 @@ def test_committed_params_are_valid_and_frozen():
         ("dataset", "voc", r"dataset = 'voc': expected a key of `datasets` \(it has miniature"),
         ("models", {}, r"models = {}: .*at least 1 item"),
         ("models.unet.arch", "../evil", r"models.unet.arch = '../evil'"),
-        ("models.unet.train", {"epochs": 3}, r"models.unet.train.epochs: unknown key"),
         ("models.unet.train", {"lr": -2}, r"models.unet.train.lr = -2"),
         ("studies.skips", ["fcn4s"], r"studies.skips = 'fcn4s': expected a key of `models` or of"),
         ("more_models.losses.fcn_ce.arch", "FCN", r"more_models.losses.fcn_ce.arch = 'FCN'"),
@@ -115,14 +114,37 @@ def test_studies_are_those_whose_models_are_all_trained(tmp_path):
     assert settings.recipe("deeplabv1") == trained.train["miniature"]
 
 
+def test_a_model_may_train_otherwise_in_all_that_the_data_set_says(tmp_path):
+    common = params.load(COMMITTED).train["miniature"].model_dump()
+    otherwise = {"epochs": 3, "batch_size": 4, "crop_size": 32, "init": "imagenet", "bn": "frozen"}
+    settings = load_changed(tmp_path, ("models.unet.train", otherwise))
+    assert settings.recipe("unet").model_dump() == common | otherwise
+
+
+def test_a_model_may_have_a_seed_of_its_own(tmp_path):
+    settings = load_changed(tmp_path, ("models.unet.seed", 0), ("seed", 7))
+    assert (settings.model_seed("unet"), settings.model_seed("fcn8s")) == (0, 7)
+    assert "seed" not in settings.models["unet"].arguments
+
+
 def test_overrides_of_a_model_that_is_not_trained_are_checked_too(tmp_path):
-    with pytest.raises(ValueError, match="warmup_epochs = 50"):
+    with pytest.raises(ValueError, match="more_models.losses.fcn_ce.train: warmup_epochs = 50"):
         load_changed(tmp_path, ("more_models.losses.fcn_ce.train", {"warmup_epochs": 50}))
 
 
-def test_overrides_that_do_not_fit_the_recipe_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="warmup_epochs = 50"):
-        load_changed(tmp_path, ("models.unet.train", {"warmup_epochs": 50}))
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            {"warmup_epochs": 50},
+            "models.unet.train: warmup_epochs = 50.0: expected less",
+        ),
+        ({"speed": 1}, "models.unet.train.speed: unknown key"),
+    ],
+)
+def test_overrides_that_do_not_fit_the_recipe_are_refused(tmp_path, overrides, message):
+    with pytest.raises(ValueError, match=message):
+        load_changed(tmp_path, ("models.unet.train", overrides))
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
+from segmodels import params
 from segmodels.data import voc
-from segmodels.params import Normalize
-from segmodels.prediction import drawing, photos
-from segmodels.prediction.inference import label_map, predict_logits
+from segmodels.prediction import drawing, photos, testtime
+from segmodels.prediction.inference import label_map
+from segmodels.sections import Normalize
 
 NORMALIZE = Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 HEIGHT, WIDTH = 36, 52
@@ -177,24 +178,21 @@ class Colours(nn.Module):
         return {"out": F.avg_pool2d(image, 4)}
 
 
-def labelled(image, long_side):
-    return photos.label_photo(
-        Colours(),
-        image,
-        long_side=long_side,
-        normalization=NORMALIZE,
-        device=torch.device("cpu"),
-        precision="fp32",
+def network():
+    return testtime.network(
+        Colours(), normalization=NORMALIZE, device=torch.device("cpu"), precision="fp32", tile=None
     )
+
+
+def labelled(image, long_side):
+    return photos.label_photo(network(), image, long_side)
 
 
 def test_label_photo_is_the_prediction_of_the_pipeline():
     image = np.random.default_rng(0).integers(0, 256, (45, 70, 3), dtype=np.uint8)
     batch = torch.tensor(image).permute(2, 0, 1)[None]
-    batches = [(["a"], batch, None, (45, 70))]
-    [(_, logits)] = predict_logits(
-        Colours(), batches, normalization=NORMALIZE, device=batch.device, precision="fp32"
-    )
+    choices = params.load().predict["miniature"]
+    [(_, logits)] = testtime.scores(network(), [(["a"], batch, None, (45, 70))], choices)
     assert (labelled(image, None) == label_map(logits).numpy()).mean() > 0.999
 
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from conftest import VOID
 from torch import nn
 
-from segmodels.params import Loss
+from segmodels.sections import Loss
 from segmodels.training.processes import Processes
 from segmodels.training.step import Objective, gradients, untouched
 

@@ -16,9 +16,11 @@ from torchvision.transforms import v2
 
 from segmodels import models, params
 from segmodels.prediction import crf, testtime
+from segmodels.prediction.inference import label_map
+from segmodels.sections import Normalize
 
 ROOT = Path(__file__).parents[1]
-NORMALIZE = params.Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+NORMALIZE = Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 CRF = {
     "iterations": 2,
     "position_sigma": 1,
@@ -85,6 +87,15 @@ def test_nothing_asked_for_is_one_untouched_pass():
     assert torch.equal(plain(network, image), network(image))
     [(_, first), _] = testtime.scores(network, [(["a", "b"], image, None, (30, 40))], choices())
     assert torch.equal(first, network(image)[0])
+
+
+def test_logits_are_resized_before_the_argmax():
+    # Logits of two classes cross between the columns of a 2 x 2 map.
+    crossing = torch.tensor([[[[3.0, -1.0]] * 2, [[0.0, 0.0]] * 2]])
+    picture = torch.zeros(1, 3, 2, 8, dtype=torch.uint8)
+    logits = testtime.multi_scale(lambda _: crossing, picture, size=None, scales=[1], flip=False)
+    # Column centres at (k + 0.5) / 4 - 0.5: logit of class 0 is 3 - 4 t, positive up to t = 0.75.
+    assert label_map(logits[0])[0].tolist() == [0, 0, 0, 0, 0, 1, 1, 1]
 
 
 @pytest.mark.parametrize("size", [None, 32])

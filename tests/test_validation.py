@@ -9,7 +9,7 @@ from torch import nn
 from segmodels.data import voc
 from segmodels.data.loading import whole_images
 from segmodels.evaluation.confusion import confusion_matrix
-from segmodels.params import Normalize
+from segmodels.sections import Normalize
 from segmodels.training import validation
 from segmodels.training.validation import count_pairs, measure
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from segmodels.files import write_bytes
-from segmodels.params import Normalize
+from segmodels.sections import Normalize
 
 NEEDED = ("onnx", "onnxruntime", "onnxscript")  # the optional extra "onnx"
 TRACED = (2, 3, 97, 130)  # not checked again: a constant in it would be found

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor, nn
+from torch import Tensor
 
 from segmodels.data import transforms
-from segmodels.params import Normalize
-from segmodels.prediction.inference import label_map, predict_logits
+from segmodels.prediction.inference import label_map
+from segmodels.prediction.testtime import Network
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # JPEG includes the MPO of many cameras
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
@@ -141,18 +141,11 @@ def seen_size(height: int, width: int, long_side: int | None) -> tuple[int, int]
     return max(height, SMALLEST), max(width, SMALLEST)
 
 
-def label_photo(
-    model: nn.Module,
-    image: np.ndarray,
-    *,
-    long_side: int | None,
-    normalization: Normalize,
-    device: torch.device,
-    precision: str,
-) -> np.ndarray:
+def label_photo(network: Network, image: np.ndarray, long_side: int | None) -> np.ndarray:
     """Predict one picture.
 
     Args:
+        network: from `testtime.network`.
         image: (H, W, 3) uint8, RGB.
         long_side: in pixels at which the model sees it, see `seen_size`.
     Returns:
@@ -161,14 +154,7 @@ def label_photo(
     height, width = image.shape[:2]
     size = seen_size(height, width, long_side)
     seen = torch.tensor(transforms.resize_image(image, size)).permute(2, 0, 1)[None]
-    [(_, logits)] = predict_logits(
-        model,
-        [(["photo"], seen, None, size)],
-        normalization=normalization,
-        device=device,
-        precision=precision,
-    )
-    return enlarged_label_map(logits, (height, width)).cpu().numpy()
+    return enlarged_label_map(network(seen)[0], (height, width)).cpu().numpy()
 
 
 def enlarged_label_map(logits: Tensor, size: tuple[int, int]) -> Tensor:

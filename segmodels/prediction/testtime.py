@@ -22,9 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segmodels.data.transforms import resize_image, resized_size
-from segmodels.params import Normalize, Predict
 from segmodels.prediction import crf
 from segmodels.prediction.inference import autocast, normalize
+from segmodels.sections import Normalize, Predict
 
 Network = Callable[[Tensor], Tensor]
 

@@ -25,7 +25,7 @@ from segmodels import files
 
 LAST, BEST = "last.pt", "best.pt"
 ROOT = Path(__file__).resolve().parents[2]
-EXEMPT = {"segmodels/__init__.py", "segmodels/params.py"} | {
+EXEMPT = {"segmodels/__init__.py", "segmodels/params.py", "segmodels/sections.py"} | {
     f"segmodels/{wing}/__init__.py" for wing in ("data", "evaluation", "prediction", "training")
 }
 PATIENCE = 10  # seconds in which a process that was told to die leaves its folder
@@ -105,7 +105,8 @@ def fingerprint(facts: dict[str, Any]) -> str:
 def code() -> dict[str, str]:
     """SHA-256 of each file that the running program has imported of this project.
 
-    Without params.py, whose values are facts of their own, and empty or bare `__init__.py`.
+    Without params.py and sections.py, whose values are facts of their own, and without empty or
+    bare `__init__.py`.
     """
     names = [name for name in sys.modules if name.split(".")[0] in ("__main__", "segmodels")]
     origins = {getattr(sys.modules[name], "__file__", None) for name in names}

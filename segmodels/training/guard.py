@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from segmodels.params import Train
+from segmodels.sections import Train
 
 EVERY = 50  # steps between two looks at the losses
 ADVICE = "try a smaller lr, a longer warmup_epochs, clip_norm: 1 or precision: fp32"

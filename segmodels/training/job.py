@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from segmodels.data import voc
 from segmodels.data.loading import epoch_batches
-from segmodels.params import Normalize, Train
 from segmodels.prediction.inference import autocast, normalize
+from segmodels.sections import Normalize, Train
 from segmodels.training import checkpoint, losses
 from segmodels.training.processes import Processes
 from segmodels.training.step import Objective

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segmodels.params import Loss
+from segmodels.sections import Loss
 
 
 class Losses(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from segmodels.params import Train
+from segmodels.sections import Train
 
 
 def parameter_groups(model: nn.Module, recipe: Train) -> list[dict[str, Any]]:

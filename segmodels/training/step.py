@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from segmodels.params import Loss
+from segmodels.sections import Loss
 from segmodels.training import losses
 from segmodels.training.processes import Processes
 

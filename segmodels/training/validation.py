@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segmodels.data.loading import WholeImages
-from segmodels.params import Normalize
 from segmodels.prediction.inference import autocast, normalize
+from segmodels.sections import Normalize
 from segmodels.training import losses
 
 CACHED_PIXELS = 1 << 13  # with 21 classes 0.7 MB
