@@ -1,4 +1,4 @@
-"""`segmodels predict | export | evaluate`: what a person asks of a trained model.
+"""`segmodels predict | export | evaluate | bn-probe`: what a person asks of a trained model.
 
 Run in the project's folder: params.yaml says which data sets and models there are. Results go to
 stdout, all else to stderr. Exit status: 0 all done; 1 some or all of it not, with a line for each
@@ -11,17 +11,22 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from tqdm import tqdm
 
-from segmodels import params, process, trained
+from segmodels import files, params, process, trained
 from segmodels.data import voc
 from segmodels.evaluation import folder, scores
 from segmodels.evaluation.confusion import class_accuracy, iou
 from segmodels.params import Params
 from segmodels.prediction import drawing, export, photos, runtime, testtime
 from segmodels.trained import Network
+from segmodels.training import probe
+from segmodels.training.job import Job
+from segmodels.training.processes import Processes
 
+PROBED = ["miou", "miou_present", "pixel_acc", "mean_acc"]
 SMALL_SHARE = 0.0005  # of a picture; what is less would be printed as 0.0%
 
 
@@ -101,9 +106,33 @@ def evaluate(options: argparse.Namespace) -> None:
         sys.exit(1)
 
 
+def bn_probe(options: argparse.Namespace) -> None:
+    """Measure two models on val, each with the BatchNorm statistics of the other too."""
+    settings = _settings(options)
+    names = {"first": options.first, "last": options.last}
+    models = {key: trained.load(settings, name, start=None).module for key, name in names.items()}
+    settings = trained.as_trained(settings, options.last)
+    recipe, seed = settings.recipe(options.last), settings.model_seed(options.last)
+    machine = runtime.start(recipe.precision, recipe.threads, recipe.deterministic, seed)
+    for model in models.values():
+        model.to(machine.device).to(memory_format=torch.channels_last)
+    job = Job.of(settings, options.last, machine, process.progress, Processes())
+    rows = []
+    for weights, origin, losses, confusion in probe.exchange(**models, job=job):
+        score = scores.summarize(confusion)
+        shown = {"weights of": names[weights], "statistics": names.get(origin, origin)}
+        rows.append(shown | {name: score[name] for name in PROBED} | losses._asdict())
+    table = pd.DataFrame(rows).drop(columns="loss")
+    if options.csv:
+        files.write_csv(options.csv, table)
+    print(table.to_string(index=False, float_format="{:.4f}".format))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="segmodels", description="Use what was trained.")
-    commands = parser.add_subparsers(required=True, metavar="predict | export | evaluate")
+    commands = parser.add_subparsers(
+        required=True, metavar="predict | export | evaluate | bn-probe"
+    )
 
     command = commands.add_parser("predict", help="label maps of photographs")
     command.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="file or folder")
@@ -121,6 +150,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_dataset(command)
     _add_start(command)
     command.set_defaults(command=export_model, refuse=command.error)
+
+    command = commands.add_parser(
+        "bn-probe", help="two models with each other's BatchNorm statistics"
+    )
+    command.add_argument("first", metavar="FIRST", help="model of params.yaml")
+    command.add_argument("last", metavar="LAST", help="of the same shape, e.g. trained on from it")
+    command.add_argument("--csv", type=Path, metavar="FILE", help="for the table")
+    _add_dataset(command)
+    command.set_defaults(command=bn_probe, refuse=command.error)
 
     command = commands.add_parser("evaluate", help="scores of a folder of VOC-style masks")
     masks, tree = "with <image_id>.png, palette or grey", "a VOC tree: .../VOCdevkit/VOC2012"

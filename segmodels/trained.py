@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 from torch import nn
 
 from segmodels import models
@@ -17,6 +18,7 @@ from segmodels.params import Params
 from segmodels.sections import Model, Normalize
 from segmodels.training import weights
 
+RECORDED = {"arch": str, "arguments": dict, "recipe": dict, "seed": int, "normalize": dict}
 COCO_CLASSES = 21  # torchvision trained on those of COCO's pictures that show VOC's classes
 
 
@@ -41,30 +43,50 @@ def load(settings: Params, name: str, *, start: str | None) -> Network:
     Raises:
         ValueError: there are no weights that cover it.
     """
-    entry = dict(settings.every_model)[name]
-    return (_published if start == "coco" else _trained)(settings, name, entry)
+    if start == "coco":
+        return _published(name, dict(settings.every_model)[name])
+    return _trained(settings, name)
 
 
-def _trained(settings: Params, name: str, entry: Model) -> Network:
+def as_trained(settings: Params, name: str) -> Params:
+    """params.yaml with one model as it was when its weights were trained: form, recipe and seed.
+
+    Raises:
+        ValueError: there are no such weights, or no record of them.
+    """
+    path = _run(settings, name) / "provenance.json"
+    record = _record(path)
+    values = {"train": record["recipe"], "seed": record["seed"], "normalize": record["normalize"]}
+    try:
+        entry = Model(arch=record["arch"], **values, **record["arguments"])
+    except ValidationError as error:
+        raise ValueError(f"{path}: {error.errors()[0]['msg']}") from None
+    return settings.model_copy(update={"models": settings.models | {name: entry}})
+
+
+def _trained(settings: Params, name: str) -> Network:
     """The weights of the train stage, in the form that the model had then."""
-    file = settings.predict[settings.dataset].weights_file
-    path = Path("data/runs") / settings.dataset / name / "train" / file
+    path = _run(settings, name) / settings.predict[settings.dataset].weights_file
     if not path.is_file():
         raise ValueError(
             f"{path}: missing; `dvc repro` makes it, `dvc pull` fetches it, "
             "--start coco does without"
         )
-    data, record = settings.data, _record(path.with_name("provenance.json"))
-    arch, arguments = record["arch"], record["arguments"]
-    models.check_arguments(name, arch, arguments)
-    module = models.build(arch, num_classes=len(data.classes), **arguments)
+    settings = as_trained(settings, name)
+    data, entry = settings.data, settings.models[name]
+    models.check_arguments(name, entry.arch, entry.arguments)
+    module = models.build(entry.arch, num_classes=len(data.classes), **entry.arguments)
     coverage = weights.load(module, weights.read(path), [""])
     if coverage["missing"] or coverage["unexpected"] or coverage["wrong_shape"]:
         summary = weights.summary({"init": "weights", "file": path.name, **coverage})
         raise ValueError(f"{path}: of another model or other classes; {summary}")
-    seen = record.get("normalize")  # older records lack it
-    normalization = Normalize(**seen) if seen else entry.normalize or settings.normalize
-    return Network(name, module, normalization, data.classes, voc.palette(data.palette))
+    palette = voc.palette(data.palette)
+    return Network(name, module, settings.normalization(name), data.classes, palette)
+
+
+def _run(settings: Params, name: str) -> Path:
+    """The folder of the train stage."""
+    return Path("data/runs") / settings.dataset / name / "train"
 
 
 def _record(path: Path) -> dict[str, Any]:
@@ -73,12 +95,14 @@ def _record(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         record = None
-    if not isinstance(record, dict) or not {"arch", "arguments"} <= record.keys():
-        raise ValueError(f"{path}: expected the train stage's record with arch and arguments")
+    if not isinstance(record, dict) or not all(
+        isinstance(record.get(k), kind) for k, kind in RECORDED.items()
+    ):
+        raise ValueError(f"{path}: expected the train stage's record with {', '.join(RECORDED)}")
     return record
 
 
-def _published(settings: Params, name: str, entry: Model) -> Network:
+def _published(name: str, entry: Model) -> Network:
     """torchvision's weights, which know VOC's classes."""
     arch, arguments = entry.arch, entry.arguments
     module = models.build(arch, num_classes=COCO_CLASSES, **arguments)

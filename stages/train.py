@@ -3,10 +3,7 @@
 import sys
 from pathlib import Path
 
-import torch
-
 from segmodels import models, params, process
-from segmodels.data import voc
 from segmodels.files import write_json
 from segmodels.prediction import runtime
 from segmodels.training import checkpoint, history, loop, processes, weights
@@ -22,20 +19,7 @@ def train(name: str, group: processes.Processes) -> None:
     model = models.build(entry.arch, num_classes=len(data.classes), **entry.arguments)
     start = weights.start(model, arch=entry.arch, arguments=entry.arguments, init=recipe.init)
     print(f"start: {weights.summary(start)}", flush=True)
-    job = Job(
-        root=voc.dataset_root(settings.dataset),
-        index=voc.read_index(settings.dataset),
-        classes=data.classes,
-        ignore_index=data.void,
-        normalize=settings.normalization(name),
-        recipe=recipe,
-        seed=seed,
-        device=torch.device(machine.device),
-        precision=machine.precision,
-        progress=process.progress,
-        workers=runtime.loader_workers(),
-        processes=group,
-    )
+    job = Job.of(settings, name, machine, process.progress, group)
     provenance = {
         **{"model": name, "dataset": settings.dataset, "arch": entry.arch},
         **{"arguments": entry.arguments, "parameters": sum(p.numel() for p in model.parameters())},

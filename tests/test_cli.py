@@ -28,7 +28,8 @@ from segmodels.training.checkpoint import save_weights
 ROOT = Path(__file__).parents[1]
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 TINY = {"tiny": {"arch": "unet", "width": 2}, "tinier": {"arch": "segnet", "width": 2}}
-NOTED = {"tiny": {}, "tinier": {"normalize": {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.1]}}}
+NOTED = {"tiny": IMAGENET, "tinier": {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.1]}}
+RECIPE = {"threads": 1, "precision": "fp32", "crop_size": 32, "val_size": 48}
 FCN18 = {"arch": "fcn", "backbone": "resnet18", "output_stride": 32}
 
 
@@ -42,7 +43,8 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     for name in TINY:
         save_weights(network(name).state_dict(), train_folder(tmp_path, name) / "weights.pt")
-        record = {"arch": TINY[name]["arch"], "arguments": {"width": 2}, **NOTED[name]}
+        record = {"arch": TINY[name]["arch"], "arguments": {"width": 2}, "normalize": NOTED[name]}
+        record |= {"recipe": content["train"]["miniature"] | RECIPE, "seed": 3}
         (train_folder(tmp_path, name) / "provenance.json").write_text(json.dumps(record))
     monkeypatch.setattr(process, "_die_with_parent", lambda: None)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
@@ -94,7 +96,7 @@ def test_predict_writes_the_masks_and_prints_their_shares(project, capsys):
     for line, name in zip(out.splitlines(), TINY, strict=True):
         path = project / f"new/out/a b ü_{name}_mask.png"
         labels = voc.read_target(path)
-        assert (labels == witness(network(name), file, **NOTED[name])).mean() > 0.999
+        assert (labels == witness(network(name), file, NOTED[name])).mean() > 0.999
         assert Image.open(path).getpalette() == voc.palette().ravel().tolist()
         assert line.startswith(f"{file}, {name}: ")
         shares = {k: float(v) for k, v in re.findall(r"(\w+) ([\d.]+)%", line.partition(": ")[2])}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 import torch
@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from segmodels.data import voc
 from segmodels.data.loading import epoch_batches
+from segmodels.params import Params
 from segmodels.prediction.inference import autocast, normalize
+from segmodels.prediction.runtime import Runtime, loader_workers
 from segmodels.sections import Normalize, Train
 from segmodels.training import checkpoint, losses
 from segmodels.training.processes import Processes
@@ -38,6 +40,26 @@ class Job:
     progress: Progress
     workers: int = 0  # processes that load pictures; 0: this one
     processes: Processes = field(default_factory=Processes)
+
+    @classmethod
+    def of(
+        cls, settings: Params, model: str, machine: Runtime, progress: Progress, group: Processes
+    ) -> Self:
+        """What params.yaml says of one model, on the data set in use and this machine."""
+        return cls(
+            root=voc.dataset_root(settings.dataset),
+            index=voc.read_index(settings.dataset),
+            classes=settings.data.classes,
+            ignore_index=settings.data.void,
+            normalize=settings.normalization(model),
+            recipe=settings.recipe(model),
+            seed=settings.model_seed(model),
+            device=torch.device(machine.device),
+            precision=machine.precision,
+            progress=progress,
+            workers=loader_workers(),
+            processes=group,
+        )
 
     def pictures(self, split: str) -> pd.DataFrame:
         """Rows of the index that belong to `train`, `holdout` or `val`."""

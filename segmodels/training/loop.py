@@ -9,6 +9,7 @@ checkpoint ends with the bits of one that was never stopped.
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -105,6 +106,13 @@ def _prepared(model: nn.Module, job: Job) -> nn.Module:
     return DistributedDataParallel(model, broadcast_buffers=False) if processes.count > 1 else model
 
 
+def recalibrate(model: nn.Module, job: Job, epoch: int) -> None:
+    """Measure BatchNorm's statistics over an epoch's crops, see batchnorm.recalibrate."""
+    images = (image for image, _ in _batches(job, epoch))
+    see = partial(job.see, model)
+    batchnorm.recalibrate(model, images, see, job.processes.total)
+
+
 def _train(run: Run, network: nn.Module, job: Job, checkpoints: Checkpoints | None) -> None:
     """Do the steps of an epoch that are left."""
     epoch, recipe, steps = len(run.epochs), job.recipe, job.steps(len(run.epochs))
@@ -199,10 +207,7 @@ def _close(run: Run, job: Job) -> None:
     train, objective = _means(run.sums[0], job), float(job.objective.value(run.sums))
     lr = _lr(job, number, job.steps_per_epoch - 1) if number else 0.0
     if job.recipe.bn == "recalibrate" and number:
-        images = (image for image, _ in _batches(job, number))
-        batchnorm.recalibrate(
-            run.model, images, lambda image: job.see(run.model, image), job.processes.total
-        )
+        recalibrate(run.model, job, number)
     val, confusion = validate(run.model, job)
     holdout = validate(run.model, job, "holdout")[1] if len(job.pictures("holdout")) else None
     if not np.isfinite([*train, objective, *val]).all():
