@@ -196,8 +196,9 @@ class CRF(Section):
 
 
 class Predict(Section):
-    """How label maps are made from a trained model."""
+    """How label maps are made from a trained model, and of which pictures."""
 
+    split: Literal["val", "holdout"]
     weights: Literal["last", "best"]
     size: Annotated[int, Field(ge=32)] | None
     scales: Annotated[list[Positive], Field(min_length=1)]

@@ -19,11 +19,12 @@ def main() -> None:
     run, report = Path("data/runs") / dataset / name / "train", Path("reports/models") / name
     masks, root = Path("data/predictions") / dataset / name, voc.dataset_root(dataset)
     index = voc.read_index(dataset)
-    val = index.loc[index["split"] == "val", "image_id"].tolist()
+    image_ids = index.loc[index["split"] == choices.split, "image_id"].tolist()
+    split = data.val if choices.split == "val" else f"holdout of {data.train}"
     counts = folder.per_image(
         masks,
         root,
-        process.progress(val, len(val), f"evaluate {name}"),
+        process.progress(image_ids, len(image_ids), f"evaluate {name}"),
         num_classes=len(data.classes),
         ignore_index=data.void,
     )
@@ -33,7 +34,7 @@ def main() -> None:
     chosen_on = "holdout" if "holdout_miou" in history else "val"
     best = history.iloc[int(history[f"{chosen_on}_miou"].argmax())]
     metrics = {
-        **{"model": name, "dataset": dataset, "split": data.val},
+        **{"model": name, "dataset": dataset, "split": split},
         **folder.metrics(counts),
         **{"best_epoch": int(best["epoch"]), "best_epoch_miou": float(best["val_miou"])},
         "protocol": {

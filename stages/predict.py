@@ -32,14 +32,14 @@ def main() -> None:
         tile=choices.tile,
     )
     index = voc.read_index(settings.dataset)
-    val = index[index["split"] == "val"]
+    rows = index[index["split"] == choices.split]
     root = voc.dataset_root(settings.dataset)
     pictures = whole_images(
-        root, val, size=None, batch_size=choices.batch_size, workers=runtime.loader_workers()
+        root, rows, size=None, batch_size=choices.batch_size, workers=runtime.loader_workers()
     )
     scores = testtime.scores(network, pictures, choices)
     colours = voc.palette(data.palette)
-    for image_id, score in process.progress(scores, len(val), f"predict {name}"):
+    for image_id, score in process.progress(scores, len(rows), f"predict {name}"):
         labels = label_map(score).cpu().numpy()
         voc.write_target(folder / f"{image_id}.png", labels, colours)
 

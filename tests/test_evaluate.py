@@ -101,6 +101,25 @@ def test_protocol_follows_the_parameters_and_the_weights(home):
     assert changed == {"weights_sha256", "params_sha256"}
 
 
+def test_stage_scores_the_pictures_held_out_of_train(home):
+    path = home / "params.yaml"
+    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    settings["datasets"]["mine"]["holdout"] = 1
+    settings["predict"]["mine"]["split"] = "holdout"
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    index = pd.read_csv(home / "data/mine/index.csv", dtype={"image_id": str})
+    index.loc[index["image_id"].isin(["val_001", "val_003"]), "split"] = "holdout"
+    index.to_csv(home / "data/mine/index.csv", index=False)
+    for unwanted in ("val_000", "val_002"):
+        (home / f"data/predictions/mine/small/{unwanted}.png").unlink()
+    done = evaluate(home)
+    assert done.returncode == 0, done.stderr
+    report = home / "reports/models/small"
+    written = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
+    assert (written["split"], written["images"]) == ("holdout of train", 2)
+    assert pd.read_csv(report / "images.csv")["image_id"].tolist() == ["val_001", "val_003"]
+
+
 def test_stage_names_every_mask_that_is_missing_or_broken(home):
     masks = home / "data/predictions/mine/small"
     (masks / "val_000.png").unlink()

@@ -61,6 +61,12 @@ def test_committed_params_are_valid_and_frozen():
         ("datasets.miniature.void", 20, r"void = 20 is also the label of class 20"),
         ("datasets.miniature.groups", {"pets": ["hamster"]}, r"groups name \['hamster'\]"),
         ("datasets.voc_sample.archive.md5", ["x"], r"datasets.voc_sample.archive.md5.0 = 'x'"),
+        (
+            "predict.miniature.split",
+            "holdout",
+            r"split = 'holdout': datasets.miniature.holdout is 0",
+        ),
+        ("predict.miniature.split", "train", r"predict.miniature.split = 'train': .*'holdout'"),
         ("colour", "red", r"colour: unknown key"),
     ],
 )
