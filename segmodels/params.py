@@ -49,13 +49,11 @@ class Params(Section):
             for member in [] if replaced else members:
                 section = "models` or of a section of `more_models"
                 _member(f"studies.{study}", member, section, known)
-        for name, choices in self.predict.items():
-            if choices.split == "holdout" and name in self.datasets:
-                if not self.datasets[name].holdout:
-                    raise ValueError(
-                        f"predict.{name}.split = 'holdout': datasets.{name}.holdout is 0, "
-                        "expected a number of pictures"
-                    )
+        if self.predict[self.dataset].split == "holdout" and not self.data.holdout:
+            raise ValueError(
+                f"predict.{self.dataset}.split = 'holdout': datasets.{self.dataset}.holdout is 0, "
+                "expected a number of pictures"
+            )
         for name in self.datasets:
             parts = Path(name).parts
             if not parts or set(parts) & {"/", ".."} or set(name) & set(".@$\\:,"):
