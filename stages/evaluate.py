@@ -18,7 +18,7 @@ def main() -> None:
     dataset, data, choices = settings.dataset, settings.data, settings.predict[settings.dataset]
     run, report = Path("data/runs") / dataset / name / "train", Path("reports/models") / name
     masks, root = Path("data/predictions") / dataset / name, voc.dataset_root(dataset)
-    index = voc.read_index(dataset)
+    index = voc.read_index(dataset, data.classes)
     image_ids = index.loc[index["split"] == choices.split, "image_id"].tolist()
     split = data.val if choices.split == "val" else f"holdout of {data.train}"
     counts = folder.per_image(

@@ -33,7 +33,7 @@ def main() -> None:
     write_json(OUT / "metrics.json", tables.metrics(summary))
 
     look = looks(list(settings.models))
-    index = voc.read_index(settings.dataset)
+    index = voc.read_index(settings.dataset, settings.data.classes)
     drawings = {
         "overview": figures.overview(curves, look, tables.common_loss(results), caption),
         "dataset": figures.dataset(index, groups, f"Classes of {settings.dataset}"),

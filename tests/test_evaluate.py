@@ -15,6 +15,7 @@ from conftest import VOID, write_tree
 from sklearn import metrics as sklearn_metrics
 
 from segmodels.data import voc
+from segmodels.data.index import build
 
 ROOT = Path(__file__).parents[1]
 CLASSES = ["background", "007", "NA", "car, blue"]
@@ -32,7 +33,9 @@ def home(tmp_path):
         settings[section]["mine"] = settings[section]["miniature"]
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     root = tmp_path / voc.dataset_root("mine")
-    index = write_tree(root, train=1, val=4, num_classes=len(CLASSES))
+    write_tree(root, train=1, val=4, num_classes=len(CLASSES))
+    splits = {"train": "train", "val": "val"}
+    index, _ = build(root, splits=splits, classes=CLASSES, void=VOID, groups={})
     index.to_csv(tmp_path / "data/mine/index.csv", index=False)
     masks = tmp_path / "data/predictions/mine/small"
     for image_id in index.query("split == 'val'")["image_id"]:

@@ -92,9 +92,12 @@ class _Crops(Dataset[Any]):
         """image (crop, crop, 3) and target (crop, crop)."""
         image_path = voc.image_path(self.root, self.image_ids[k])
         target_path = voc.target_path(self.root, self.image_ids[k])
+        image = _read(voc.read_image, image_path, self.decoded)
+        target = _read(voc.read_target, target_path, self.decoded)
+        _check_size(image_path, image, target.shape, "its target")
         return transforms.random_crop(
-            _read(voc.read_image, image_path, self.decoded),
-            _read(voc.read_target, target_path, self.decoded),
+            image,
+            target,
             rng=np.random.default_rng([self.seed, self.epoch, k]),
             **vars(self.augmentation),
         )
@@ -121,12 +124,26 @@ class _WholeImages(Dataset[Any]):
 
     def _batch(self, ids: list[str], shape: tuple[int, int]) -> WholeImages:
         resized = transforms.resized_size(*shape, self.size)
-        images = [_read(voc.read_image, voc.image_path(self.root, i)) for i in ids]
+        images = self._read(voc.read_image, voc.image_path, ids, shape)
         image = _channels_first([transforms.resize_image(image, resized) for image in images])
         if not self.targets:
             return ids, image, None, shape
-        targets = [_read(voc.read_target, voc.target_path(self.root, i)) for i in ids]
+        targets = self._read(voc.read_target, voc.target_path, ids, shape)
         return ids, image, torch.from_numpy(np.stack(targets)), shape
+
+    def _read(
+        self,
+        reader: Callable[[Path], np.ndarray],
+        place: Callable[[Path, str], Path],
+        ids: list[str],
+        shape: tuple[int, int],
+    ) -> list[np.ndarray]:
+        """Pictures or targets, each of the size that the index says."""
+        paths = [place(self.root, image_id) for image_id in ids]
+        arrays = [reader(path) for path in paths]
+        for path, array in zip(paths, arrays, strict=True):
+            _check_size(path, array, shape, "its row of index.csv")
+        return arrays
 
 
 def epoch_batches(count: int, *, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
@@ -206,17 +223,15 @@ def whole_images(
 def _read(
     reader: Callable[[Path], np.ndarray], path: Path, decoded: Path | None = None
 ) -> np.ndarray:
-    """A picture or target, from the folder of decoded ones if there is such a folder.
+    """A picture or target, from the folder of decoded ones if there is such a folder."""
+    return reader(path) if decoded is None else _kept(reader, path, decoded)
 
-    Raises:
-        OSError, ValueError: in one line that names the file.
-    """
-    try:
-        return reader(path) if decoded is None else _kept(reader, path, decoded)
-    except (OSError, ValueError, SyntaxError) as error:  # PIL raises the last for a broken PNG
-        message = " ".join(str(error).split())
-        kind = OSError if isinstance(error, OSError) else ValueError
-        raise kind(message if str(path) in message else f"{path}: {message}") from None
+
+def _check_size(path: Path, array: np.ndarray, expected: tuple[int, ...], what: str) -> None:
+    """Refuse a picture of another size than its index or its target has."""
+    if array.shape[:2] != expected:
+        found, wanted = (" x ".join(map(str, size)) for size in (array.shape[:2], expected))
+        raise ValueError(f"{path}: {found} pixels (height x width), {what} has {wanted}")
 
 
 def _kept(reader: Callable[[Path], np.ndarray], path: Path, decoded: Path) -> np.ndarray:

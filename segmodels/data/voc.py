@@ -3,17 +3,43 @@
 A data set root holds ImageSets/Segmentation/<split>.txt, JPEGImages/<image_id>.jpg and
 SegmentationClass/<image_id>.png, and optionally SegmentationObject/ and Annotations/. Targets are
 palette PNGs whose indices are the labels: they are read by index, never through RGB or luminance.
+Files may come from anyone: only JPEG and PNG are decoded, a mask's checksums are looked at, and
+whatever is wrong with a file is one line that names it.
 Source: VOC2012 development kit, section 4 and VOClabelcolormap.m.
 """
 
+import struct
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from segmodels.files import write_bytes
+
+BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+DAMAGED = (  # what Pillow raises on a file that is cut off, altered, or something else
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+INDEX_COLUMNS = ["image_id", "split", "width", "height", "void_share"]  # then one for each class
+SPLITS = ("train", "holdout", "val")  # of an index
 
 
 def dataset_root(dataset: str) -> Path:
@@ -34,24 +60,132 @@ def split_path(root: str | Path, split: str) -> Path:
 
 
 def read_ids(path: str | Path) -> list[str]:
-    """Image ids of a split list, one a line, in the order of the file."""
-    lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    """Image ids of a split list, one a line, in the order of the file.
+
+    Raises:
+        ValueError: no text.
+    """
+    check_regular(path)
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: byte {error.start} is no UTF-8 text") from None
     return [line.strip() for line in lines if line.strip()]
 
 
-def read_index(dataset: str) -> pd.DataFrame:
-    """index.csv of a data set: one row per image, see `segmodels.data.index`."""
+def id_problems(image_ids: Sequence[str]) -> list[str]:
+    """What is wrong with a list of image ids: one that comes again, or is no plain name."""
+    times = Counter(image_ids)
+    found = [f"{i} occurs {count} times" for i, count in times.items() if count > 1]
+    for i in times:
+        if not i.isprintable():
+            found.append(f"{i!r} has control characters")
+        elif Path(i).name != i or "\\" in i:
+            found.append(f"{i} is a path, expected a name without folder")
+    return found
+
+
+def read_split(root: str | Path, split: str) -> list[str]:
+    """Image ids of a split of a tree.
+
+    Raises:
+        ValueError: the list is no text, names a picture twice, or one outside the tree.
+    """
+    path = split_path(root, split)
+    image_ids = read_ids(path)
+    if problems := id_problems(image_ids):
+        more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
+        raise ValueError(f"{path}: {problems[0]}{more}")
+    return image_ids
+
+
+def read_index(dataset: str, classes: Sequence[str]) -> pd.DataFrame:
+    """index.csv of a data set: one row per image, see `segmodels.data.index`.
+
+    Args:
+        classes: names in the order of their labels.
+    Raises:
+        ValueError: it is no table of these classes, or its numbers contradict each other.
+    """
     path = Path("data") / dataset / "index.csv"
-    return pd.read_csv(path, dtype={"image_id": str}, keep_default_na=False)
+    try:
+        index = pd.read_csv(path, dtype={"image_id": str}, keep_default_na=False)
+        _check_index(index, classes)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: {reason}; `dvc repro index` makes it anew") from None
+    return index
+
+
+def _check_index(index: pd.DataFrame, classes: Sequence[str]) -> None:
+    """Each picture once, of a known split, its pixels those of its classes and of void."""
+    columns = [*INDEX_COLUMNS, *classes]
+    if index.columns.tolist() != columns:
+        differ = sorted(set(columns) ^ set(index.columns)) or ["their order"]
+        raise ValueError(f"other columns than expected: {', '.join(map(str, differ))}")
+    numbers = index[["width", "height", *classes]]
+    if not all(dtype.kind == "i" for dtype in numbers.dtypes) or (numbers < 0).any(axis=None):
+        raise ValueError("width, height and pixels are not all whole numbers from 0")
+    if problems := id_problems(index["image_id"].tolist()):
+        raise ValueError(problems[0])
+    if strange := set(index["split"]) - set(SPLITS):
+        raise ValueError(f"split {min(map(str, strange))}, expected one of {', '.join(SPLITS)}")
+    size = index["width"] * index["height"]
+    void = (index["void_share"].astype(float) * size).round()
+    if wrong := index["image_id"][(numbers[list(classes)].sum(axis=1) + void != size)].tolist():
+        raise ValueError(f"{wrong[0]}: pixels of classes and void are not width x height")
+
+
+def check_regular(path: str | Path) -> None:
+    """Refuse a folder, a device, or a pipe, from which no byte might ever come.
+
+    Raises:
+        ValueError: there is something else than a file.
+    """
+    if Path(path).exists() and not Path(path).is_file():
+        raise ValueError(f"{path}: no regular file")
+
+
+@contextmanager
+def opened(path: str | Path, *formats: str) -> Iterator[ImageFile.ImageFile]:
+    """A picture, to be decoded in the body of a `with`.
+
+    Args:
+        formats: of Pillow, of which it must be one; none given: any.
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no such picture, is damaged, or has more pixels than Pillow's limit.
+    """
+    check_regular(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # e.g. of odd EXIF entries
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=formats or None) as image:
+                yield image
+    except FileNotFoundError:
+        raise
+    except UnidentifiedImageError:
+        reason = "not a picture" + f" ({' or '.join(formats)})" * bool(formats)
+    except BOMB:
+        reason = f"more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels"
+    except DAMAGED as error:
+        message = " ".join(str(error).split()).removeprefix(f"{path}: ")
+        reason = message or type(error).__name__
+    else:
+        return
+    raise ValueError(f"{path}: {reason}")
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Decode a picture.
+    """Decode a JPEG.
 
     Returns:
         (H, W, 3) uint8, RGB.
+    Raises:
+        FileNotFoundError, ValueError: see `opened`.
     """
-    with Image.open(path) as image:
+    with opened(path, "JPEG") as image:
         return np.asarray(image.convert("RGB"))
 
 
@@ -61,14 +195,17 @@ def read_target(path: str | Path) -> np.ndarray:
     Returns:
         (H, W) uint8.
     Raises:
-        ValueError: the file stores colours, not labels.
+        FileNotFoundError, ValueError: see `opened`; or the file stores colours, not labels.
     """
-    with Image.open(path) as image:
+    with opened(path, "PNG") as image:
         if image.mode not in ("P", "L"):
             raise ValueError(f"{path}: mode {image.mode}, expected a palette PNG (P) or labels (L)")
         if image.mode == "L" and image.tile and image.tile[0][3] != "L":
             raise ValueError(f"{path}: grey of fewer than 8 bits, expected 8 (they get stretched)")
-        return np.array(image)
+        labels = np.array(image)
+    with opened(path, "PNG") as image:
+        image.verify()  # the checksums, at which decoding does not look
+    return labels
 
 
 def write_target(path: str | Path, labels: np.ndarray, palette: np.ndarray) -> None:

@@ -48,7 +48,7 @@ class Job:
         """What params.yaml says of one model, on the data set in use and this machine."""
         return cls(
             root=voc.dataset_root(settings.dataset),
-            index=voc.read_index(settings.dataset),
+            index=voc.read_index(settings.dataset, settings.data.classes),
             classes=settings.data.classes,
             ignore_index=settings.data.void,
             normalize=settings.normalization(model),
