@@ -16,7 +16,7 @@ from segmodels import models
 from segmodels.data import voc
 from segmodels.params import Params
 from segmodels.sections import Model, Normalize
-from segmodels.training import weights
+from segmodels.training import tensors, weights
 
 RECORDED = {"arch": str, "arguments": dict, "recipe": dict, "seed": int, "normalize": dict}
 COCO_CLASSES = 21  # torchvision trained on those of COCO's pictures that show VOC's classes
@@ -76,10 +76,7 @@ def _trained(settings: Params, name: str) -> Network:
     data, entry = settings.data, settings.models[name]
     models.check_arguments(name, entry.arch, entry.arguments)
     module = models.build(entry.arch, num_classes=len(data.classes), **entry.arguments)
-    coverage = weights.load(module, weights.read(path), [""])
-    if coverage["missing"] or coverage["unexpected"] or coverage["wrong_shape"]:
-        summary = weights.summary({"init": "weights", "file": path.name, **coverage})
-        raise ValueError(f"{path}: of another model or other classes; {summary}")
+    weights.fill(module, tensors.read(path), path)
     palette = voc.palette(data.palette)
     return Network(name, module, settings.normalization(name), data.classes, palette)
 

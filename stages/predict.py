@@ -10,6 +10,7 @@ from segmodels.data import voc
 from segmodels.data.loading import whole_images
 from segmodels.prediction import runtime, testtime
 from segmodels.prediction.inference import label_map
+from segmodels.training import tensors, weights
 
 
 def main() -> None:
@@ -21,8 +22,8 @@ def main() -> None:
     folder = Path("data/predictions") / settings.dataset / name
     machine = runtime.start(choices.precision, choices.threads, deterministic=True, seed=0)
     model = models.build(entry.arch, num_classes=len(data.classes), **entry.arguments)
-    state = torch.load(run / "train" / choices.weights_file, weights_only=True, map_location="cpu")
-    model.load_state_dict(state)
+    trained = run / "train" / choices.weights_file
+    weights.fill(model, tensors.read(trained), trained)
     model.to(machine.device).to(memory_format=torch.channels_last)
     network = testtime.network(
         model,
@@ -31,7 +32,7 @@ def main() -> None:
         precision=machine.precision,
         tile=choices.tile,
     )
-    index = voc.read_index(settings.dataset)
+    index = voc.read_index(settings.dataset, data.classes)
     rows = index[index["split"] == choices.split]
     root = voc.dataset_root(settings.dataset)
     pictures = whole_images(

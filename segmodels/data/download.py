@@ -24,9 +24,11 @@ from segmodels.files import write_json
 
 CHUNK = 1 << 18  # bytes
 STEP = 1 << 20  # bytes between two broken connections that count as getting on
+NUMBER = "[0-9]{1,18}"  # of bytes, as a pattern
+SLOWEST = 10  # times the time-out, in which a connection has to bring a STEP
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """This address will not give the file."""
 
 
@@ -67,9 +69,9 @@ def fetch(
     for url in urls:
         part = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.part"
         try:
-            _complete(url, part, watch)
+            complete(url, part, watch)
             _accept(part, md5)
-        except _Refused as error:
+        except Refused as error:
             watch.note(f"{url}: {error}")
             reasons.append(f"{url}: {error}")
         else:
@@ -106,11 +108,16 @@ def _accept(part: Path, md5: Collection[str]) -> None:
         verify(part, md5)
     except ValueError as error:
         part.unlink()
-        raise _Refused(str(error).removeprefix(f"{part}: ")) from None
+        raise Refused(str(error).removeprefix(f"{part}: ")) from None
 
 
-def _complete(url: str, part: Path, watch: Watch) -> None:
-    """Fill `part` from one address, over as many connections as it takes."""
+def complete(url: str, part: Path, watch: Watch) -> None:
+    """Fill `part` from one address, over as many connections as it takes.
+
+    Raises:
+        Refused: the address does not give it.
+        ValueError: the disk has no room for it.
+    """
     furthest, breaks = _size(part), 0
     while True:
         try:
@@ -120,7 +127,7 @@ def _complete(url: str, part: Path, watch: Watch) -> None:
             breaks = 1 if _size(part) >= furthest + STEP else breaks + 1
             furthest = max(furthest, _size(part))
             if breaks > len(watch.waits):
-                raise _Refused(f"{error}; given up after {breaks} attempts") from None
+                raise Refused(f"{error}; given up after {breaks} attempts") from None
             watch.note(f"{url}: {error}; next attempt in {watch.waits[breaks - 1]:g} s")
             time.sleep(watch.waits[breaks - 1])
 
@@ -157,14 +164,14 @@ def _get(url: str, headers: dict[str, str], timeout: tuple[float, float]) -> req
     try:
         return requests.get(url, headers=headers, stream=True, timeout=timeout)
     except requests.TooManyRedirects:
-        raise _Refused("redirects in a loop") from None
+        raise Refused("redirects in a loop") from None
     except requests.Timeout:
         raise _Broken("no answer in time") from None
     except requests.ConnectionError as error:
-        cause = getattr(error.args[0], "reason", error)
+        cause = getattr(next(iter(error.args), error), "reason", error)
         raise _Broken(f"no connection: {str(cause).rsplit(': ', 1)[-1]}") from None
     except requests.RequestException as error:
-        raise _Refused(" ".join(str(error).split())) from None
+        raise Refused(" ".join(str(error).split())) from None
 
 
 def _span(
@@ -176,12 +183,14 @@ def _span(
     if status in (408, 429) or status >= 500:
         raise _Broken(answered)
     if status not in (200, 206, 416):
-        raise _Refused(answered)
+        raise Refused(answered)
     if status == 200:  # the whole: Range is ignored, or the file is another than before
         if headers.get("Content-Type", "").startswith("text/html"):
-            raise _Refused("answered with a web page (text/html), not with the archive")
-        return 0, int(headers["Content-Length"]) if "Content-Length" in headers else None
-    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("Content-Range", ""))
+            raise Refused("answered with a web page (text/html), not with the archive")
+        length = headers.get("Content-Length", "")
+        return 0, int(length) if re.fullmatch(NUMBER, length) else None
+    pattern = rf"bytes ({NUMBER})-{NUMBER}/({NUMBER})"
+    found = re.fullmatch(pattern, headers.get("Content-Range", ""))
     start, total = map(int, found.groups()) if found else (-1, -1)
     same = _validator(response) in (None, state.get("validator"))  # left out: If-Range has compared
     if not same or (start, total) != (offset, state.get("bytes")):
@@ -193,10 +202,16 @@ def _span(
 def _receive(response: requests.Response, file: Any, total: int | None, watch: Watch) -> None:
     """Append the body as it comes, undecoded; one that ends early is a broken connection."""
     reason = "connection ended"
+    mark, deadline = file.tell() + STEP, time.monotonic() + SLOWEST * watch.timeout[1]
     try:
-        for chunk in response.raw.stream(CHUNK, decode_content=False):
+        # One read of the socket at a time: a server that drips never fills a larger piece.
+        while chunk := response.raw.read1(CHUNK, decode_content=False):
             file.write(chunk)
             watch.progress(file.tell(), total)
+            if file.tell() >= mark:
+                mark, deadline = file.tell() + STEP, time.monotonic() + SLOWEST * watch.timeout[1]
+            elif time.monotonic() > deadline:
+                raise _Broken(f"less than {_megabytes(STEP)} in {SLOWEST * watch.timeout[1]:g} s")
     except urllib3.exceptions.ReadTimeoutError:
         reason = f"no byte for {watch.timeout[1]:g} s"
     except urllib3.exceptions.HTTPError:
@@ -234,5 +249,11 @@ def _state_path(part: Path) -> Path:
 
 
 def _read_state(part: Path) -> dict[str, Any]:
-    path = _state_path(part)
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    """What `_continue` noted; nothing where that is damaged, so that the download starts over."""
+    try:
+        state = json.loads(_state_path(part).read_text(encoding="utf-8"))
+        size, validator = state["bytes"], state["validator"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+    known = isinstance(size, int | None) and isinstance(validator, str | None)
+    return {"bytes": size, "validator": validator} if known else {}

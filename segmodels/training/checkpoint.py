@@ -2,7 +2,8 @@
 
 A run's checkpoints lie in a folder of its own, named by a fingerprint of all that decides its
 result, so that one of other code, parameters or data is never picked up. The folder is outside the
-stage's outputs, which DVC deletes before it starts a stage; one process at a time holds it.
+stage's outputs, which DVC deletes before it starts a stage; one process at a time holds it. A
+checkpoint ends in a CRC-32 of all that is before it, so that one that was altered is not used.
 """
 
 import hashlib
@@ -10,9 +11,10 @@ import json
 import os
 import sys
 import time
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from io import BytesIO
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,16 @@ import torch
 from torch import Tensor
 
 from segmodels import files
+from segmodels.training import tensors, weights
+from segmodels.training.run import Run
 
 LAST, BEST = "last.pt", "best.pt"
 ROOT = Path(__file__).resolve().parents[2]
 EXEMPT = {"segmodels/__init__.py", "segmodels/params.py", "segmodels/sections.py"} | {
     f"segmodels/{wing}/__init__.py" for wing in ("data", "evaluation", "prediction", "training")
 }
+CRC_BYTES = 4
+CHUNK = 1 << 20  # bytes
 PATIENCE = 10  # seconds in which a process that was told to die leaves its folder
 
 
@@ -37,9 +43,28 @@ class Checkpoints:
         self._saved = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """The state that was saved last; None: there is none."""
-        path = self.folder / LAST
-        return torch.load(path, weights_only=True, map_location="cpu") if path.exists() else None
+        """The state that was saved last; None: there is none.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        return _read(self.folder / LAST) if (self.folder / LAST).exists() else None
+
+    def resume(self, run: Run) -> None:
+        """Let a run become what was saved last, if anything was.
+
+        Raises:
+            ValueError: the file is damaged, or of another model.
+        """
+        path, state = self.folder / LAST, self.load()
+        if state is None:
+            return
+        try:
+            weights.fill(run.model, state["model"], path)
+            run.restore(state)
+        except tensors.DAMAGED as error:
+            reason = " ".join(str(error).split()).removeprefix(f"{path}: ")
+            raise ValueError(f"{path}: {reason}; delete {self.folder} and start again") from None
 
     def due(self) -> bool:
         """Whether the last one is older than it may be."""
@@ -64,8 +89,7 @@ class Checkpoints:
 
     def best_weights(self) -> dict[str, Tensor]:
         """Weights of the best epoch."""
-        state = torch.load(self.folder / BEST, weights_only=True, map_location="cpu", mmap=True)
-        return state["model"]
+        return _read(self.folder / BEST, mmap=True)["model"]
 
 
 @contextmanager
@@ -132,13 +156,38 @@ def save_weights(state: dict[str, Tensor], path: Path) -> None:
     files.write_bytes(path, content.getvalue())
 
 
+class _Summed(BufferedIOBase):
+    """A file to write into, which counts the CRC-32 of its content."""
+
+    def __init__(self, file: Any) -> None:
+        self.file, self.crc = file, 0
+
+    def write(self, content: Any) -> int:
+        self.crc = zlib.crc32(content, self.crc)
+        return self.file.write(content)
+
+
 def _serialise(state: dict[str, Any], file: Any) -> None:
-    """Without the checksums of the ZIP format, which take longer than the disk does."""
+    """torch.save and a CRC-32, a tenth of the time that those of torch's ZIP format take."""
     before = torch.serialization.get_crc32_options()
     torch.serialization.set_crc32_options(False)
+    summed: Any = _Summed(file)
     try:
-        torch.save(state, file)
+        torch.save(state, summed)
     except RuntimeError as error:  # from the end of the ZIP file, which the disk's error prevents
         raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
     finally:
         torch.serialization.set_crc32_options(before)
+    file.write(summed.crc.to_bytes(CRC_BYTES, "big"))
+
+
+def _read(path: Path, *, mmap: bool = False) -> dict[str, Any]:
+    """What `_serialise` wrote."""
+    with open(path, "rb") as file:
+        crc, left = 0, os.fstat(file.fileno()).st_size - CRC_BYTES
+        while left > 0:
+            chunk = file.read(min(CHUNK, left))
+            crc, left = zlib.crc32(chunk, crc), left - len(chunk)
+        if file.read() != crc.to_bytes(CRC_BYTES, "big"):
+            raise ValueError(f"{path}: damaged; delete {path.parent} and start again")
+    return tensors.unpickled(path, checksums=False, mmap=mmap)

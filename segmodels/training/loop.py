@@ -40,8 +40,8 @@ def epochs(model: nn.Module, job: Job, checkpoints: Checkpoints | None = None) -
     network = _prepared(model, job)
     scaler = torch.amp.GradScaler(job.device.type, enabled=job.precision == "fp16")
     run = Run(model, optimizer(model, job.recipe), scaler)
-    if checkpoints and (saved := checkpoints.load()):
-        run.restore(saved)
+    if checkpoints:
+        checkpoints.resume(run)
     job.processes.wait()  # before one of them changes the file
     yield from list(run.epochs)
     while len(run.epochs) <= job.recipe.epochs:

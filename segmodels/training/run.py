@@ -63,6 +63,10 @@ class Run:
         """Become what `state` was made of; the model and the optimizer are of the same kind."""
         self.model.load_state_dict(state["model"])
         self.updates.load_state_dict(state["updates"])
+        for parameter, kept in self.updates.state.items():
+            for name, value in kept.items():
+                if isinstance(value, Tensor) and value.shape not in ((), parameter.shape):
+                    raise ValueError(f"{name} is {tuple(value.shape)}, its parameter another shape")
         self.scaler.load_state_dict(state["scaler"])
         self.epochs = [_epoch(row) for row in state["epochs"]]
         self.step, self.sums, self.seconds = state["step"], state["sums"], state["seconds"]

@@ -3,40 +3,28 @@
 `init` is none, imagenet (torchvision's classifier, for the backbone), coco (torchvision's whole
 model) or a file of a state dict, of a whole model or of a backbone alone. Whatever does not fit
 keeps its random start and is named in the coverage, so that models with unequal starts are never
-taken for equal. Only tensors are read: a file that asks to run code is refused. BatchNorm's batch
-counters decide nothing and are left out.
+taken for equal. BatchNorm's batch counters decide nothing and are left out.
 """
 
-import argparse
-import pickle
-import re
-import struct
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from http.client import HTTPException
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from segmodels import files, models
+from segmodels.data import download
 from segmodels.models.backbones import IMAGENET
+from segmodels.training import tensors
 
 BACKBONE = "backbone."  # how the names of a model's backbone begin
-WRAPPERS = ("model", "state_dict")  # keys under which training scripts store the state dict
-DAMAGED = (  # what torch.load raises on a file that is cut off, altered, or something else
-    pickle.UnpicklingError,
-    struct.error,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+ATTEMPTS = (1,)  # seconds before each new one to reach a server
 
 
 def start(model: nn.Module, *, arch: str, arguments: dict[str, Any], init: str) -> dict[str, Any]:
@@ -54,7 +42,7 @@ def start(model: nn.Module, *, arch: str, arguments: dict[str, Any], init: str) 
     """
     origin = source(arch=arch, arguments=arguments, init=init)
     path = _download(origin) if isinstance(origin, str) else origin
-    given = {} if path is None else read(path)
+    given = {} if path is None else _counted(tensors.read(path))
     coverage = load(model, given, [BACKBONE] if init == "imagenet" else ["", BACKBONE])
     if path and not coverage["loaded"]:
         raise ValueError(f"{path}: none of its {len(given)} tensors fits {arch} {arguments}")
@@ -91,27 +79,19 @@ def source(*, arch: str, arguments: dict[str, Any], init: str) -> str | Path | N
     return Path(init)
 
 
-def read(path: Path) -> dict[str, Tensor]:
-    """Read a state dict, bare or under "model" or "state_dict", as torchvision's scripts store it.
+def fill(model: nn.Module, given: dict[str, Tensor], origin: Path) -> None:
+    """Load all of a model's tensors, from nothing but these.
 
-    Returns:
-        name -> tensor on the CPU, BatchNorm's batch counters aside.
+    Args:
+        given: name -> tensor; batch counters may be among them.
+        origin: the file, for the error.
     Raises:
-        ValueError: cut off, not from torch.save, not a state dict, or asking to run code.
+        ValueError: names the tensors that are missing, unexpected or of another shape.
     """
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # "args" of those scripts
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except DAMAGED as error:
-        asked = re.search(r"GLOBAL (\S+)", str(error))
-        reason = f"it asks for {asked[1]}" if asked else "cut off, or not from torch.save"
-        raise ValueError(f"{path}: refused, {reason}; expected tensors only") from None
-    for wrapper in WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    if not _is_state_dict(content):
-        raise ValueError(f"{path}: expected a state dict (names and tensors), found something else")
-    return {name: tensor for name, tensor in content.items() if _counts(name)}
+    coverage = load(model, _counted(given), [""])
+    if coverage["missing"] or coverage["unexpected"] or coverage["wrong_shape"]:
+        found = summary({"init": "weights", "file": origin.name, **coverage})
+        raise ValueError(f"{origin}: of another model or other classes; {found}")
 
 
 def load(model: nn.Module, given: dict[str, Tensor], prefixes: Sequence[str]) -> dict[str, Any]:
@@ -119,7 +99,7 @@ def load(model: nn.Module, given: dict[str, Tensor], prefixes: Sequence[str]) ->
 
     Args:
         model: on the meta device, only the coverage is of use.
-        given: name -> tensor, from `read`.
+        given: name -> tensor, from `tensors.read`.
         prefixes: of which one is put before the names of the file, the one with which most fits.
     Returns:
         loaded, missing, unexpected and wrong_shape, see `start`.
@@ -187,8 +167,8 @@ def _download(url: str) -> Path:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(url, str(path), prefix, progress=sys.stderr.isatty())
-        except (OSError, RuntimeError, HTTPException) as error:
+            _fetch(url, path, prefix)
+        except download.Refused as error:
             raise ValueError(
                 f"{url}: cannot be downloaded ({error}); fetch it elsewhere and put it at {path}"
             ) from None
@@ -197,10 +177,26 @@ def _download(url: str) -> Path:
     return path
 
 
-def _is_state_dict(content: Any) -> bool:
-    return isinstance(content, dict) and all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
-    )
+def _fetch(url: str, path: Path, prefix: str) -> None:
+    """Download into a folder of this process alone, and keep a file of the right checksum only."""
+    bar = tqdm(desc=path.name, unit="B", unit_scale=True, disable=None)
+    with bar, TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        part = Path(folder) / path.name
+        note = partial(tqdm.write, file=sys.stderr)
+        download.complete(url, part, download.Watch(partial(_show, bar), note, waits=ATTEMPTS))
+        found = files.sha256(part)
+        if not found.startswith(prefix):
+            raise download.Refused(f"invalid hash {found}, expected {prefix}...")
+        part.replace(path)
+
+
+def _show(bar: tqdm, done: int, total: int | None) -> None:
+    bar.total = total
+    bar.update(done - bar.n)
+
+
+def _counted(given: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in given.items() if _counts(name)}
 
 
 def _counts(name: str) -> bool:
