@@ -5,6 +5,7 @@ which keys there are and which values they may take. A problem is one line: key,
 allowed.
 """
 
+import reprlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,8 @@ from segmodels.sections import Dataset, Model, Normalize, Positive, Predict, Sec
 
 # Folders of data/ with another meaning.
 RESERVED_DATASETS = {"own", "page", "predictions", "runs", "splits", "weights"}
+SHORT = reprlib.Repr()  # never writes out what a few anchors of YAML can make of a value
+SHORT.maxlevel, SHORT.maxstring = 2, 60
 
 
 Checked = TypeVar("Checked")
@@ -141,6 +144,10 @@ def _line(path: str | Path, section: str, problem: Any) -> str:
         return f"{path}: {key}: this key is missing"
     if problem["type"] == "value_error" and isinstance(problem["input"], dict):
         return f"{path}: {key + ': ' if key else ''}{message}"
-    shown = repr(problem["input"])
-    shown = shown if len(shown) <= 60 else shown[:57] + "..."
-    return f"{path}: {key} = {shown}: {message[0].lower() + message[1:]}"
+    return f"{path}: {key} = {shown(problem['input'])}: {message[0].lower() + message[1:]}"
+
+
+def shown(value: Any) -> str:
+    """A value as an error quotes it."""
+    text = SHORT.repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

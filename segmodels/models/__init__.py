@@ -17,6 +17,8 @@ import torch
 from pydantic import ConfigDict, ValidationError, validate_call
 from torch import nn
 
+from segmodels.params import shown
+
 
 def build(arch: str, *, num_classes: int, **arguments: Any) -> nn.Module:
     """Build a model with random weights, which torch.manual_seed decides.
@@ -54,6 +56,9 @@ def check_arguments(name: str, arch: str, arguments: dict[str, Any]) -> None:
         raise ValueError("\n".join(lines)) from None
     except ValueError as error:
         raise ValueError(f"models.{name}.{error}") from None
+    except (MemoryError, RuntimeError, TypeError, OverflowError) as error:  # sizes beyond any
+        reason = f"{arch} cannot be built with {shown(arguments)}: {type(error).__name__}"
+        raise ValueError(f"models.{name}: {reason}") from None
 
 
 def builder(arch: str) -> Callable[..., nn.Module]:
@@ -93,4 +98,4 @@ def _module(arch: str) -> ModuleType | None:
 def _line(problem: Any) -> str:
     """One pydantic problem as key, value and what is allowed."""
     key = ".".join(str(part) for part in problem["loc"])
-    return f"{key} = {problem['input']!r}: {problem['msg'][0].lower() + problem['msg'][1:]}"
+    return f"{key} = {shown(problem['input'])}: {problem['msg'][0].lower() + problem['msg'][1:]}"
