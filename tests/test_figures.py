@@ -253,4 +253,4 @@ def test_plot_stage_gives_the_same_bytes_twice_and_reads_only_the_models_named(t
     drawn = {f"pair_{what}.png" for what in ("loss", "miou", "per_class", "confusion")}
     tables_written = ("curves", "per_class", "groups", "summary", "differences")
     written = {f"{name}.csv" for name in tables_written} | {"summary.md", "metrics.json"}
-    assert set(first) == drawn | written | {"overview.png", "dataset.png"}
+    assert set(first) == drawn | written | {"overview.png", "cost.png", "dataset.png"}

@@ -124,16 +124,20 @@ def scores_row(row: pd.Series) -> list[Cell]:
     values = [None if pd.isna(row[key]) else row[key] for key in keys]
     cells = [Cell(*pair) for pair in zip(printed.printed_row(row), values, strict=True)]
     if not pd.isna(row["miou_low"]):
-        interval = (float(row[key]) for key in ("miou_low", "miou", "miou_high"))
-        cells[keys.index("miou_low")] = cells[keys.index("miou_low")]._replace(bar=tuple(interval))
+        at, bar = keys.index("miou_low"), (row["miou_low"], row["miou"], row["miou_high"])
+        cells[at] = cells[at]._replace(bar=bar)
     return cells
 
 
 def difference_row(pair: pd.Series) -> list[Cell]:
     """One pair of `tables.differences`, in points of mIoU."""
     name, gain, interval, real = printed.difference_row(pair, minus="−")
-    values = [name, float(pair["difference"]), float(pair["low"]), int(pair["real"])]
-    return [Cell(*cell) for cell in zip([name, gain, interval, real], values, strict=True)]
+    return [
+        Cell(name, name),
+        Cell(gain, float(pair["difference"])),
+        Cell(interval, float(pair["low"])),
+        Cell(real, int(pair["real"])),
+    ]
 
 
 def seeds_row(row: pd.Series) -> list[Cell]:

@@ -1,7 +1,7 @@
 """Accuracy against cost: which models no other beats in both, and the figure that shows them."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,11 @@ MEANING = (
     "Steps: the Pareto front, models that no other beats in both. Bars: 95% intervals of mIoU "
     "over the pictures."
 )
-AROUND = [(1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1), (-1, 0), (0, 1), (0, -1)]  # of a label
-NEAR, FAR, STEP = 9, 200, 9  # points from a marker to its label: first try, last one, between
+AROUND: list[tuple[float, float]] = [  # where a label may be, the first that is free
+    *[(1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1), (-1, 0), (0, 1), (0, -1)],
+    *[(1, 0.5), (1, -0.5), (-1, 0.5), (-1, -0.5), (0.5, 1), (-0.5, 1), (0.5, -1), (-0.5, -1)],
+]
+NEAR, FAR, STEP = 9, 300, 9  # points from a marker to its label: first try, last one, between
 FONT = 11  # points
 FRONT = "Pareto front"
 MARKER = 7  # points, half the side of the square that a marker fills
@@ -128,14 +131,14 @@ def _size(axes: Axes, name: str) -> np.ndarray:
 def _free(
     point: np.ndarray, size: np.ndarray, pixel: float, inside: Bbox, taken: Sequence[Bbox]
 ) -> tuple[np.ndarray, list[Bbox]]:
-    """The nearest place for a label that nothing fills, nor the line that leads to it.
+    """The nearest place for a label that nothing fills, nor, if there is a way, the line to it.
 
     Returns:
         from the point to the label's middle, pixels; the boxes that label and line fill.
     """
     own = Bbox([point - MARKER * pixel, point + MARKER * pixel])
     others = [box for box in taken if not own.overlaps(box)]
-    for distance in range(NEAR, FAR, STEP):
+    for may_cross, distance in product((False, True), range(NEAR, FAR, STEP)):
         for direction in AROUND:
             away = np.array(direction) * (distance * pixel + size / 2)
             box = Bbox([point + away - size / 2, point + away + size / 2])
@@ -144,9 +147,9 @@ def _free(
             within = inside.x0 <= box.x0 and box.x1 <= inside.x1
             within &= inside.y0 <= box.y0 and box.y1 <= inside.y1
             crossed = any(dot.count_overlaps(others) for dot in line)
-            if within and not crossed and not box.count_overlaps(taken):
+            if within and not box.count_overlaps(taken) and (may_cross or not crossed):
                 return away, [box, *line]
-    return away, [box, *line]
+    return np.array([NEAR * pixel + size[0] / 2, 0]), []  # too many: one covers another
 
 
 def _trace(start: np.ndarray, end: np.ndarray, pixel: float) -> list[Bbox]:

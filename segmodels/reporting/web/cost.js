@@ -10,6 +10,8 @@
   const AROUND = [
     [1, 0], [1, -1], [1, 1], [-1, -1],
     [-1, 1], [-1, 0], [0, -1], [0, 1],
+    [1, -0.5], [1, 0.5], [-1, -0.5], [-1, 0.5],
+    [0.5, -1], [-0.5, -1], [0.5, 1], [-0.5, 1],
   ];
   const box = (x, y, width, height) => ({ x, y, width, height });
   const overlap = (a, b) =>
@@ -61,7 +63,9 @@
     const { width, height } = text.getBBox();
     const own = box(x - MARKER, y - MARKER, 2 * MARKER, 2 * MARKER);
     const others = taken.filter((each) => !overlap(each, own));
-    for (let distance = NEAR; distance < FAR; distance += STEP) {
+    const tries = Array.from({ length: FAR / STEP }, (_, k) => NEAR + k * STEP);
+    // Where there is no other way, the line crosses something.
+    for (const [distance, mayCross] of [false, true].flatMap((may) => tries.map((d) => [d, may]))) {
       for (const [across, down] of AROUND) {
         const middle = [x + across * (distance + width / 2), y + down * (distance + height / 2)];
         const filled = box(middle[0] - width / 2, middle[1] - height / 2, width, height);
@@ -71,7 +75,8 @@
         const fits = filled.x >= LEFT && filled.x + width <= svg.clientWidth;
         const inside = fits && filled.y >= 0 && filled.y + height <= HEIGHT - BOTTOM;
         const crossed = line.some((dot) => others.some((each) => overlap(dot, each)));
-        if (!inside || crossed || taken.some((each) => overlap(each, filled))) continue;
+        if (!inside || taken.some((each) => overlap(each, filled))) continue;
+        if (crossed && !mayCross) continue;
         text.setAttribute("x", middle[0]);
         text.setAttribute("y", middle[1]);
         return [filled, ...line];
