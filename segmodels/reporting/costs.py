@@ -43,7 +43,7 @@ def machines(results: Sequence[Result], spent: pd.DataFrame) -> list[str]:
             f"Latency: median of {many} predictions of one picture of "
             f"{spent['picture'].iloc[0]} pixels, after a warm-up",
         ),
-        *_by_machine(trained, "Training, without validation"),
+        *_by_machine(trained, "Training without validation"),
     ]
 
 

@@ -64,7 +64,7 @@ def report(
     summary = tables.summary(results)
     models = [result.model for result in results]
     return {
-        "head": printed.HEAD,
+        "head": printed.HEAD[:-1],
         "rows": [scores_row(row) for _, row in summary.iterrows()],
         "floor": tables.FLOOR,
         "caption": printed.caption(results),
@@ -119,10 +119,10 @@ def read_differences(path: str | Path) -> pd.DataFrame:
 
 
 def scores_row(row: pd.Series) -> list[Cell]:
-    """One model of `tables.summary`; its interval is drawn where it has one."""
-    keys = ["model", *printed.SHOWN.values(), "best_epoch", "parameters", "gflops"]
+    """One model of `tables.summary` without GFLOPs; its interval is drawn where it has one."""
+    keys = ["model", *printed.SHOWN.values(), "best_epoch", "parameters"]
     values = [None if pd.isna(row[key]) else row[key] for key in keys]
-    cells = [Cell(*pair) for pair in zip(printed.printed_row(row), values, strict=True)]
+    cells = [Cell(*pair) for pair in zip(printed.printed_row(row), values, strict=False)]
     if not pd.isna(row["miou_low"]):
         at, bar = keys.index("miou_low"), (row["miou_low"], row["miou"], row["miou_high"])
         cells[at] = cells[at]._replace(bar=bar)
