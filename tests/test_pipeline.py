@@ -156,6 +156,7 @@ def test_own_data_goes_through_every_stage(project):
         assert voc.read_target(mask).shape == voc.read_target(target).shape
     assert (project / "data/page/index.html").is_file()
     assert (project / "reports/comparison/skips_miou.png").is_file()
+    assert not (project / "reports/comparison/seeds.csv").exists()  # no two differ by the seed
 
 
 def test_second_run_has_nothing_to_do(project):
