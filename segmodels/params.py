@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 from segmodels.sections import Dataset, Model, Normalize, Positive, Predict, Section, Train
 
 # Folders of data/ with another meaning.
-RESERVED_DATASETS = {"own", "page", "predictions", "runs", "splits", "weights"}
+RESERVED_DATASETS = {"costs", "own", "page", "predictions", "runs", "splits", "weights"}
 SHORT = reprlib.Repr()  # never writes out what a few anchors of YAML can make of a value
 SHORT.maxlevel, SHORT.maxstring = 2, 60
 

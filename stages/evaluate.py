@@ -30,18 +30,20 @@ def main() -> None:
     )
     counts.check_complete()
     trained = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
+    cost = json.loads((run.parent / "gflops.json").read_text(encoding="utf-8"))
     history = pd.read_csv(run / "history.csv")
     chosen_on = "holdout" if "holdout_miou" in history else "val"
     best = history.iloc[int(history[f"{chosen_on}_miou"].argmax())]
     metrics = {
         **{"model": name, "dataset": dataset, "split": split},
-        **folder.metrics(counts),
+        **(folder.metrics(counts) | {"gflops": cost["gflops"]}),
         **{"best_epoch": int(best["epoch"]), "best_epoch_miou": float(best["val_miou"])},
         "protocol": {
             **{"ground_truth": "original size", "input_long_side": choices.size or "original"},
             **{"test_time": choices.test_time, "weights": f"{choices.weights} epoch"},
             **{k: trained["recipe"][k] for k in ("epochs", "batch_size", "crop_size", "init")},
             **{k: trained[k] for k in ("seed", "precision", "device")},
+            "gflops_picture": cost["picture"],
             **folder.protocol(masks, root, counts),
             "params_sha256": folder.value_digest([data.model_dump(), choices.model_dump()]),
             "weights_sha256": sha256(run / choices.weights_file),

@@ -7,7 +7,7 @@ from segmodels import params
 from segmodels.data import voc
 from segmodels.files import write_text
 from segmodels.process import progress, run
-from segmodels.reporting import gallery, page, tables
+from segmodels.reporting import costs, gallery, page, tables
 
 OUT = Path("data/page/index.html")
 DIFFERENCES = Path("reports/comparison/differences.csv")
@@ -20,6 +20,7 @@ def main() -> None:
     facts = Path("data") / settings.dataset / "statistics.json"
     statistics = json.loads(facts.read_text(encoding="utf-8"))
     results = [tables.read_result(model) for model in settings.models]
+    spent = costs.read(results, Path("data/costs") / settings.dataset)
     colours = gallery.mask_colours(data.palette, data.void)
 
     miou = gallery.mean_miou(results)
@@ -29,14 +30,14 @@ def main() -> None:
     views = gallery.views(**truth, colours=colours) if truth else {}
     text = page.render(
         title=f"Segmentation models on {settings.dataset}",
-        **page.report(results, page.read_differences(DIFFERENCES)),
+        **page.report(results, page.read_differences(DIFFERENCES), spent),
         splits=statistics,
         classes=page.class_facts(statistics, data.classes),
         colours=colours.tolist(),
         views={name: gallery.png_uri(view) for name, view in views.items()},
         shown=(len(pictures), len(miou)),
         data={
-            **page.drawn(results, settings.studies),
+            **page.drawn(results, settings.studies, spent),
             **{"classes": data.classes, "void": data.void, "colours": colours.tolist()},
             "pictures": pictures,
         },

@@ -6,7 +6,7 @@ from segmodels import params
 from segmodels.data import voc
 from segmodels.files import write_bytes, write_csv, write_json, write_text
 from segmodels.process import run
-from segmodels.reporting import figures, tables
+from segmodels.reporting import figures, pareto, printed, tables
 from segmodels.reporting.canvas import looks, png
 
 OUT = Path("reports/comparison")
@@ -18,30 +18,31 @@ def main() -> None:
     results = [tables.read_result(model) for model in settings.models]
     tables.check_comparable(results)
     curves, per_class = tables.curves(results), tables.per_class(results)
-    summary, caption = tables.summary(results), tables.caption(results)
-    differences = tables.differences(results)
+    summary, caption = tables.summary(results), printed.caption(results)
+    differences, seeds = tables.differences(results), tables.over_seeds(results)
     written = {
         **{"curves": curves, "per_class": per_class, "groups": tables.groups(results)},
         **{"summary": summary, "differences": differences},
+        **({"seeds": seeds} if len(seeds) else {}),
     }
     for file, table in written.items():
         write_csv(OUT / f"{file}.csv", table)
-    answers = tables.differences_markdown(differences, settings.studies)
-    write_text(
-        OUT / "summary.md", f"{tables.markdown(summary, caption)}\n{answers}".rstrip() + "\n"
-    )
+    studies, counted = settings.studies, printed.counted(results)
+    text = printed.report(summary, f"{caption} {counted}", differences, studies, seeds)
+    write_text(OUT / "summary.md", text)
     write_json(OUT / "metrics.json", tables.metrics(summary))
 
     look = looks(list(settings.models))
     index = voc.read_index(settings.dataset, settings.data.classes)
     drawings = {
         "overview": figures.overview(curves, look, tables.common_loss(results), caption),
+        "cost": pareto.against_cost(summary, look, note=f"{counted} {caption}"),
         "dataset": figures.dataset(index, groups, f"Classes of {settings.dataset}"),
     }
-    for study, models in settings.studies.items():
+    for study, models in studies.items():
         some = [result for model in models for result in results if result.model == model]
         seen = {model: look[model] for model in models}
-        shown, note = tables.common_loss(some), tables.caption(some)
+        shown, note = tables.common_loss(some), printed.caption(some)
         matrices = {result.model: tables.confusion_matrix(result) for result in some}
         drawings |= {
             f"{study}_loss": figures.loss(curves, seen, shown, f"Loss: {study}", note),

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from segmodels.data import voc
+from segmodels.reporting import tables
 
 VOID = 255
 
@@ -30,6 +31,25 @@ def voc_archive() -> Path:
     if "SEGMODELS_VOC_ARCHIVE" not in os.environ:
         pytest.skip("needs real photographs: set SEGMODELS_VOC_ARCHIVE=/path/to/VOCtrainval.tar")
     return Path(os.environ["SEGMODELS_VOC_ARCHIVE"]).resolve()
+
+
+@pytest.fixture(scope="session")
+def made_up_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished pipeline with its page; nothing may write into it but the page stage."""
+    import made_up_page  # it imports this file
+
+    home = tmp_path_factory.mktemp("project")
+    made_up_page.write_project(home)
+    made_up_page.make_page(home)
+    return home
+
+
+@pytest.fixture(scope="session")
+def made_up_results(made_up_project: Path) -> list[tables.Result]:
+    import made_up_page
+
+    reports = made_up_project / "reports/models"
+    return [tables.read_result(model, reports) for model in made_up_page.MODELS]
 
 
 def write_picture(root: Path, image_id: str, image: np.ndarray, target: np.ndarray) -> None:

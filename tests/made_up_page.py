@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 from conftest import write_picture, write_split
-from made_up_reports import write_report
+from made_up_reports import MACHINE, write_report
 
 from segmodels.data import index, voc
 from segmodels.evaluation import folder
@@ -20,6 +20,12 @@ CLASSES = ["background", "<b>cat</b> & dog", "鳥", "NA"]  # names that careless
 MODELS = ["unet", "fcn8s", "fcn32s"]  # from good to bad
 VAL = ["007", "2007_000033", "2007_000042", "NA"]
 SIZE = 48, 60  # height and width in pixels
+GROUPS = {"animals": [CLASSES[1], CLASSES[2]], "NA": ["NA"]}
+COSTS = {  # GFLOPs, latency in ms, training in s, peak memory in GB
+    "unet": (8.0, 40.0, 90.0, 1.75),
+    "fcn8s": (2.0, 50.0, 30.0, 0.5),
+    "fcn32s": (1.5, 10.0, 20.0, 0.45),
+}
 
 
 def target(k):
@@ -44,7 +50,7 @@ def write_project(home):
     settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     settings |= {"model": "unet", "models": {name: {"arch": "unet"} for name in MODELS}}
     settings |= {"studies": {"skips": MODELS[1:]}}
-    settings["datasets"]["miniature"] |= {"classes": CLASSES, "groups": {}}
+    settings["datasets"]["miniature"] |= {"classes": CLASSES, "groups": GROUPS}
     (home / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), "utf-8")
     root = home / voc.dataset_root("miniature")
     noise = np.random.default_rng(0)
@@ -71,9 +77,22 @@ def _write_model(home, root, model, worse):
         voc.write_target(masks / f"{image_id}.png", prediction(k, worse), voc.palette())
     counts = folder.per_image(masks, root, VAL, num_classes=len(CLASSES), ignore_index=255)
     reports, rising = home / "reports/models", np.linspace(0.1, 0.9 - 0.2 * worse, 9)
-    write_report(reports, model, counts=counts.confusion, classes=CLASSES, miou=rising)
-    for name, table in folder.tables(counts, CLASSES, {}).items():
+    gflops, latency, seconds, memory = COSTS[model]
+    write_report(
+        reports,
+        model,
+        counts=counts.confusion,
+        classes=CLASSES,
+        miou=rising,
+        arch=model.rstrip("0123456789s"),  # fcn8s and fcn32s are one network with two seeds
+        protocol={"seed": worse},
+        gflops=gflops,
+    )
+    for name, table in folder.tables(counts, CLASSES, GROUPS).items():
         write_csv(reports / model / f"{name}.csv", table)
+    training = {"train_seconds": seconds, "peak_memory_bytes": memory * 1e9}
+    measured = {"latency_ms": latency, "passes": 50, "picture": "80 x 64", "training": training}
+    write_json(home / f"data/costs/miniature/{model}.json", {**measured, **MACHINE})
 
 
 def make_page(home):

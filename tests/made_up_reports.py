@@ -19,12 +19,14 @@ PROTOCOL = {
     "init": "none",
     "seed": 0,
     "precision": "fp32",
+    "gflops_picture": "80 x 64",
     "bootstrap": {"resamples": 2000, "seed": 0, "level": 0.95},
     "code_sha256": {"scores.py": "5c0e", "folder.py": "f01d"},
 }
 GROUPS = {"things": ["a$b$", "NA"], "007": ["007"], "none": ["absent"]}
 IMAGES = ["007", "NA", "2007_000033"]
 RECIPE = {"loss": {"cross_entropy": 1, "dice": 0}, "class_weights": "none"}
+MACHINE = {"device": "cpu", "precision": "fp32", "threads": 2, "cpu": "Abacus 3000", "gpu": None}
 
 
 def confusion(seed, true_pixels=TRUE_PIXELS):
@@ -69,7 +71,16 @@ def counts_of(confusion, seed=0, images=IMAGES):
 
 
 def write_report(
-    home, model, *, counts, miou=None, classes=CLASSES, protocol=(), recipe=(), **replaced
+    home,
+    model,
+    *,
+    counts,
+    miou=None,
+    classes=CLASSES,
+    protocol=(),
+    recipe=(),
+    arch=None,
+    **replaced,
 ):
     """Write reports/models/<model>/ for a confusion matrix; other keywords replace metrics."""
     miou = np.linspace(0.1, 0.4, 9) if miou is None else np.asarray(miou)
@@ -78,10 +89,14 @@ def write_report(
         **{"model": model, "dataset": "miniature", "split": "val"},
         **folder.metrics(found),
         **{"best_epoch": int(miou.argmax()), "best_epoch_miou": float(miou.max())},
+        "gflops": 2.5,
         "protocol": {**PROTOCOL, "weights_sha256": model, **dict(protocol)},
     }
     write_json(home / model / "metrics.json", {**facts, **replaced})
-    provenance = {"model": model, "parameters": 1_250_000, "recipe": {**RECIPE, **dict(recipe)}}
+    provenance = {
+        **{"model": model, "arch": arch or model, "arguments": {}, "parameters": 1_250_000},
+        **{"normalize": {}, "recipe": {**RECIPE, **dict(recipe)}, **MACHINE},
+    }
     write_json(home / model / "provenance.json", provenance)
     write_csv(home / model / "history.csv", history(miou))
     for name, table in folder.tables(found, classes, GROUPS).items():

@@ -16,11 +16,11 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import get_model_weights
 
 from segmodels import models, params
 from segmodels.data import miniature
+from segmodels.prediction import cost
 from segmodels.prediction.inference import normalize
 from segmodels.training import weights
 
@@ -94,9 +94,8 @@ class Heights(TorchDispatchMode):
 
 
 def gflops(model, size):
-    with FlopCounterMode(display=False) as counter, torch.device("meta"), torch.no_grad():
-        model(torch.empty(1, 3, size, size))
-    return counter.get_total_flops() / 2 / 1e9  # torch counts a multiply-add twice
+    with torch.device("meta"), torch.no_grad():
+        return cost.gflops(lambda: model(torch.empty(1, 3, size, size)))
 
 
 def coarsest_stride(model):

@@ -48,6 +48,8 @@ def home(tmp_path):
     recipe = {"epochs": 2, "batch_size": 4, "crop_size": 32, "init": "none"}
     provenance = {"recipe": recipe, "seed": 0, "precision": "fp32", "device": "cpu"}
     (run / "provenance.json").write_text(json.dumps(provenance))
+    counted = {"gflops": 1.5, "picture": "64 x 48"}
+    (run.parent / "gflops.json").write_text(json.dumps(counted))
     (run / "history.csv").write_text("epoch,val_miou\n0,0.1\n1,0.4\n2,0.3\n")
     (run / "per_class_history.csv").write_text("epoch,class,iou,acc\n")
     return tmp_path
@@ -80,6 +82,7 @@ def test_stage_writes_scores_and_the_protocol_they_belong_to(home):
     assert protocol["weights_sha256"] == hashlib.sha256(b"weights").hexdigest()
     names = "".join(f"val_{k:03d}\n" for k in range(4)).encode()
     assert protocol["ids_sha256"] == hashlib.sha256(names).hexdigest()
+    assert (written["gflops"], protocol["gflops_picture"]) == (1.5, "64 x 48")
     assert protocol["ground_truth"] == "original size" and protocol["init"] == "none"
     per_class = pd.read_csv(report / "per_class.csv", keep_default_na=False, dtype={"class": str})
     assert per_class["class"].tolist() == CLASSES

@@ -26,7 +26,9 @@ GROUPS = {"things": ["a$b$", "NA"], "007": ["007"]}
 def write_reports(folder):
     write_report(folder, "unet", counts=confusion(1))
     write_report(folder, "fcn", counts=confusion(2), miou=np.linspace(0.2, 0.3, 9))
-    write_report(folder, "deeplab", counts=confusion(3), miou=np.linspace(0.1, 0.21, 9))
+    rising = np.linspace(0.1, 0.21, 9)
+    again = {"arch": "fcn", "protocol": {"seed": 1}}  # the same network with another seed
+    write_report(folder, "deeplab", counts=confusion(3), miou=rising, **again)
 
 
 @pytest.fixture
@@ -251,6 +253,6 @@ def test_plot_stage_gives_the_same_bytes_twice_and_reads_only_the_models_named(t
     )
     assert first == second
     drawn = {f"pair_{what}.png" for what in ("loss", "miou", "per_class", "confusion")}
-    tables_written = ("curves", "per_class", "groups", "summary", "differences")
+    tables_written = ("curves", "per_class", "groups", "summary", "differences", "seeds")
     written = {f"{name}.csv" for name in tables_written} | {"summary.md", "metrics.json"}
-    assert set(first) == drawn | written | {"overview.png", "dataset.png"}
+    assert set(first) == drawn | written | {"overview.png", "cost.png", "dataset.png"}

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_up_page import MODELS, VAL, prediction, target, write_project
+from made_up_page import MODELS, VAL, prediction, target
 from PIL import Image
 from sklearn.metrics import jaccard_score
 
@@ -16,21 +16,9 @@ PREDICTIONS = Path("data/predictions/miniature")
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    home = tmp_path_factory.mktemp("project")
-    write_project(home)
-    return home
-
-
-@pytest.fixture(scope="module")
-def results(project):
-    return [tables.read_result(model, project / "reports/models") for model in MODELS]
-
-
-@pytest.fixture(scope="module")
-def pictures(project, results):
-    root = project / voc.dataset_root("miniature")
-    return gallery.pictures(VAL, results, root, project / PREDICTIONS)
+def pictures(made_up_project, made_up_results):
+    root = made_up_project / voc.dataset_root("miniature")
+    return gallery.pictures(VAL, made_up_results, root, made_up_project / PREDICTIONS)
 
 
 def decoded(uri):
@@ -97,23 +85,29 @@ def test_of_a_large_split_the_worst_and_every_so_manyth_are_shown():
     assert (chosen[30], chosen[-1]) == ("0000", "1448") and 14 <= gaps.min() <= gaps.max() <= 21
 
 
-def test_mean_miou_goes_by_picture_and_not_by_row(results):
-    other = tables.Result(**{**vars(results[1]), "images": results[1].images.iloc[::-1]})
-    mean = gallery.mean_miou([results[0], other])
-    each = [dict(zip(r.images["image_id"], r.images["miou"], strict=True)) for r in results[:2]]
+def test_mean_miou_goes_by_picture_and_not_by_row(made_up_results):
+    other = tables.Result(
+        **{**vars(made_up_results[1]), "images": made_up_results[1].images.iloc[::-1]}
+    )
+    mean = gallery.mean_miou([made_up_results[0], other])
+    each = [
+        dict(zip(r.images["image_id"], r.images["miou"], strict=True)) for r in made_up_results[:2]
+    ]
     assert mean.to_dict() == {k: pytest.approx((each[0][k] + each[1][k]) / 2) for k in VAL}
 
 
-def test_pictures_never_exceed_the_budget_and_keep_the_splits_order(project, results):
-    root, masks = project / voc.dataset_root("miniature"), project / PREDICTIONS
+def test_pictures_never_exceed_the_budget_and_keep_the_splits_order(
+    made_up_project, made_up_results
+):
+    root, masks = made_up_project / voc.dataset_root("miniature"), made_up_project / PREDICTIONS
     wanted = [VAL[3], VAL[0], VAL[2]]  # the most wanted first
-    whole = gallery.pictures(wanted, results, root, masks)
+    whole = gallery.pictures(wanted, made_up_results, root, masks)
     assert [entry["id"] for entry in whole] == [VAL[0], VAL[2], VAL[3]]
 
     def size(entries):
         return sum(len(uri) for entry in entries for uri in [entry["image"], *entry["labels"]])
 
-    kept = gallery.pictures(wanted, results, root, masks, budget=size(whole) - 1)
+    kept = gallery.pictures(wanted, made_up_results, root, masks, budget=size(whole) - 1)
     assert [entry["id"] for entry in kept] == [VAL[0], VAL[3]] and size(kept) < size(whole)
 
 

@@ -6,18 +6,23 @@ import json
 import numpy as np
 import pytest
 from chromium import PROGRAM, Browser
-from made_up_page import CLASSES, MODELS, SIZE, VAL, make_page, prediction, target, write_project
+from made_up_page import CLASSES, COSTS, GROUPS, MODELS, SIZE, VAL, prediction, target
 
 from segmodels.data import voc
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium or Chrome on the path")
 
 
+MARKS = """[...document.querySelectorAll("#chart-cost .series")].map((group) => {
+    const { x, width } = group.querySelector(".mark").getBBox();
+    return [group.dataset.model, x + width / 2]; })"""
+BOXES = """[...document.querySelectorAll("#chart-cost .mark, #chart-cost .name")].map((each) => {
+    const { x, y, width, height } = each.getBBox(); return [x, y, width, height]; })"""
+
+
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    home = tmp_path_factory.mktemp("project")
-    write_project(home)
-    return make_page(home)
+def page(made_up_project):
+    return made_up_project / "data/page/index.html"
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +116,37 @@ def test_curves_are_where_their_values_are(browser):
         "[...document.querySelectorAll('#chart-miou .rule')].slice(0, 2).map(e => e.getBBox().y)"
     )
     assert down[0] == pytest.approx(tenth, abs=0.1) and tenth < zero
+
+
+@pytest.mark.parametrize("width", [1240, 390])
+def test_models_are_where_their_cost_is_with_names_that_cover_nothing(browser, page, width):
+    browser.open(page, width=width)
+    browser.until("document.querySelectorAll('#chart-cost .mark').length === 3")
+    for name, k in [("latency, ms", 1), ("GFLOPs", 0), ("training's peak memory, GB", 3)]:
+        browser.choose("#cost-kind", name)
+        across = dict(browser.js(MARKS))
+        values = np.log([COSTS[model][k] for model in MODELS])
+        places = [across[model] for model in MODELS]
+        slope = np.diff(places) / np.diff(values)  # logarithmic: equal factors, equal distances
+        np.testing.assert_allclose(slope, slope[0], rtol=0.05)
+        assert slope[0] > 0
+        assert (
+            browser.js("document.querySelector('#chart-cost > text:last-of-type').textContent")
+            == f"{name}, logarithmic"
+        )
+        boxes = browser.js(BOXES)
+        assert len(boxes) == 2 * len(MODELS)  # names and markers
+        for i, (x, y, w, h) in enumerate(boxes):
+            assert x >= 0 and x + w <= width
+            for u, v, s, t in boxes[:i]:
+                assert x >= u + s or u >= x + w or y >= v + t or v >= y + h
+
+
+def test_a_table_of_groups_is_sorted_by_a_model(browser):
+    assert sorted(texts(browser, "#groups tbody th")) == sorted(GROUPS)
+    browser.click("#groups th:nth-child(4) button")  # fcn32s
+    falling = [float(text) for text in texts(browser, "#groups tbody td:nth-child(4)")]
+    assert falling == sorted(falling, reverse=True) and falling[0] > falling[1]
 
 
 def test_the_slider_of_opacity_blends_masks_with_the_picture(browser):

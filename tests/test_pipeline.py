@@ -81,10 +81,10 @@ def started(output):
 
 
 def hashes(folder):
-    """SHA-256 of every result but cost.json."""
+    """SHA-256 of every result that holds no time."""
     files = [
         p
-        for part in ("data/runs", "data/predictions", "reports", "data/page")
+        for part in ("data/runs", "data/predictions", "reports")
         for p in (folder / part).rglob("*")
     ]
     return {
@@ -146,11 +146,17 @@ def test_own_data_goes_through_every_stage(project):
     # The last epoch's validation and the evaluation of the written masks are the same numbers.
     assert report["miou"] == pytest.approx(history["val_miou"].iloc[-1], abs=1e-12)
     assert report["pixel_acc"] == pytest.approx(history["val_pixel_acc"].iloc[-1], abs=1e-12)
+    counted = json.loads((run_folder / "gflops.json").read_text(encoding="utf-8"))
+    assert counted == {"gflops": report["gflops"], "picture": "64 x 48"}  # 3 of 5 pictures
+    measured = json.loads((project / "data/costs/my data/日本/fine.json").read_text("utf-8"))
+    assert measured["latency_ms"] > 0 and measured["device"] == "cpu"
+    assert measured["training"] == json.loads((run_folder / "cost.json").read_text("utf-8"))
     for mask in (project / "data/predictions/my data/日本/fine").glob("*.png"):
         target = voc.target_path(project / "data/own/my data/日本", mask.stem)
         assert voc.read_target(mask).shape == voc.read_target(target).shape
     assert (project / "data/page/index.html").is_file()
     assert (project / "reports/comparison/skips_miou.png").is_file()
+    assert not (project / "reports/comparison/seeds.csv").exists()  # no two differ by the seed
 
 
 def test_second_run_has_nothing_to_do(project):
@@ -165,6 +171,18 @@ def test_forced_second_training_gives_the_same_bits(project):
     assert hashes(project) == before
 
 
+def test_other_times_reach_the_page_and_no_report(project):
+    for stage in ("train@fine", "cost@small"):  # cost.json of one and the latency of the other
+        dvc(project, "repro", "--force", "--single-item", stage)
+    before = hashes(project)
+    assert started(dvc(project, "repro")) == ["cost@fine", "page"]
+    assert "up to date" in dvc(project, "status")
+    assert hashes(project) == before
+    listed = run(project, "git", "status", "--porcelain").split()
+    assert listed == ["M", "dvc.lock"]
+    commit(project)
+
+
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
@@ -172,9 +190,10 @@ def test_forced_second_training_gives_the_same_bits(project):
         ("segmodels/training/losses.py", {"train@small", "train@fine"}),
         (
             "segmodels/models/fcn_skip.py",
-            {f"{s}@{m}" for s in ("train", "predict") for m in MODELS},
+            {f"{s}@{m}" for s in ("train", "predict", "cost") for m in MODELS},
         ),
         ("segmodels/models/unet.py", set()),
+        ("segmodels/prediction/cost.py", {"cost@small", "cost@fine"}),
         (
             "segmodels/evaluation/scores.py",
             {"evaluate@small", "evaluate@fine", "plot", "page", "headline"},

@@ -1,4 +1,5 @@
 import json
+import statistics as stdlib
 
 import numpy as np
 import pandas as pd
@@ -6,7 +7,7 @@ import pytest
 from made_up_reports import CLASSES, GROUPS, confusion, counts_of, write_report
 
 from segmodels.evaluation import scores, statistics
-from segmodels.reporting import tables
+from segmodels.reporting import printed, tables
 
 NATS = ("cross_entropy", "cross-entropy (nats per pixel)")
 WEIGHTED_NAME = "class-weighted cross-entropy"
@@ -92,11 +93,11 @@ def test_rise_is_the_gain_of_the_last_quarter(miou, gained):
 
 
 def test_caption_names_exactly_the_models_that_still_rise(results):
-    text = tables.caption(results)  # unet rises in a straight line, fcn stays
+    text = printed.caption(results)  # unet rises in a straight line, fcn stays
     assert text.startswith("miniature, val: 3 images, original size, single scale, last epoch.")
     assert "Start: random weights; epochs: 8; fp32." in text
     assert text.endswith("over the last quarter of the epochs): unet.")
-    assert tables.caption(results[1:]).endswith(": none.")
+    assert printed.caption(results[1:]).endswith(": none.")
 
 
 DICE = {"loss": {"cross_entropy": 0, "dice": 1}}
@@ -123,14 +124,47 @@ def test_models_with_different_losses_are_compared_by_cross_entropy(
     results = [tables.read_result(model, tmp_path) for model in ("unet", "fcn")]
     tables.check_comparable(results)
     assert tables.common_loss(results) == common
-    assert said in tables.caption(results)
+    assert said in printed.caption(results)
     assert tables.common_loss(results)[0] in tables.curves(results).columns.str.removeprefix("val_")
+
+
+def with_seeds(folder, **seeds):
+    """Results of models <arch>_<letter>, trained with these seeds."""
+    for k, (model, seed) in enumerate(seeds.items()):
+        arch = model.partition("_")[0]
+        write_report(folder, model, counts=confusion(k), arch=arch, protocol={"seed": seed})
+    return [tables.read_result(model, folder) for model in seeds]
+
+
+def test_models_that_differ_by_the_seed_alone_are_summed_up(tmp_path):
+    results = with_seeds(tmp_path, unet_a=0, fcn_a=0, unet_b=1, unet_c=7, fcn_b=3, segnet_a=0)
+    tables.check_comparable(results)
+    table = tables.over_seeds(results).set_index("model")
+    assert table["runs"].to_dict() == {"unet_a": "unet_a, unet_b, unet_c", "fcn_a": "fcn_a, fcn_b"}
+    miou = {result.model: result.metrics["miou"] for result in results}
+    for _, row in table.iterrows():
+        own = [miou[model] for model in row["runs"].split(", ")]
+        assert row["seeds"] == len(own)
+        assert row["mean"] == pytest.approx(stdlib.mean(own))
+        assert row["sd"] == pytest.approx(stdlib.stdev(own))
+    line = printed.seeds_markdown(table.reset_index()).splitlines()[2]
+    mean, spread = (f"{100 * table.loc['unet_a', name]:.2f}" for name in ("mean", "sd"))
+    assert line == f"| unet_a | unet_a, unet_b, unet_c | 3 | {mean}% | {spread} |"
+    assert "Seeds: unet_a 0, fcn_a 0, unet_b 1, unet_c 7, " in printed.caption(results)
+
+
+def test_another_recipe_or_argument_or_the_same_seed_makes_no_spread(tmp_path):
+    results = with_seeds(tmp_path, unet_a=0, unet_b=1, unet_c=2, unet_d=0)
+    results[1].provenance["recipe"]["lr"] = 0.5
+    results[2].provenance["arguments"]["width"] = 32
+    assert tables.over_seeds(results).empty
+    assert printed.seeds_markdown(tables.over_seeds(results)) == ""
 
 
 def test_caption_says_when_pictures_were_shrunk(tmp_path):
     protocol = {"input_long_side": 384, "init": "imagenet"}
     write_report(tmp_path, "unet", counts=confusion(1), protocol=protocol)
-    text = tables.caption([tables.read_result("unet", tmp_path)])
+    text = printed.caption([tables.read_result("unet", tmp_path)])
     assert "original size (seen at long side 384), single scale" in text
     assert "Start: imagenet" in text
 
@@ -194,22 +228,22 @@ def test_differences_are_answered_for_the_pairs_of_each_study():
     rows = [("a", "b", 0.0512, 0.011, 0.0909, True), ("a", "c", -0.02, -0.05, 0.01, False)]
     columns = ["first", "second", "difference", "low", "high", "real"]
     table = pd.DataFrame([*rows, ("b", "c", -0.07, -0.1, -0.04, True)], columns=columns)
-    lines = tables.differences_markdown(table, {"x": ["b", "a"], "y": ["a", "c"]}).splitlines()
+    lines = printed.differences_markdown(table, {"x": ["b", "a"], "y": ["a", "c"]}).splitlines()
     assert lines[2:4] == [
         "| x | b - a | +5.12 | +1.10 to +9.09 | yes |",
         "| y | c - a | -2.00 | -5.00 to +1.00 | no |",
     ]
     assert lines[-1] == statistics.MEANING and "2,000 draws" in lines[-1]
-    assert tables.differences_markdown(table, {"alone": ["a"]}) == ""
+    assert printed.differences_markdown(table, {"alone": ["a"]}) == ""
 
 
 def test_markdown_is_in_percent_with_the_protocol_under_it(results):
-    lines = tables.markdown(tables.summary(results), "As measured.").splitlines()
+    lines = printed.markdown(tables.summary(results), "As measured.").splitlines()
     metrics = results[0].metrics
     shown = [f"{metrics[name]:.1%}" for name in ("miou", "miou_low", "miou_high", "boundary_miou")]
     miou, low, high, band = shown
     assert lines[0].startswith("| model | mIoU | 95% interval | mIoU, present | boundary mIoU |")
     assert lines[2].startswith(f"| unet | {miou} | {low} to {high} | {miou} | {band} |")
-    assert lines[2].endswith("| 8 (40.0%) | 1.2 M |")
-    assert lines[4].startswith("| all background | 15.0% |  | 15.0% |  | 60.0% | 25.0% |")
+    assert lines[2].endswith("| 8 (40.0%) | 1.2 M | 2.50 |")
+    assert lines[4] == "| all background | 15.0% |  | 15.0% |  | 60.0% | 25.0% |  |  |  |"
     assert lines[-1] == "As measured."

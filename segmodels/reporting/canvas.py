@@ -7,7 +7,7 @@ can tell them apart. Markers tell models apart in print.
 
 import textwrap
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, wraps
 from io import BytesIO
 from typing import Any, ParamSpec, TypeVar
@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Look = Mapping[str, Mapping[str, Any]]  # of each model, see `looks`
 
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#882255"]
 MARKERS = "osD^vp<>"

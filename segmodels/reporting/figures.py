@@ -14,10 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from segmodels.reporting.canvas import COLOURS, GREY, drawable, framed, styled
+from segmodels.reporting.canvas import COLOURS, GREY, Look, drawable, framed, styled
 from segmodels.reporting.tables import FLOOR
 
-Look = Mapping[str, Mapping[str, Any]]
 Groups = Mapping[str, Sequence[str]]
 INDEX_FACTS = 5  # columns of index.csv before those of the classes
 SPLIT_LOOKS = [("train", -0.15, COLOURS[0], "o"), ("val", 0.15, COLOURS[3], "D")]

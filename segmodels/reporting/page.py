@@ -7,13 +7,13 @@ JSON, by web/*.js, which together with web/page.css is part of the file.
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from segmodels.evaluation.statistics import MEANING
-from segmodels.reporting import tables
+from segmodels.reporting import costs, pareto, printed, tables
 from segmodels.reporting.canvas import COLOURS, looks
 from segmodels.reporting.gallery import numbers
 from segmodels.reporting.tables import Result
@@ -21,7 +21,24 @@ from segmodels.reporting.tables import Result
 WEB = Path(__file__).with_name("web")
 DASHES = ["", "7 4", "2 3"]  # of curves whose colour and marker were there before
 LONGEST = 8  # members of a list that are written out
-Cell = tuple[str, float | str | None]  # as a person reads it, and what it is sorted by
+
+
+class Cell(NamedTuple):
+    """A cell of a sortable table.
+
+    Attributes:
+        text: as a person reads it.
+        value: what it is sorted by.
+        bar: low, middle and high of an interval that is drawn, 0..1.
+        share: how dark a cell of a heat map is, 0..1.
+        best: whether it is the best of its row.
+    """
+
+    text: str
+    value: float | str | None
+    bar: tuple[float, float, float] | None = None
+    share: float | None = None
+    best: bool = False
 
 
 def render(**content: Any) -> str:
@@ -40,24 +57,39 @@ def render(**content: Any) -> str:
     return environment.get_template("page.html").render(**content)
 
 
-def report(results: Sequence[Result], differences: pd.DataFrame) -> dict[str, Any]:
+def report(
+    results: Sequence[Result], differences: pd.DataFrame, spent: pd.DataFrame
+) -> dict[str, Any]:
     """What the template shows of the models: head, rows and words, all of them text or numbers."""
     summary = tables.summary(results)
+    models = [result.model for result in results]
     return {
-        "head": tables.HEAD,
+        "head": printed.HEAD[:-1],
         "rows": [scores_row(row) for _, row in summary.iterrows()],
-        "caption": tables.caption(results),
+        "floor": tables.FLOOR,
+        "caption": printed.caption(results),
+        "counted": printed.counted(results),
         "differences": [difference_row(row) for _, row in differences.iterrows()],
         "meaning": MEANING,
-        "heat": heat(results),
-        "models": [result.model for result in results],
+        "seeds_head": printed.SEEDS_HEAD,
+        "seeds": [seeds_row(row) for _, row in tables.over_seeds(results).iterrows()],
+        "seeds_meaning": printed.SEEDS_MEANING,
+        "costs_head": ["model", "mIoU", *(name for name, _ in costs.COLUMNS.values())],
+        "costs": [costs_row(row) for _, row in spent.iterrows()],
+        "machines": costs.machines(results, spent),
+        "heat_head": ["class", *models],
+        "heat": heat([result.per_class.set_index("class")["iou"] for result in results]),
+        "groups_head": ["group", *models],
+        "groups": heat([result.groups.set_index("group")["miou"] for result in results]),
         "protocol": list(facts(_common(results[0]))),
         "provenance": {result.model: list(facts(_own(result))) for result in results},
     }
 
 
-def drawn(results: Sequence[Result], studies: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """What the scripts draw: looks and curves of each model, confusion matrices, the studies."""
+def drawn(
+    results: Sequence[Result], studies: Mapping[str, Sequence[str]], spent: pd.DataFrame
+) -> dict[str, Any]:
+    """What the scripts draw: looks and curves of models, confusion, cost, the studies."""
     column, loss = tables.common_loss(results)
     look = looks([result.model for result in results])
     models = [
@@ -77,6 +109,7 @@ def drawn(results: Sequence[Result], studies: Mapping[str, Sequence[str]]) -> di
     return {
         **{"models": models, "loss": loss, "floor": float(results[0].floor["miou"])},
         "studies": {study: list(names) for study, names in studies.items()},
+        "costs": [cost_figure(spent, column) for column in costs.COLUMNS],
     }
 
 
@@ -85,34 +118,58 @@ def read_differences(path: str | Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype={"first": str, "second": str}, keep_default_na=False)
 
 
-def scores_row(row: pd.Series) -> dict[str, Any]:
-    """One model of `tables.summary`: its cells and, where it has one, its interval."""
-    keys = ["model", *tables.SHOWN.values(), "best_epoch", "parameters"]
+def scores_row(row: pd.Series) -> list[Cell]:
+    """One model of `tables.summary` without GFLOPs; its interval is drawn where it has one."""
+    keys = ["model", *printed.SHOWN.values(), "best_epoch", "parameters"]
     values = [None if pd.isna(row[key]) else row[key] for key in keys]
-    low, high = (None if pd.isna(row[key]) else float(row[key]) for key in tables.INTERVAL)
-    cells = list(zip(tables.printed_row(row), values, strict=True))
-    return {"cells": cells, "low": low, "high": high, "miou": float(row["miou"])}
+    cells = [Cell(*pair) for pair in zip(printed.printed_row(row), values, strict=False)]
+    if not pd.isna(row["miou_low"]):
+        at, bar = keys.index("miou_low"), (row["miou_low"], row["miou"], row["miou_high"])
+        cells[at] = cells[at]._replace(bar=bar)
+    return cells
 
 
 def difference_row(pair: pd.Series) -> list[Cell]:
     """One pair of `tables.differences`, in points of mIoU."""
-    gain, low, high = (f"{100 * pair[name]:+.2f}" for name in ("difference", "low", "high"))
-    real = bool(pair["real"])
-    name = f"{pair['second']} − {pair['first']}"
+    name, gain, interval, real = printed.difference_row(pair, minus="−")
     return [
-        (name, name),
-        (gain, float(pair["difference"])),
-        (f"{low} to {high}", float(pair["low"])),
-        ("yes" if real else "no", int(real)),
+        Cell(name, name),
+        Cell(gain, float(pair["difference"])),
+        Cell(interval, float(pair["low"])),
+        Cell(real, int(pair["real"])),
     ]
 
 
-def heat(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """IoU of each class (rows) by each model, None where there is none, and the best of them."""
-    wide = pd.concat([result.per_class.set_index("class")["iou"] for result in results], axis=1)
+def seeds_row(row: pd.Series) -> list[Cell]:
+    """One row of `tables.over_seeds`."""
+    values = [row["model"], row["runs"], int(row["seeds"]), float(row["mean"]), float(row["sd"])]
+    return [Cell(*cell) for cell in zip(printed.seeds_row(row), values, strict=True)]
+
+
+def costs_row(row: pd.Series) -> list[Cell]:
+    """One row of `costs.read`."""
+    known = [(shape.format(row[key]), float(row[key])) for key, (_, shape) in costs.COLUMNS.items()]
+    miou = (f"{row['miou']:.1%}", float(row["miou"]))
+    return [Cell(row["model"], row["model"]), Cell(*miou), *(Cell(*cell) for cell in known)]
+
+
+def cost_figure(spent: pd.DataFrame, column: str) -> dict[str, Any]:
+    """mIoU against one cost: the points in the order of the models, and those on the front."""
+    front = pareto.front(spent[column].tolist(), spent["miou"].tolist())
+    best = spent[front].sort_values([column, "miou"])
+    return {
+        "name": costs.COLUMNS[column][0],
+        "cost": numbers(spent[column]),
+        **{key: numbers(spent[key]) for key in ("miou", "miou_low", "miou_high")},
+        "front": best.index.tolist(),
+    }
+
+
+def heat(columns: Sequence[pd.Series]) -> list[list[Cell]]:
+    """A row for each name of the index: a score of each model, and which is the best."""
     return [
-        {"class": name, "iou": numbers(row), "best": numbers([row.max()])[0]}
-        for name, row in wide.iterrows()
+        [Cell(str(name), str(name)), *(_heat_cell(score, row.max()) for score in row)]
+        for name, row in pd.concat(columns, axis=1).iterrows()
     ]
 
 
@@ -127,10 +184,10 @@ def class_facts(statistics: Mapping[str, Any], classes: Sequence[str]) -> list[l
     """A row for each class: in how many pictures of each split it is, and its share of pixels."""
     table = []
     for name in classes:
-        row: list[Cell] = [(name, name)]
+        row = [Cell(name, name)]
         for split in statistics.values():
             images, share = split["class_images"][name], split["class_shares"][name]
-            row += [(f"{images:,}", images), (f"{share:.2%}", share)]
+            row += [Cell(f"{images:,}", images), Cell(f"{share:.2%}", share)]
         table.append(row)
     return table
 
@@ -159,3 +216,10 @@ def _own(result: Result) -> dict[str, Any]:
     """What one model has for itself: its provenance, and hashes of its weights and masks."""
     protocol = result.metrics["protocol"]
     return result.provenance | {key: protocol[key] for key in protocol if key in tables.OWN}
+
+
+def _heat_cell(score: float, best: float) -> Cell:
+    """A score in percent; nothing where there is none."""
+    if pd.isna(score):
+        return Cell("", None)
+    return Cell(f"{100 * score:.1f}", float(score), share=float(score), best=bool(score == best))

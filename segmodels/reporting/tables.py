@@ -1,7 +1,7 @@
 """Tables of a comparison, read from reports/models/<model>/ and from nothing else.
 
 All are long: a row for each model and epoch, or model and class, since a wide table with blanks
-misleads DVC's plots. Scores are fractions 0..1; only `markdown` writes percent. The floor, "all
+misleads DVC's plots. Scores are fractions 0..1; printed.py writes percent. The floor, "all
 background", is one more model of every table. It follows from the true pixels of each class, so no
 picture is needed. Models whose numbers do not belong beside each other are refused.
 """
@@ -19,20 +19,11 @@ from segmodels.evaluation import boundary, scores, statistics
 from segmodels.evaluation.confusion import class_accuracy, iou
 
 FLOOR = "all background"
-RISE = 0.01  # val mIoU; a curve that still rises by more than this has not flattened
-SHOWN = {  # scores in a table for people, by their heading
-    "mIoU": "miou",
-    "95% interval": "miou_low",
-    "mIoU, present": "miou_present",
-    "boundary mIoU": "boundary_miou",
-    "pixel acc": "pixel_acc",
-    "mean acc": "mean_acc",
-}
-HEAD = ["model", *SHOWN, "best epoch", "parameters"]
 SCORES = ["miou", "miou_present", "fw_iou", "mean_dice", "pixel_acc", "mean_acc"]
 INTERVAL, COUNTS = ["miou_low", "miou_high"], ["classes_counted", "classes_present"]
 BANDS = [f"{name}_miou" for name in boundary.NAMES]
-OWN = {"weights_sha256", "predictions_sha256"}  # of the protocol, what each model has for itself
+OWN = {"seed", "weights_sha256", "predictions_sha256"}  # of the protocol, each model's own
+SAME = ["arch", "arguments", "normalize", "recipe"]  # of the provenance, but for the seed a model
 LOSSES = [f"{s}_{part}" for part in ("loss", "cross_entropy", "dice") for s in ("train", "val")]
 CROSS_ENTROPY = "cross-entropy"
 TABLES = ["history", "per_class", "confusion", "groups", "images", "image_classes"]  # CSV files
@@ -67,6 +58,11 @@ class Result:
     def floor_confusion(self) -> np.ndarray:
         """(C, C) int64 of "all background"."""
         return scores.floor_confusion(self.per_class["true_pixels"].to_numpy())
+
+    @property
+    def identity(self) -> str:
+        """What a model is and how it is trained, the seed aside."""
+        return json.dumps({key: self.provenance[key] for key in SAME}, sort_keys=True)
 
     @property
     def loss(self) -> str:
@@ -159,6 +155,29 @@ def differences(results: Sequence[Result]) -> pd.DataFrame:
     return statistics.differences({result.model: result.overlap for result in results})
 
 
+def over_seeds(results: Sequence[Result]) -> pd.DataFrame:
+    """Spread of mIoU over models that are the same but for the seed, two of them or more.
+
+    Of models that have the seed in common too, the first counts.
+
+    Returns:
+        model (the first of those that are the same), runs (the names of all), and seeds, mean and
+        sd, see statistics.across_seeds; without rows if every model is trained with one seed.
+    """
+    runs = pd.DataFrame(
+        {
+            "model": [result.model for result in results],
+            "seed": [result.metrics["protocol"]["seed"] for result in results],
+            "miou": [result.metrics["miou"] for result in results],
+            "group": [result.identity for result in results],
+        }
+    ).drop_duplicates(["group", "seed"])
+    runs = runs[runs.duplicated("group", keep=False)]
+    names = runs.groupby("group", sort=False)["model"]
+    spread = statistics.across_seeds(runs.assign(model=names.transform("first")))
+    return spread.assign(runs=[", ".join(members) for _, members in names])
+
+
 def confusion_matrix(result: Result) -> pd.DataFrame:
     """(C, C) fractions of each true class's pixels, rows = true class, columns = predicted."""
     classes = result.per_class["class"].tolist()
@@ -173,7 +192,7 @@ def summary(results: Sequence[Result]) -> pd.DataFrame:
     """
     rows = [_summary_row(result) for result in results]
     floor = results[0].floor
-    whole = dict.fromkeys(["best_epoch", "epochs", "parameters"], "Int64")
+    whole = dict.fromkeys(["best_epoch", "epochs", "parameters", "seed"], "Int64")
     unknown = dict.fromkeys([*INTERVAL, *BANDS], "float64")  # None where they mean nothing
     return pd.DataFrame([*rows, {"model": FLOOR, **floor}]).astype(whole | unknown)
 
@@ -191,63 +210,6 @@ def rise(history: pd.DataFrame) -> float:
     epochs = history["epoch"].iloc[-1]
     miou = history.set_index("epoch")["val_miou"]
     return float(miou[epochs] - miou[epochs - max(1, epochs // 4)])
-
-
-def markdown(table: pd.DataFrame, caption: str) -> str:
-    """A summary as a Markdown table in percent, the caption under it."""
-    return f"{_table(HEAD, [printed_row(row) for _, row in table.iterrows()])}\n{caption}\n"
-
-
-def differences_markdown(table: pd.DataFrame, studies: Mapping[str, Sequence[str]]) -> str:
-    """Which differences within the studies are real, as a Markdown table in points of mIoU."""
-    rows = [
-        _answer(study, pair)
-        for study, models in studies.items()
-        for _, pair in table.iterrows()
-        if {pair["first"], pair["second"]} <= set(models)
-    ]
-    head = ["study", "models", "mIoU, points", "95% interval", "real"]
-    return f"{_table(head, rows)}\n{statistics.MEANING}\n" if rows else ""
-
-
-def printed_row(row: pd.Series) -> list[str]:
-    """One model of a summary as a person reads it: percent, epochs, millions of parameters."""
-    known = {head: row[name] for head, name in SHOWN.items()}
-    cells = {head: "" if pd.isna(score) else f"{score:.1%}" for head, score in known.items()}
-    if cells["95% interval"]:
-        cells["95% interval"] += f" to {row['miou_high']:.1%}"
-    best = parameters = ""
-    if row["model"] != FLOOR:
-        best = f"{row['best_epoch']} ({row['best_epoch_miou']:.1%})"
-        parameters = f"{row['parameters'] / 1e6:.1f} M"
-    return [row["model"], *cells.values(), best, parameters]
-
-
-def caption(results: Sequence[Result]) -> str:
-    """How the numbers were made, and which curves have not flattened."""
-    metrics = results[0].metrics
-    protocol = metrics["protocol"]
-    side = protocol["input_long_side"]
-    seen = "" if side == "original" else f" (seen at long side {side})"
-    start = "random weights" if protocol["init"] == "none" else protocol["init"]
-    rising = [result.model for result in results if rise(result.history) > RISE]
-    return (
-        f"{metrics['dataset']}, {metrics['split']}: {metrics['images']} images, "
-        f"{protocol['ground_truth']}{seen}, {protocol['test_time']}, {protocol['weights']}. "
-        f"Start: {start}; epochs: {protocol['epochs']}; {protocol['precision']}. "
-        f"{_losses(results)} "
-        f"Not flattened (val mIoU rose by more than {RISE * 100:g} point over the last quarter of "
-        f"the epochs): {', '.join(rising) or 'none'}."
-    )
-
-
-def _losses(results: Sequence[Result]) -> str:
-    """With which losses the models were trained, as a sentence."""
-    own = {result.model: result.loss for result in results}
-    if len(set(own.values())) == 1:
-        return f"Loss: {results[0].loss}."
-    each = ", ".join(f"{model} {loss}" for model, loss in own.items())
-    return f"Losses: {each}; their curves show {CROSS_ENTROPY}, which all have."
 
 
 def _conditions(result: Result) -> dict[str, Any]:
@@ -270,19 +232,6 @@ def _long(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return table[["model", *table.columns.drop("model")]]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, the first column to the left and the others to the right."""
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "".join("| " + " | ".join(cells) + " |\n" for cells in [head, rule, *rows])
-
-
-def _answer(study: str, pair: pd.Series) -> list[str]:
-    """A row of `differences` as a person reads it: points of mIoU, with their signs."""
-    gain, low, high = (f"{100 * pair[name]:+.2f}" for name in ("difference", "low", "high"))
-    real = "yes" if pair["real"] else "no"
-    return [study, f"{pair['second']} - {pair['first']}", gain, f"{low} to {high}", real]
-
-
 def _summary_row(result: Result) -> dict[str, Any]:
     last = result.history.iloc[-1]
     names = [*SCORES, *INTERVAL, *BANDS, *COUNTS, "best_epoch", "best_epoch_miou"]
@@ -293,6 +242,8 @@ def _summary_row(result: Result) -> dict[str, Any]:
         "loss": result.loss,
         **{name: last[name] for name in LOSSES},
         "parameters": result.provenance["parameters"],
+        "gflops": result.metrics["gflops"],
+        "seed": result.metrics["protocol"]["seed"],
         "start": result.metrics["protocol"]["init"],
         "epochs": result.metrics["protocol"]["epochs"],
         "precision": result.metrics["protocol"]["precision"],

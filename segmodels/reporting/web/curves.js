@@ -4,19 +4,6 @@
   const HEIGHT = 300; // pixels, as all that follow
   const [LEFT, RIGHT, TOP, BOTTOM] = [46, 14, 10, 30];
   const MOST_MARKED = 24; // points of a curve
-  // Corners of a marker, and how far it is turned in degrees; names are those of the PNG figures.
-  const CORNERS = {
-    o: [24, 0],
-    s: [4, 45],
-    D: [4, 0],
-    "^": [3, -90],
-    v: [3, 90],
-    p: [5, -90],
-    "<": [3, 180],
-    ">": [3, 0],
-  };
-  // What is black on paper is white in the dark.
-  const paint = ({ colour }) => `--series: ${colour === "#000000" ? "var(--ink)" : colour}`;
   const off = new Set();
   const visible = () => models.filter((model) => !off.has(model));
   const last = Math.max(...models.map((model) => model.epochs.at(-1)));
@@ -36,42 +23,6 @@
       name: (value) => Math.round(100 * value),
     },
   ];
-
-  function shape(parent, name, attributes, text = "") {
-    const made = document.createElementNS(charts[0].svg.namespaceURI, name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    made.textContent = text;
-    parent.append(made);
-    return made;
-  }
-
-  /** Path of a marker: a polygon around (x, y). */
-  function marker(kind, x, y, radius = 4.5) {
-    const [corners, turn] = CORNERS[kind];
-    const points = Array.from({ length: corners }, (_, k) => {
-      const angle = (turn / 180 + (2 * k) / corners) * Math.PI;
-      const place = [x + radius * Math.cos(angle), y + radius * Math.sin(angle)];
-      return place.map((pixels) => pixels.toFixed(1)).join(" ");
-    });
-    return `M${points.join("L")}Z`;
-  }
-
-  /** Round values that divide an axis: 1, 2, 5, 10, ... if logarithmic and wide, else even steps. */
-  function ticks(low, high, log) {
-    const found = [];
-    if (log) {
-      for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
-        for (const digit of [1, 2, 5]) found.push(digit * 10 ** power);
-      }
-    } else {
-      const rough = (high - low) / 5;
-      const power = 10 ** Math.floor(Math.log10(rough));
-      const step = power * ([1, 2, 5].findLast((digit) => digit * power <= rough) ?? 1);
-      for (let k = Math.ceil(low / step); k * step <= high + 1e-9; k++) found.push(k * step);
-    }
-    const inside = found.filter((value) => value >= low && value <= high + 1e-9);
-    return log && inside.length < 3 ? ticks(low, high, false) : inside;
-  }
 
   /** Whether a value has a place on the axis. */
   const drawable = (value, log) => value !== null && (!log || value > 0);

@@ -1,0 +1,57 @@
+"""What predicting one picture costs: multiply-adds, which are counted, and time, which is measured.
+
+Conventions: a multiplication with its addition counts once, as in torchvision's tables (torch's own
+counter counts it twice). Convolutions and matrix products are counted, nothing else. Time is the
+median over passes, so that one that the system interrupts says nothing.
+"""
+
+from collections.abc import Callable
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+from torch.utils.flop_counter import FlopCounterMode
+
+WARM_UP = 3  # passes before those that are measured
+LEAST, MOST = 5, 50  # measured passes
+ENOUGH = 5.0  # seconds after which, LEAST aside, no further pass is made
+
+
+def usual_picture(pictures: pd.DataFrame) -> pd.DataFrame:
+    """The first picture of the most frequent size (of equally frequent ones the narrowest).
+
+    Args:
+        pictures: rows of index.csv.
+    Returns:
+        one of the rows.
+    """
+    sizes = pictures.groupby(["width", "height"]).size()
+    width, height = sizes.index[int(sizes.to_numpy().argmax())]
+    return pictures[(pictures["width"] == width) & (pictures["height"] == height)].iloc[:1]
+
+
+def gflops(predict: Callable[[], object]) -> float:
+    """Billions of multiply-adds of one call."""
+    with FlopCounterMode(display=False) as counter:
+        predict()
+    return counter.get_total_flops() / 2e9
+
+
+def latency(
+    predict: Callable[[], object], *, clock: Callable[[], float] = perf_counter
+) -> tuple[float, int]:
+    """Time of one call, after a warm-up.
+
+    Args:
+        clock: gives seconds.
+    Returns:
+        median in milliseconds, and the number of passes that were measured.
+    """
+    for _ in range(WARM_UP):
+        predict()
+    spent = list[float]()
+    while len(spent) < LEAST or (len(spent) < MOST and sum(spent) < ENOUGH):
+        start = clock()
+        predict()
+        spent.append(clock() - start)
+    return float(np.median(spent)) * 1000, len(spent)

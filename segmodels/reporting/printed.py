@@ -1,0 +1,136 @@
+"""Tables of reporting/tables.py as a person reads them: percent, points, millions; Markdown."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from segmodels.evaluation import statistics
+from segmodels.reporting.tables import CROSS_ENTROPY, FLOOR, Result, rise
+
+RISE = 0.01  # val mIoU; a curve that still rises by more than this has not flattened
+SHOWN = {  # scores in a table for people, by their heading
+    "mIoU": "miou",
+    "95% interval": "miou_low",
+    "mIoU, present": "miou_present",
+    "boundary mIoU": "boundary_miou",
+    "pixel acc": "pixel_acc",
+    "mean acc": "mean_acc",
+}
+HEAD = ["model", *SHOWN, "best epoch", "parameters", "GFLOPs"]
+SEEDS_HEAD = ["over seeds", "models", "seeds", "mean mIoU", "standard deviation, points"]
+SEEDS_MEANING = (
+    "Models that are the same but for the training seed, on the same pictures. "
+    "Standard deviation: n - 1 in the denominator."
+)
+
+
+def report(
+    summary: pd.DataFrame,
+    caption: str,
+    differences: pd.DataFrame,
+    studies: Mapping[str, Sequence[str]],
+    seeds: pd.DataFrame,
+) -> str:
+    """All that is said of a comparison, in Markdown."""
+    parts = [markdown(summary, caption), differences_markdown(differences, studies)]
+    return "\n".join(filter(None, [*parts, seeds_markdown(seeds)]))
+
+
+def markdown(table: pd.DataFrame, caption: str) -> str:
+    """A summary as a Markdown table in percent, the caption under it."""
+    return f"{_table(HEAD, [printed_row(row) for _, row in table.iterrows()])}\n{caption}\n"
+
+
+def differences_markdown(table: pd.DataFrame, studies: Mapping[str, Sequence[str]]) -> str:
+    """Which differences within the studies are real, as a Markdown table in points of mIoU."""
+    rows = [
+        [study, *difference_row(pair)]
+        for study, models in studies.items()
+        for _, pair in table.iterrows()
+        if {pair["first"], pair["second"]} <= set(models)
+    ]
+    head = ["study", "models", "mIoU, points", "95% interval", "real"]
+    return f"{_table(head, rows)}\n{statistics.MEANING}\n" if rows else ""
+
+
+def seeds_markdown(table: pd.DataFrame) -> str:
+    """`tables.over_seeds` as a Markdown table; nothing if it has no rows."""
+    rows = [seeds_row(row) for _, row in table.iterrows()]
+    return f"{_table(SEEDS_HEAD, rows)}\n{SEEDS_MEANING}\n" if rows else ""
+
+
+def printed_row(row: pd.Series) -> list[str]:
+    """One model of a summary: percent, epochs, millions of parameters, GFLOPs."""
+    known = {head: row[name] for head, name in SHOWN.items()}
+    cells = {head: "" if pd.isna(score) else f"{score:.1%}" for head, score in known.items()}
+    if cells["95% interval"]:
+        cells["95% interval"] += f" to {row['miou_high']:.1%}"
+    best = parameters = gflops = ""
+    if row["model"] != FLOOR:
+        best = f"{row['best_epoch']} ({row['best_epoch_miou']:.1%})"
+        parameters, gflops = millions(row["parameters"]), f"{row['gflops']:.2f}"
+    return [row["model"], *cells.values(), best, parameters, gflops]
+
+
+def seeds_row(row: pd.Series) -> list[str]:
+    """One row of `tables.over_seeds`."""
+    spread = f"{100 * row['sd']:.2f}"
+    return [row["model"], row["runs"], str(row["seeds"]), f"{row['mean']:.2%}", spread]
+
+
+def difference_row(pair: pd.Series, minus: str = "-") -> list[str]:
+    """One pair of `tables.differences`: names, points of mIoU with their signs, real or not."""
+    gain, low, high = (f"{100 * pair[name]:+.2f}" for name in ("difference", "low", "high"))
+    real = "yes" if pair["real"] else "no"
+    return [f"{pair['second']} {minus} {pair['first']}", gain, f"{low} to {high}", real]
+
+
+def millions(parameters: int) -> str:
+    return f"{parameters / 1e6:.1f} M"
+
+
+def caption(results: Sequence[Result]) -> str:
+    """How the numbers were made, and which curves have not flattened."""
+    metrics = results[0].metrics
+    protocol = metrics["protocol"]
+    side = protocol["input_long_side"]
+    seen = "" if side == "original" else f" (seen at long side {side})"
+    start = "random weights" if protocol["init"] == "none" else protocol["init"]
+    rising = [result.model for result in results if rise(result.history) > RISE]
+    return (
+        f"{metrics['dataset']}, {metrics['split']}: {metrics['images']} images, "
+        f"{protocol['ground_truth']}{seen}, {protocol['test_time']}, {protocol['weights']}. "
+        f"Start: {start}; epochs: {protocol['epochs']}; {protocol['precision']}. "
+        f"{_losses(results)} {_seeds(results)}"
+        f"Not flattened (val mIoU rose by more than {RISE * 100:g} point over the last quarter of "
+        f"the epochs): {', '.join(rising) or 'none'}."
+    )
+
+
+def counted(results: Sequence[Result]) -> str:
+    """What GFLOPs are."""
+    picture = results[0].metrics["protocol"]["gflops_picture"]
+    return f"GFLOPs: billions of multiply-adds to predict one picture of {picture} pixels."
+
+
+def _losses(results: Sequence[Result]) -> str:
+    """With which losses the models were trained, as a sentence."""
+    own = {result.model: result.loss for result in results}
+    if len(set(own.values())) == 1:
+        return f"Loss: {results[0].loss}."
+    each = ", ".join(f"{model} {loss}" for model, loss in own.items())
+    return f"Losses: {each}; their curves show {CROSS_ENTROPY}, which all have."
+
+
+def _seeds(results: Sequence[Result]) -> str:
+    """With which seeds the models were trained, as a sentence, where they differ."""
+    own = {result.model: result.metrics["protocol"]["seed"] for result in results}
+    if len(set(own.values())) == 1:
+        return ""
+    return f"Seeds: {', '.join(f'{model} {seed}' for model, seed in own.items())}. "
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, the first column to the left and the others to the right."""
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in [head, rule, *rows])

@@ -1,0 +1,60 @@
+"""One model -> data/runs/<dataset>/<model>/gflops.json, and data/costs/<dataset>/<model>.json.
+
+The first is counted and has the same bits everywhere; the second is measured, on the CPU whatever
+else the machine has, and differs from run to run.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from segmodels import models, params, process
+from segmodels.data import voc
+from segmodels.data.loading import whole_images
+from segmodels.data.transforms import resized_size
+from segmodels.files import write_json
+from segmodels.prediction import cost, runtime, testtime
+from segmodels.prediction.inference import label_map
+from segmodels.training import tensors, weights
+
+
+def main() -> None:
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    name, settings = sys.argv[1], params.load()
+    data, entry = settings.data, settings.models[name]
+    choices = settings.predict[settings.dataset]
+    run = Path("data/runs") / settings.dataset / name
+    machine = runtime.start(choices.precision, choices.threads, deterministic=True, seed=0)
+    model = models.build(entry.arch, num_classes=len(data.classes), **entry.arguments)
+    trained = run / "train" / choices.weights_file
+    weights.fill(model, tensors.read(trained), trained)
+    network = testtime.network(
+        model.to(memory_format=torch.channels_last),
+        normalization=settings.normalization(name),
+        device=torch.device(machine.device),
+        precision=machine.precision,
+        tile=choices.tile,
+    )
+    index = voc.read_index(settings.dataset, data.classes)
+    picture = cost.usual_picture(index[index["split"] == "val"])
+    root = voc.dataset_root(settings.dataset)
+    ((ids, image, _, shape),) = whole_images(root, picture, size=None, batch_size=1)
+    height, width = resized_size(shape[0], shape[1], choices.size)
+
+    def predict() -> list[torch.Tensor]:
+        return [label_map(score) for _, score in testtime.scores(network, [(ids, image)], choices)]
+
+    counted = {"gflops": cost.gflops(predict), "picture": f"{width} x {height}"}
+    write_json(run / "gflops.json", counted)
+    milliseconds, passes = cost.latency(predict)
+    training = json.loads((run / "cost.json").read_text(encoding="utf-8"))
+    measured = {"latency_ms": milliseconds, "passes": passes, "training": training}
+    measured |= {"picture": counted["picture"], **machine.record()}
+    write_json(Path("data/costs") / settings.dataset / f"{name}.json", measured)
+
+
+if __name__ == "__main__":
+    process.run(main)
