@@ -13,10 +13,6 @@ PROTOCOL = {
     "input_long_side": "original",
     "test_time": "single scale",
     "weights": "last epoch",
-    "epochs": 8,
-    "batch_size": 4,
-    "crop_size": 64,
-    "init": "none",
     "seed": 0,
     "precision": "fp32",
     "gflops_picture": "80 x 64",
@@ -25,7 +21,8 @@ PROTOCOL = {
 }
 GROUPS = {"things": ["a$b$", "NA"], "007": ["007"], "none": ["absent"]}
 IMAGES = ["007", "NA", "2007_000033"]
-RECIPE = {"loss": {"cross_entropy": 1, "dice": 0}, "class_weights": "none"}
+TRAINING = {"epochs": 8, "batch_size": 4, "crop_size": 64, "init": "none", "bn": "train"}
+RECIPE = {"loss": {"cross_entropy": 1, "dice": 0}, "class_weights": "none", **TRAINING}
 MACHINE = {"device": "cpu", "precision": "fp32", "threads": 2, "cpu": "Abacus 3000", "gpu": None}
 
 

@@ -44,7 +44,7 @@ def index():
     pixels += [[50, 50, 0, 0, 0], [75, 25, 0, 0, 0], [90, 0, 0, 10, 0], [85, 0, 0, 15, 0]]
     table = pd.DataFrame(pixels, columns=CLASSES)
     facts = {"image_id": list("abcdef"), "split": ["train"] * 2 + ["val"] * 4}
-    facts |= {"width": 10, "height": 10, "void_share": 0.125}
+    facts |= {"width": 25, "height": 5, "void_share": 0.2}
     return pd.concat([pd.DataFrame(facts), table], axis=1)
 
 

@@ -162,8 +162,8 @@ def test_another_recipe_or_argument_or_the_same_seed_makes_no_spread(tmp_path):
 
 
 def test_caption_says_when_pictures_were_shrunk(tmp_path):
-    protocol = {"input_long_side": 384, "init": "imagenet"}
-    write_report(tmp_path, "unet", counts=confusion(1), protocol=protocol)
+    protocol, recipe = {"input_long_side": 384}, {"init": "imagenet"}
+    write_report(tmp_path, "unet", counts=confusion(1), protocol=protocol, recipe=recipe)
     text = printed.caption([tables.read_result("unet", tmp_path)])
     assert "original size (seen at long side 384), single scale" in text
     assert "Start: imagenet" in text
@@ -175,7 +175,7 @@ def test_caption_says_when_pictures_were_shrunk(tmp_path):
         ({"dataset": "voc2012"}, "dataset is 'miniature' and 'voc2012'"),
         ({"split": "train"}, "split is 'val' and 'train'"),
         ({"images": 4}, "images is 3 and 4"),
-        ({"protocol": {"epochs": 3}}, "epochs is 8 and 3"),
+        ({"protocol": {"precision": "bf16"}}, "precision is 'fp32' and 'bf16'"),
         ({"protocol": {"flip": True}}, "flip is None and True"),
         ({"protocol": {"ids_sha256": "ab"}}, "ids_sha256 is None and 'ab'"),
         ({"protocol": {"code_sha256": {"scores.py": "0"}}}, "scores.py is '5c0e' and '0'"),
@@ -194,6 +194,27 @@ def test_models_measured_differently_are_refused(tmp_path, change, named):
 def test_models_measured_alike_are_accepted_with_weights_of_their_own(results):
     assert len({result.metrics["protocol"]["weights_sha256"] for result in results}) == 2
     tables.check_comparable(results)
+
+
+def test_models_trained_otherwise_than_most_are_marked(tmp_path):
+    own = {"unet": {}, "fcn": {"epochs": 30}, "segnet": {"init": "imagenet", "bn": "frozen"}}
+    for k, (model, recipe) in enumerate(own.items()):
+        loss = {"loss": {"cross_entropy": 1, "dice": k}}
+        write_report(tmp_path, model, counts=confusion(k), recipe=recipe | loss)
+    results = [tables.read_result(model, tmp_path) for model in own]
+    tables.check_comparable(results)
+    assert tables.otherwise(results) == {model: recipe for model, recipe in own.items() if recipe}
+    text = printed.report(
+        tables.summary(results),
+        printed.caption(results),
+        tables.differences(results),
+        {},
+        tables.over_seeds(results),
+    )
+    marked = ["unet", "fcn *", "segnet *", "all background"]
+    assert [line.split(" | ")[0][2:] for line in text.splitlines()[2:6]] == marked
+    assert "Start: random weights; epochs: 8; fp32." in text
+    assert "Trained otherwise (*): fcn epochs 30; segnet init imagenet, bn frozen. " in text
 
 
 def test_missing_report_says_which_stage_makes_it(tmp_path):

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from segmodels.evaluation import statistics
-from segmodels.reporting.tables import CROSS_ENTROPY, FLOOR, Result, rise
+from segmodels.reporting.tables import CROSS_ENTROPY, FLOOR, Result, otherwise, rise, usual
 
 RISE = 0.01  # val mIoU; a curve that still rises by more than this has not flattened
+MARK = "*"  # of a model that was trained otherwise than most
 SHOWN = {  # scores in a table for people, by their heading
     "mIoU": "miou",
     "95% interval": "miou_low",
@@ -69,7 +70,8 @@ def printed_row(row: pd.Series) -> list[str]:
     if row["model"] != FLOOR:
         best = f"{row['best_epoch']} ({row['best_epoch_miou']:.1%})"
         parameters, gflops = millions(row["parameters"]), f"{row['gflops']:.2f}"
-    return [row["model"], *cells.values(), best, parameters, gflops]
+    name = f"{row['model']} {MARK}" if row["otherwise"] else row["model"]
+    return [name, *cells.values(), best, parameters, gflops]
 
 
 def seeds_row(row: pd.Series) -> list[str]:
@@ -95,13 +97,14 @@ def caption(results: Sequence[Result]) -> str:
     protocol = metrics["protocol"]
     side = protocol["input_long_side"]
     seen = "" if side == "original" else f" (seen at long side {side})"
-    start = "random weights" if protocol["init"] == "none" else protocol["init"]
+    recipe = usual(results)
+    start = "random weights" if recipe["init"] == "none" else recipe["init"]
     rising = [result.model for result in results if rise(result.history) > RISE]
     return (
         f"{metrics['dataset']}, {metrics['split']}: {metrics['images']} images, "
         f"{protocol['ground_truth']}{seen}, {protocol['test_time']}, {protocol['weights']}. "
-        f"Start: {start}; epochs: {protocol['epochs']}; {protocol['precision']}. "
-        f"{_losses(results)} {_seeds(results)}"
+        f"Start: {start}; epochs: {recipe['epochs']}; {protocol['precision']}. "
+        f"{_losses(results)} {_otherwise(results)}{_seeds(results)}"
         f"Not flattened (val mIoU rose by more than {RISE * 100:g} point over the last quarter of "
         f"the epochs): {', '.join(rising) or 'none'}."
     )
@@ -120,6 +123,15 @@ def _losses(results: Sequence[Result]) -> str:
         return f"Loss: {results[0].loss}."
     each = ", ".join(f"{model} {loss}" for model, loss in own.items())
     return f"Losses: {each}; their curves show {CROSS_ENTROPY}, which all have."
+
+
+def _otherwise(results: Sequence[Result]) -> str:
+    """Which models were trained otherwise than most, and how, as a sentence."""
+    each = [
+        f"{model} {', '.join(f'{key} {value}' for key, value in values.items())}"
+        for model, values in otherwise(results).items()
+    ]
+    return f"Trained otherwise ({MARK}): {'; '.join(each)}. " if each else ""
 
 
 def _seeds(results: Sequence[Result]) -> str:

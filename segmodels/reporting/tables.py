@@ -22,7 +22,9 @@ FLOOR = "all background"
 SCORES = ["miou", "miou_present", "fw_iou", "mean_dice", "pixel_acc", "mean_acc"]
 INTERVAL, COUNTS = ["miou_low", "miou_high"], ["classes_counted", "classes_present"]
 BANDS = [f"{name}_miou" for name in boundary.NAMES]
-OWN = {"seed", "weights_sha256", "predictions_sha256"}  # of the protocol, each model's own
+TRAINING = {"epochs", "batch_size", "crop_size", "init"}  # of the protocol, see `otherwise`
+OWN = {"seed", "weights_sha256", "predictions_sha256"} | TRAINING  # of it, each model's own
+LOSS = {"loss", "class_weights"}  # of the recipe, what `Result.loss` puts into words
 SAME = ["arch", "arguments", "normalize", "recipe"]  # of the provenance, but for the seed a model
 LOSSES = [f"{s}_{part}" for part in ("loss", "cross_entropy", "dice") for s in ("train", "val")]
 CROSS_ENTROPY = "cross-entropy"
@@ -100,7 +102,7 @@ def read_result(model: str, folder: str | Path = "reports/models") -> Result:
 
 
 def check_comparable(results: Sequence[Result]) -> None:
-    """Refuse models that were measured on other pictures, in another way or trained otherwise.
+    """Refuse models that were measured on other pictures or in another way.
 
     Raises:
         ValueError: names the two models and what differs.
@@ -114,6 +116,27 @@ def check_comparable(results: Sequence[Result]) -> None:
                     f"{first.model} and {other.model} do not belong in one table: {key} is "
                     f"{ours.get(key)!r} and {theirs.get(key)!r}; `dvc repro` makes them equal"
                 )
+
+
+def usual(results: Sequence[Result]) -> dict[str, Any]:
+    """The recipe of most models, each value by itself; of equally frequent ones the first."""
+    recipes = [result.provenance["recipe"] for result in results]
+    columns = {key: [json.dumps(recipe.get(key)) for recipe in recipes] for key in recipes[0]}
+    return {key: json.loads(max(own, key=own.count)) for key, own in columns.items()}
+
+
+def otherwise(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
+    """What single models trained otherwise than most, the loss aside: {model: {key: value}}."""
+    common = usual(results)
+    own = {
+        result.model: {
+            key: value
+            for key, value in result.provenance["recipe"].items()
+            if key not in LOSS and value != common[key]
+        }
+        for result in results
+    }
+    return {model: values for model, values in own.items() if values}
 
 
 def curves(results: Sequence[Result]) -> pd.DataFrame:
@@ -188,13 +211,16 @@ def confusion_matrix(result: Result) -> pd.DataFrame:
 def summary(results: Sequence[Result]) -> pd.DataFrame:
     """One row for each model, and the floor: scores, last losses, size, start, and `rise`.
 
-    `rise` is what val mIoU gained over the last quarter of the epochs.
+    `rise` is what val mIoU gained over the last quarter of the epochs; `otherwise`, whether the
+    model was trained otherwise than most.
     """
-    rows = [_summary_row(result) for result in results]
+    own = otherwise(results)
+    rows = [_summary_row(result) | {"otherwise": result.model in own} for result in results]
     floor = results[0].floor
     whole = dict.fromkeys(["best_epoch", "epochs", "parameters", "seed"], "Int64")
     unknown = dict.fromkeys([*INTERVAL, *BANDS], "float64")  # None where they mean nothing
-    return pd.DataFrame([*rows, {"model": FLOOR, **floor}]).astype(whole | unknown)
+    rows.append({"model": FLOOR, "otherwise": False, **floor})
+    return pd.DataFrame(rows).astype(whole | unknown)
 
 
 def metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -244,7 +270,7 @@ def _summary_row(result: Result) -> dict[str, Any]:
         "parameters": result.provenance["parameters"],
         "gflops": result.metrics["gflops"],
         "seed": result.metrics["protocol"]["seed"],
-        "start": result.metrics["protocol"]["init"],
-        "epochs": result.metrics["protocol"]["epochs"],
+        "start": result.provenance["recipe"]["init"],
+        "epochs": result.provenance["recipe"]["epochs"],
         "precision": result.metrics["protocol"]["precision"],
     }
