@@ -1,0 +1,40 @@
+"""What the attacks of this folder have in common: how they are counted and reported."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+_tried: Counter[str] = Counter()
+_survived: Counter[str] = Counter()
+_totals: dict[str, Counter[str]] = {}
+
+
+@contextmanager
+def attack(what: str = "faults") -> Iterator[None]:
+    """One attack; the end of the run prints "<what> survived n of m", here counted by exceptions.
+
+    Args:
+        what: "faults", or a kind that is counted by itself, e.g. "interruptions".
+    """
+    _tried[what] += 1
+    yield
+    _survived[what] += 1
+
+
+def count(what: str, **numbers: int) -> None:
+    """Add to totals of which the end of the run prints one line: "<what>: 512 cases, 0 hangs"."""
+    _totals.setdefault(what, Counter()).update(numbers)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures."""
+    lines = [f"{what} survived {_survived[what]} of {_tried[what]}" for what in sorted(_tried)]
+    for what, numbers in sorted(_totals.items()):
+        shown = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in numbers.items())
+        lines.append(f"{what}: {shown}")
+    if lines:
+        terminalreporter.section("faults")
+    for line in lines:
+        terminalreporter.write_line(line)
