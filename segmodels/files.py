@@ -1,12 +1,15 @@
 """Writing result files: whole or not at all, and the same bytes for the same values."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,21 +18,22 @@ import pandas as pd
 
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a file atomically."""
-    write(path, lambda file: file.write(content))
+    write(path, lambda file: file.write(content), size=len(content))
 
 
-def write(path: str | Path, fill: Callable[[BinaryIO], object]) -> None:
+def write(path: str | Path, fill: Callable[[BinaryIO], object], *, size: int | None = None) -> None:
     """Write a file atomically: to a temporary name beside it, to the disk, then rename.
 
     Args:
         fill: writes the content into the open file.
+        size: of the content in bytes, if it is known; a full disk's message names it.
     Raises:
         OSError: among others, the disk is full; the file is then as it was before.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+    path, temporary, written = Path(path), None, 0
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
         with os.fdopen(handle, "wb") as file:
             fill(file)
             file.flush()
@@ -37,15 +41,81 @@ def write(path: str | Path, fill: Callable[[BinaryIO], object]) -> None:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        written, free = os.path.getsize(temporary), shutil.disk_usage(path.parent).free
-        raise OSError(
-            f"{path}: the disk is full after {written / 1e6:.1f} MB ({free / 1e6:.1f} MB free): "
-            "make space and start the same command again"
-        ) from None
+        if temporary is not None:
+            written = os.path.getsize(temporary)
+            os.unlink(temporary)
+        needed = f"more than {megabytes(written)}" if size is None else megabytes(size)
+        raise explained(error, path, needed) from None
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def explained(error: OSError, path: Path, needed: str) -> OSError:
+    """What to do about a disk that is full or that must not be written; else the error itself."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OSError(
+            f"{path}: the disk is full: {needed} needed, {megabytes(free_space(path))} free: "
+            "make space and start the same command again"
+        )
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return OSError(
+            f"{path}: not written ({error.strerror}): make its folder writable and start the same "
+            "command again"
+        )
+    return error
+
+
+def free_space(path: Path) -> int:
+    """Bytes that may still be written where a path is or will be."""
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    return shutil.disk_usage(there).free
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+@contextmanager
+def locked(path: Path, patience: float, busy: str) -> Iterator[None]:
+    """Hold a lock, which the kernel lets go when this process ends, however it ends.
+
+    Args:
+        path: of the lock's file. Its folder may be removed while the lock is held.
+        patience: seconds to wait for another process that holds it.
+        busy: the message if it holds it longer.
+    Raises:
+        ValueError: it does.
+    """
+    deadline = time.monotonic() + patience
+    while (lock := _lock(path)) is None:
+        if time.monotonic() > deadline:
+            raise ValueError(busy)
+        time.sleep(0.1)
+    with lock:
+        yield
+
+
+def _lock(path: Path) -> BinaryIO | None:
+    """The lock's open file; None: another process holds it, or has just removed it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = open(path, "ab")  # noqa: SIM115
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        same = os.path.samestat(os.fstat(lock.fileno()), path.stat())
+    except (BlockingIOError, FileNotFoundError):
+        return None
+    return lock if same else None
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder that this process holds: under its name it is there in whole or not at all.
+
+    What an interrupted call has left goes with the next one.
+    """
+    folder.rename(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    for remains in folder.parent.glob(f".{folder.name}.*"):
+        shutil.rmtree(remains, ignore_errors=True)
 
 
 def write_text(path: str | Path, content: str) -> None:

@@ -19,16 +19,21 @@ def run(main: Callable[[], None]) -> None:
     """Run a stage.
 
     ValueError and OSError are what bad input and a failing machine raise: their message goes to
-    stderr and the process ends with status 1. Anything else is a defect and keeps its traceback.
-    One of many processes hands either to the one that launched them, which shows the first.
+    stderr and the process ends with status 1. So it does where memory is short. Anything else is a
+    defect and keeps its traceback. One of many processes hands either to the one that launched
+    them, which shows the first.
     """
     _die_with_parent()
     launcher = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    interrupts = signal.getsignal(signal.SIGINT)
     try:
+        if interrupts is signal.SIG_DFL:  # as `begin` leaves it
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         main()
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
+        error = _plain(error)
         expected = isinstance(error, ValueError | OSError)
         if launcher:
             _report(launcher, error, expected)
@@ -36,6 +41,33 @@ def run(main: Callable[[], None]) -> None:
         if expected:
             sys.exit(f"error: {error}")
         raise
+    finally:
+        if interrupts is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, interrupts)
+
+
+def begin() -> None:
+    """First of all, before seconds of imports: die with the parent, end on Ctrl-C without a trace.
+
+    Python would answer Ctrl-C with the traceback of whatever import it is at.
+    """
+    _die_with_parent()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _plain(error: Exception) -> Exception:
+    """An error of numpy or torch that says that memory is short, in one line; others unchanged."""
+    said = str(error).partition("\n")[0]
+    words = ("can't allocate memory", "out of memory")  # torch's, of the CPU and of a GPU
+    short = isinstance(error, RuntimeError) and any(word in said for word in words)
+    if not short and not isinstance(error, MemoryError):
+        return error
+    said = said[max(0, said.find("DefaultCPUAllocator")) :]
+    return OSError(
+        f"memory is short ({said or 'no more to be had'}): make some free and start the same "
+        "command again, or lower batch_size in params.yaml"
+    )
 
 
 def _report(path: str, error: Exception, expected: bool) -> None:

@@ -1,7 +1,10 @@
 """Checkpoints: the same bits after an interruption, and nothing that does not belong."""
 
+import contextlib
 import errno
 import fcntl
+import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -166,18 +169,51 @@ def test_remains_of_an_interrupted_write_are_removed_and_never_read(tree):
     assert same(train(tree), train(tree))
 
 
+def test_run_that_is_killed_while_its_folder_is_removed_starts_again(tree, scratch, monkeypatch):
+    whole = train(tree)
+
+    def killed(folder, **options):
+        (Path(folder) / BEST).unlink()
+        raise Interrupted
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files.shutil, "rmtree", killed)
+        with pytest.raises(Interrupted):
+            train(tree)
+    assert list(scratch.rglob(LAST))  # without the weights that go with it
+    assert same(train(tree), whole)
+    assert not list(scratch.iterdir())
+
+
+def test_process_that_waits_for_the_folder_does_not_break_its_removal(tree, scratch, monkeypatch):
+    rmdir = os.rmdir
+
+    def late(path, **options):
+        """Another process opens the lock, as it does ten times a second, when all else is gone."""
+        with contextlib.suppress(FileNotFoundError):
+            (scratch / checkpoint.fingerprint({"job": 1}) / "lock").touch()
+        rmdir(path, **options)
+
+    monkeypatch.setattr(os, "rmdir", late)
+    train(tree)
+    assert not list(scratch.iterdir())
+
+
 def test_full_disk_is_one_line_and_keeps_the_checkpoint_before(tree, monkeypatch):
     with pytest.raises(Interrupted):
         train(tree, stop=7)
     folder = next(checkpoint.scratch(".").iterdir())
     before = {name: (folder / name).read_bytes() for name in (LAST, BEST)}
 
-    def full(descriptor):
-        raise OSError(errno.ENOSPC, "No space left on device")
+    fill = checkpoint._serialise
+
+    class Full(io.BytesIO):
+        def write(self, content):
+            raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(files.os, "fsync", full)
-        with pytest.raises(OSError, match=r"\.pt: the disk is full after .* MB free\): make space"):
+        patched.setattr(checkpoint, "_serialise", lambda state, _: fill(state, Full()))
+        with pytest.raises(OSError, match=r"\.pt: the disk is full: .* MB free: make"):
             train(tree)
     assert {name: (folder / name).read_bytes() for name in (LAST, BEST)} == before
     assert {path.name for path in folder.iterdir()} == {LAST, BEST, "lock"}

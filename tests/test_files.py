@@ -1,11 +1,17 @@
+import errno
 import hashlib
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from segmodels import files
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
@@ -16,7 +22,7 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="result.json: the disk is full"):
+    with pytest.raises(OSError, match="result.json: the disk is full: 0.0 MB needed, .* free"):
         files.write_json(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}
     assert os.listdir(tmp_path) == ["result.json"]
@@ -40,3 +46,32 @@ def test_csv_reads_back_equal_to_the_last_bit(tmp_path):
 def test_sha256_equals_hashlib(tmp_path):
     (tmp_path / "x").write_bytes(b"abc" * 100_000)
     assert files.sha256(tmp_path / "x") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+def test_lock_is_held_by_one_process_and_goes_with_it(tmp_path):
+    path = tmp_path / "new" / "lock"
+    hold = (
+        "import sys, time; from segmodels import files\n"
+        "with files.locked(__import__('pathlib').Path(sys.argv[1]), 0, 'busy'):\n"
+        "    print('held', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", hold, str(path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(ValueError, match="^busy, wait$"), files.locked(path, 0.2, "busy, wait"):
+            pytest.fail("two hold it")
+        other.kill()
+    with files.locked(path, 5, "busy"):
+        files.remove(path.parent)
+        with files.locked(path, 0, "busy"):  # a folder of the same name is another
+            assert path.exists()
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES])
+def test_folder_that_must_not_be_written_is_one_line(tmp_path, monkeypatch, code):
+    def refuse(**_):
+        raise OSError(code, os.strerror(code), str(tmp_path / ".x.tmp"))
+
+    monkeypatch.setattr(files.tempfile, "mkstemp", refuse)
+    with pytest.raises(OSError, match=r"x\.json: not written \(.*\): make its folder writable"):
+        files.write_json(tmp_path / "x.json", {})

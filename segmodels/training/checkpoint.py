@@ -5,11 +5,9 @@ result, so that one of other code, parameters or data is never picked up. The fo
 stage's outputs, which DVC deletes before it starts a stage; one process at a time holds it.
 """
 
-import fcntl
 import hashlib
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -85,11 +83,15 @@ def hold(identity: dict[str, Any], minutes: float, *, writes: bool) -> Iterator[
     if not writes:
         yield Checkpoints(folder, minutes, writes)
         return
-    with _lock(folder):
+    busy = (
+        f"{folder} is held by another process that trains the same model: "
+        "wait until it ends, or stop it"
+    )
+    with files.locked(folder / "lock", PATIENCE, busy):
         for leftover in folder.glob(".*"):  # of a write that was interrupted
             leftover.unlink()
         yield Checkpoints(folder, minutes, writes)
-        shutil.rmtree(folder)
+        files.remove(folder)
 
 
 def scratch(name: str) -> Path:
@@ -135,26 +137,7 @@ def _serialise(state: dict[str, Any], file: Any) -> None:
     torch.serialization.set_crc32_options(False)
     try:
         torch.save(state, file)
+    except RuntimeError as error:  # from the end of the ZIP file, which the disk's error prevents
+        raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
     finally:
         torch.serialization.set_crc32_options(before)
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock, which the kernel lets go when this process ends, however it ends."""
-    path, deadline = folder / "lock", time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(path, "a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(0.1)
-                continue
-            if path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat()):
-                yield
-                return
-    raise ValueError(
-        f"{folder} is held by another process that trains the same model: "
-        "wait until it ends, or stop it"
-    )
