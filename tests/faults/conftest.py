@@ -11,16 +11,30 @@ _survived: Counter[str] = Counter()
 _totals: dict[str, Counter[str]] = {}
 
 
+class Attack:
+    """One attack; `only_if` tells whether it came before what it was aimed at had ended."""
+
+    took_place = True
+
+    def only_if(self, took_place: bool) -> None:
+        self.took_place = took_place
+
+
 @contextmanager
-def attack(what: str = "faults") -> Iterator[None]:
-    """One attack; the end of the run prints "<what> survived n of m", here counted by exceptions.
+def attack(what: str = "faults") -> Iterator[Attack]:
+    """Count one attack, survived if the body raises nothing: "<what> survived n of m" at the end.
 
     Args:
         what: "faults", or a kind that is counted by itself, e.g. "interruptions".
     """
-    _tried[what] += 1
-    yield
-    _survived[what] += 1
+    this = Attack()
+    try:
+        yield this
+    except BaseException:
+        _tried[what] += 1
+        raise
+    _tried[what] += this.took_place
+    _survived[what] += this.took_place
 
 
 def count(what: str, **numbers: int) -> None:
