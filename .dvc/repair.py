@@ -1,12 +1,12 @@
-"""Mend what a kill, or a full disk, leaves of DVC's own files, which DVC does not write atomically.
+"""Mend what a kill or a full disk leaves of DVC's own files, which it does not write atomically.
 
-`make repro` runs it before DVC, which would ask for a hand instead. Nothing is lost: DVC's run cache
-has the results of all stages that ended. As long as another DVC is at work here, nothing is touched.
+`make repro` runs it before DVC, which would ask for a hand. Nothing is lost: DVC's run cache has
+the results of all stages that ended. While another DVC is at work here, its files are left alone.
 """
 
 import fcntl
 import json
-import subprocess
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,10 +25,11 @@ LOCK, HELD, PATHS = Path("dvc.lock"), Path(".dvc/tmp/lock"), Path(".dvc/tmp/rwlo
 def main() -> None:
     with alone(HELD) as mine:
         if mine and LOCK.exists() and not whole(LOCK.read_bytes()):
-            mend_lock()
+            print(f"{LOCK} was cut off: mended, its stages are checked again", file=sys.stderr)
+            replace(LOCK, complete_stages(LOCK.read_text(encoding="utf-8", errors="ignore")))
     with alone(PATHS.with_name("rwlock.lock")) as mine:
         if mine and PATHS.exists():
-            mend_paths()
+            replace(PATHS, held_paths(PATHS.read_bytes()))
 
 
 @contextmanager
@@ -45,7 +46,7 @@ def alone(path: Path) -> Iterator[bool]:
 
 
 def whole(content: bytes) -> bool:
-    """Whether DVC can read a dvc.lock; stages that are cut off come back out of the run cache."""
+    """Whether DVC can read a dvc.lock."""
     try:
         COMPILED_LOCKFILE_SCHEMA(loads_yaml(content.decode()))
     except (YAMLError, UnicodeDecodeError, Invalid):
@@ -53,33 +54,36 @@ def whole(content: bytes) -> bool:
     return True
 
 
-def mend_lock() -> None:
-    """Take the last committed dvc.lock instead, or none."""
-    shown = subprocess.run(["git", "show", f"HEAD:./{LOCK}"], capture_output=True, check=False)
-    if shown.returncode == 0 and whole(shown.stdout):
-        LOCK.write_bytes(shown.stdout)
-    else:
-        LOCK.unlink()
-    print(f"{LOCK} was cut off: written anew from what is committed and cached", file=sys.stderr)
+def complete_stages(text: str) -> str:
+    """A dvc.lock that was cut off, without the stage that the cut went through."""
+    lines = text.splitlines(keepends=True)
+    starts = [k for k, line in enumerate(lines) if re.match(r"  [^ ]", line)]
+    return "".join(lines[: starts[-1]]) if len(starts) > 1 else "schema: '2.0'\nstages: {}\n"
 
 
-def mend_paths() -> None:
-    """Forget which paths are in use by processes that are no DVC any more."""
+def held_paths(content: bytes) -> str:
+    """DVC's list of paths in use, without those of processes that are no DVC any more."""
     try:
-        held = json.loads(PATHS.read_bytes())
-        held["write"] = {p: by for p, by in held["write"].items() if is_dvc(by)}
-        held["read"] = {p: [by for by in all_ if is_dvc(by)] for p, all_ in held["read"].items()}
-        PATHS.write_text(json.dumps({**held, "read": {p: b for p, b in held["read"].items() if b}}))
+        held = json.loads(content)
+        writers = {path: by for path, by in held["write"].items() if is_dvc(by)}
+        readers = {path: [by for by in all_ if is_dvc(by)] for path, all_ in held["read"].items()}
     except (ValueError, TypeError, AttributeError, KeyError):
-        PATHS.unlink()
+        return "{}"
+    return json.dumps({"write": writers, "read": {p: by for p, by in readers.items() if by}})
 
 
 def is_dvc(holder: dict[str, Any]) -> bool:
-    """Whether a number still belongs to DVC, and not to another process after a restart."""
+    """Whether a number still belongs to DVC, and not to another program, as after a restart."""
     try:
         return any("dvc" in word for word in psutil.Process(holder["pid"]).cmdline())
     except psutil.Error:
         return False
+
+
+def replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 if __name__ == "__main__":

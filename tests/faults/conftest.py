@@ -3,12 +3,26 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+
+from faults import laboratory
 
 _tried: Counter[str] = Counter()
 _survived: Counter[str] = Counter()
 _totals: dict[str, Counter[str]] = {}
+
+
+@pytest.fixture(scope="session")
+def computed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
+    """The small project computed once, to be copied; and what came of it."""
+    folder = laboratory.settle(tmp_path_factory.mktemp("plain") / "project", laboratory.DRAWN)
+    status, output = laboratory.repro(folder, TZ="UTC", PYTHONHASHSEED="0")
+    assert status == 0, output
+    expected = laboratory.results(folder)
+    assert len(expected) > 40
+    return folder, expected
 
 
 class Attack:
