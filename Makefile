@@ -11,6 +11,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 .DEFAULT_GOAL := repro
 
 repro: setup
+	@$(PY) .dvc/repair.py
 	@$(PY) -m dvc repro
 
 test: setup

@@ -20,30 +20,29 @@ def main() -> None:
     settings = params.load()
     data, root = settings.data, voc.dataset_root(settings.dataset)
     tree = root.with_name(f".{root.name}.part")  # renamed once it is whole
-    shutil.rmtree(tree, ignore_errors=True)
-    if data.generate:
-        miniature.generate(tree, **dict(data.generate), classes=data.classes, seed=SEED)
-    elif data.archive:
-        if data.sbd:
-            sbd.matlab_reader()  # what is missing is better said before the download
-        archive.unpack(obtain(data.archive, "SEGMODELS_VOC_ARCHIVE"), tree, data.archive.only)
-        if data.sbd:
-            sbd.extend(obtain(data.sbd, "SEGMODELS_SBD_ARCHIVE"), tree)
-    else:
-        own.copy(Path("data/own") / settings.dataset, tree)
-    shutil.rmtree(root, ignore_errors=True)
-    tree.rename(root)
-    for source in filter(None, [data.archive, data.sbd]):
-        shutil.rmtree(SCRATCH / source.md5[0], ignore_errors=True)
+    with download.alone(SCRATCH / (data.archive.md5[0] if data.archive else "download")) as scratch:
+        shutil.rmtree(tree, ignore_errors=True)
+        if data.generate:
+            miniature.generate(tree, **dict(data.generate), classes=data.classes, seed=SEED)
+        elif data.archive:
+            if data.sbd:
+                sbd.matlab_reader()  # what is missing is better said before the download
+            voc_tar = obtain(data.archive, "SEGMODELS_VOC_ARCHIVE", scratch)
+            archive.unpack(voc_tar, tree, data.archive.only)
+            if data.sbd:
+                sbd.extend(obtain(data.sbd, "SEGMODELS_SBD_ARCHIVE", scratch / "sbd"), tree)
+        else:
+            own.copy(Path("data/own") / settings.dataset, tree)
+        shutil.rmtree(root, ignore_errors=True)
+        tree.rename(root)
 
 
-def obtain(source: sections.Download, variable: str) -> Path:
+def obtain(source: sections.Download, variable: str, folder: Path) -> Path:
     """The archive that an environment variable names, or a download; verified either way."""
     if os.environ.get(variable):
         return download.verify(os.environ[variable], source.md5)
     with tqdm(unit="B", unit_scale=True, disable=None) as bar:
         watch = download.Watch(partial(show, bar), partial(tqdm.write, file=sys.stderr))
-        folder = SCRATCH / source.md5[0]
         return download.fetch(source.urls, source.md5, folder, variable, watch)
 
 

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from segmodels import files
 from segmodels.data import download
 
 CONTENT = random.Random(0).randbytes(3_000_000)
@@ -294,7 +295,7 @@ def test_redirect_is_followed(fetch):
 
 
 def test_full_disk_is_told_before_the_first_byte(fetch, server, monkeypatch):
-    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: Usage(10, 9, 1_000_000))
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: Usage(10, 9, 1_000_000))
     with pytest.raises(ValueError, match="the download needs 3.0 MB, 1.0 MB are free"):
         fetch("good", "other")
     assert not fetch.progress

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from segmodels.data import voc
+from segmodels.data.download import check_space
 from segmodels.files import write_text
 
 LARGEST_MEMBER = 1 << 26  # bytes; the largest that VOC needs has less than 1 MiB
@@ -33,7 +34,8 @@ def unpack(archive: Path, root: Path, only: str | Path | None = None) -> None:
         root: becomes a VOC tree, see segmodels.data.voc.
         only: file of image ids to which all lists are restricted, keeping their order.
     Raises:
-        ValueError: the archive is broken, lacks a file that is asked for, or has one twice.
+        ValueError: the archive is broken, lacks a file that is asked for, or has one twice; or the
+            disk has no space for its files.
     """
     with opened(archive) as tar:
         members = select(tar, MEMBER)
@@ -44,12 +46,17 @@ def unpack(archive: Path, root: Path, only: str | Path | None = None) -> None:
             lists = _restrict(lists, only, archive)
         ids = {image_id for listed in lists.values() for image_id in listed}
         check_complete(members, ids, REQUIRED)
+        wanted = [
+            (folder, f"{name}.{suffix}", member)
+            for (folder, name, suffix), member in members.items()
+            if name in ids and SUFFIXES.get(folder) == suffix
+        ]
+        check_space(root, sum(member.size for *_, member in wanted), "the unpacked archive")
         for split, listed in lists.items():
             write_text(voc.split_path(root, split), "".join(f"{image_id}\n" for image_id in listed))
-        for (folder, name, suffix), member in members.items():
-            if name in ids and SUFFIXES.get(folder) == suffix:
-                (root / folder).mkdir(exist_ok=True)
-                (root / folder / f"{name}.{suffix}").write_bytes(read(tar, member))
+        for folder, name, member in wanted:
+            (root / folder).mkdir(exist_ok=True)
+            (root / folder / name).write_bytes(read(tar, member))
 
 
 @contextmanager

@@ -10,9 +10,9 @@ Source: RFC 9110, sections 13.1.5 (If-Range), 14 (Range) and 15.5.17 (416).
 import hashlib
 import json
 import re
-import shutil
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from typing import Any
 import requests
 import urllib3
 
-from segmodels.files import write_json
+from segmodels.files import explained, free_space, locked, megabytes, remove, write_json
 
 CHUNK = 1 << 18  # bytes
+PATIENCE = 24 * 3600  # seconds in which another process may make the same data set
 STEP = 1 << 20  # bytes between two broken connections that count as getting on
 NUMBER = "[0-9]{1,18}"  # of bytes, as a pattern
 SLOWEST = 10  # times the time-out, in which a connection has to bring a STEP
@@ -96,6 +97,34 @@ def verify(path: str | Path, md5: Collection[str]) -> Path:
     return path
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[Path]:
+    """Hold the folder of a download, which other clones' stages may use; it goes when all is well.
+
+    Raises:
+        ValueError: another process has held it for a day.
+    """
+    busy = f"{folder} is held by another process that makes the same data set: wait until it ends"
+    with locked(folder / "lock", PATIENCE, busy):
+        yield folder
+        remove(folder)
+
+
+def check_space(folder: Path, needed: int, what: str) -> None:
+    """Refuse what is larger than the space that is free where a folder is or will be.
+
+    Args:
+        needed: bytes.
+    Raises:
+        ValueError: both numbers.
+    """
+    if needed > (free := free_space(folder)):
+        raise ValueError(
+            f"{folder}: {what} needs {megabytes(needed)}, {megabytes(free)} are free: make space "
+            "and start the same command again"
+        )
+
+
 def checksum(path: Path) -> str:
     """Hex MD5 of a file: what VOC's mirrors are known by; it finds accidents, not forgeries."""
     with open(path, "rb") as file:
@@ -140,14 +169,18 @@ def _continue(url: str, part: Path, watch: Watch) -> None:
         return
     with _get(url, _headers(offset, state), watch.timeout) as response:
         offset, total = _span(response, part, offset, state)
-        _check_space(part.parent, offset, total)
+        check_space(part.parent, (total or 0) - offset, "the download")
         watch.note(f"{url}: {_megabytes(total)}, starting at {_megabytes(offset)}")
         watch.progress(offset, total)
-        with open(part, "ab") as file:
-            file.truncate(offset)  # before the new validator is written: never old bytes under it
-            validator = _validator(response) or (state["validator"] if offset else None)
-            write_json(_state_path(part), {"bytes": total, "validator": validator})
-            _receive(response, file, total, watch)
+        try:
+            with open(part, "ab") as file:
+                file.truncate(offset)  # before the new validator is written: no old bytes under it
+                validator = _validator(response) or (state["validator"] if offset else None)
+                write_json(_state_path(part), {"bytes": total, "validator": validator})
+                _receive(response, file, total, watch)
+        except OSError as error:  # others of this machine took the space
+            rest = megabytes(max(0, (total or 0) - _size(part)))
+            raise explained(error, part, rest if total else "an unknown size") from None
 
 
 def _headers(offset: int, state: dict[str, Any]) -> dict[str, str]:
@@ -228,16 +261,8 @@ def _validator(response: requests.Response) -> str | None:
     return response.headers.get("Last-Modified") if etag.startswith("W/") else etag
 
 
-def _check_space(folder: Path, offset: int, total: int | None) -> None:
-    needed, free = (total or 0) - offset, shutil.disk_usage(folder).free
-    if needed > free:
-        raise ValueError(
-            f"{folder}: the download needs {_megabytes(needed)}, {_megabytes(free)} are free"
-        )
-
-
 def _megabytes(size: int | None) -> str:
-    return "an unknown size" if size is None else f"{size / 1e6:,.1f} MB"
+    return "an unknown size" if size is None else megabytes(size)
 
 
 def _size(part: Path) -> int:

@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+from segmodels.data.download import check_space
+
 REQUIRED = ["ImageSets/Segmentation", "JPEGImages", "SegmentationClass"]
 OPTIONAL = ["SegmentationObject", "Annotations"]
 
@@ -14,13 +16,16 @@ def copy(source: Path, root: Path) -> None:
         source: folder that holds the three required parts of the VOC layout.
         root: becomes a VOC tree, see segmodels.data.voc.
     Raises:
-        ValueError: a required part is missing.
+        ValueError: a required part is missing, or the disk has no space for a copy.
     """
     lacking = [part for part in REQUIRED if not (source / part).is_dir()]
     if lacking:
         expected = f"expected {', '.join(REQUIRED)} in it; missing: {', '.join(lacking)}"
         raise ValueError(f"{source}: {expected}. Put them there, then: dvc add '{source}'")
-    for part in filter(lambda part: (source / part).is_dir(), [*REQUIRED, *OPTIONAL]):
+    parts = [part for part in [*REQUIRED, *OPTIONAL] if (source / part).is_dir()]
+    size = sum(path.stat().st_size for part in parts for path in (source / part).rglob("*"))
+    check_space(root, size, "the copy")
+    for part in parts:
         # Contents without modes: DVC's links are read-only. Dot files are those of file managers.
         hidden = shutil.ignore_patterns(".*")
         shutil.copytree(source / part, root / part, ignore=hidden, copy_function=shutil.copyfile)

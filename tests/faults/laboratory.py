@@ -1,0 +1,216 @@
+"""A copy of the project that computes everything within seconds, and what the attacks share."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import yaml
+from test_pipeline import ROOT, copy_project, hashes
+
+MODEL = {"arch": "unet", "width": 4}
+STAGES = {
+    **{"download": "download", "index": "index", "train": "train@small"},
+    **{"predict": "predict@small", "evaluate": "evaluate@small", "plot": "plot"},
+}
+OUTS = {
+    "download": ["data/tiny/VOCdevkit"],
+    "index": ["data/tiny/index.csv", "data/tiny/statistics.json"],
+    "train": ["data/runs/tiny/small/train", "data/runs/tiny/small/cost.json"],
+    "predict": ["data/predictions/tiny/small"],
+    "evaluate": ["reports/models/small"],
+    "plot": ["reports/comparison"],
+}
+NAMED = {"train", "predict", "evaluate"}  # stages of one model
+_SPEC = importlib.util.spec_from_file_location("repair", ROOT / ".dvc/repair.py")
+repair = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(repair)
+PART, PAUSE = 1 << 16, 0.02  # bytes and seconds: a slow line
+SECONDS = 400  # after which something hangs, on a machine that is busy with other things
+
+
+def settle(folder, dataset, **recipe):
+    """Make a copy of the project whose only data set is `dataset` and whose only model is small."""
+    copy_project(folder)
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    small = {"epochs": 2, "batch_size": 2, "crop_size": 64, "warmup_epochs": 0, "threads": 1}
+    values |= {"dataset": "tiny", "model": "small", "models": {"small": MODEL}, "more_models": {}}
+    values |= {"studies": {"one": ["small"]}, "checkpoint_minutes": 0.0002}
+    classes = values["datasets"]["miniature"]["classes"]
+    values["datasets"] = {"tiny": {"classes": classes, **dataset}}
+    values["train"] = {"tiny": {**values["train"]["miniature"], **small, **recipe}}
+    values["predict"] = {"tiny": {**values["predict"]["miniature"], "threads": 1}}
+    (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    return folder
+
+
+DRAWN = {"generate": {"train": 6, "val": 3, "short_side": 64, "long_side": 64}}
+
+
+def environment(**changes):
+    """What a program is started with; None takes a variable away."""
+    values = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "SHELL": "/bin/sh", **changes}
+    values["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{values['PATH']}"
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def start(folder, *arguments, log=None, **changes):
+    """Start Python in a process group of its own, as a terminal does."""
+    with open(log or folder.parent / "log", "w") as output:
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=folder,
+            env=environment(DVC_ROOT=str(folder), **changes),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+def told(folder):
+    return (folder.parent / "log").read_text(encoding="utf-8", errors="replace")
+
+
+def stage(folder, name, *arguments, **changes):
+    """Run a stage without DVC; its status and what it wrote to stderr."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"stages.{name}", *arguments],
+        cwd=folder,
+        env=environment(DVC_ROOT=str(folder), **changes),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    return done.returncode, done.stderr
+
+
+def repro(folder, *arguments, **changes):
+    """`dvc repro`; its status and all that it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "repro", *arguments],
+        cwd=folder,
+        env=environment(**changes),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def results(folder):
+    """SHA-256 of every result, the data set among them."""
+    found = hashes(folder)
+    for path in sorted((folder / "data/tiny").rglob("*")):
+        if path.is_file():
+            found[path.relative_to(folder).as_posix()] = path.read_bytes()
+    return found
+
+
+def make(folder, **changes):
+    """`make repro` without the installation; its status and all that it printed."""
+    done = subprocess.run(
+        ["make", "-o", "setup", "repro", f"PY={sys.executable}"],
+        cwd=folder,
+        env=environment(**changes),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def check(folder, expected):
+    """`make repro` ends well and with the results of an undisturbed run; returns its output."""
+    status, output = make(folder)
+    assert status == 0, output
+    found = results(folder)
+    differing = [name for name in {*found, *expected} if found.get(name) != expected.get(name)]
+    assert not differing, f"{differing}\n{output}"
+    return output
+
+
+def mend(folder):
+    """What `make repro` does before DVC starts, if DVC would not; True if it would not."""
+    lock, paths = folder / "dvc.lock", folder / ".dvc/tmp/rwlock"
+    with contextlib.suppress(ValueError, FileNotFoundError):
+        json.loads(paths.read_bytes())
+        if lock.exists() and repair.whole(lock.read_bytes()):
+            return False
+    subprocess.run([sys.executable, ".dvc/repair.py"], cwd=folder, check=True, capture_output=True)
+    return True
+
+
+def at_work(folder):
+    """Processes whose working directory is the folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if Path(os.readlink(process / "cwd")) == folder:
+                state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+                found += [int(process.name)] * (state != "Z")
+        except OSError:  # it has ended
+            continue
+    return found
+
+
+def wait_for_silence(folder, seconds=5.0):
+    """Nothing works in the folder any more."""
+    deadline = time.monotonic() + seconds
+    while left := at_work(folder):
+        if time.monotonic() > deadline:
+            names = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in left]
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+            raise AssertionError(f"still at work: {names}")
+        time.sleep(0.02)
+
+
+class SlowServer(ThreadingHTTPServer):
+    """Serves one file on localhost at a slow line's speed; knows Range."""
+
+    daemon_threads = True
+
+    def __init__(self, content):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.content = content
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def address(self):
+        return f"http://127.0.0.1:{self.server_port}/voc.tar"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        content, asked = self.server.content, self.headers.get("Range", "bytes=0-")
+        offset = int(asked.removeprefix("bytes=").removesuffix("-"))
+        self.send_response(206 if offset else 200)
+        self.send_header("Content-Length", str(len(content) - offset))
+        self.send_header("ETag", '"1"')
+        if offset:
+            self.send_header("Content-Range", f"bytes {offset}-{len(content) - 1}/{len(content)}")
+        self.end_headers()
+        try:
+            for k in range(offset, len(content), PART):
+                self.wfile.write(content[k : k + PART])
+                time.sleep(PAUSE)
+        except OSError:  # the reader is gone
+            self.close_connection = True
+
+
+def without(folder, *names):
+    """Remove results, as DVC does before a stage runs."""
+    for name in names:
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / name).unlink(missing_ok=True)

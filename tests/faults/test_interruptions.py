@@ -1,0 +1,212 @@
+"""SIGKILL, SIGTERM and SIGINT at random moments of every stage; the witness is an undisturbed run.
+
+20 for each stage, aimed at the stage itself, at the process group of DVC and the stage (Ctrl-C in a
+terminal), and at `dvc` alone.
+"""
+
+import hashlib
+import io
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import write_tree
+
+from faults import laboratory
+from faults.conftest import attack, count
+from faults.laboratory import NAMED, OUTS, STAGES, check, mend, repro, results, start, told
+
+pytestmark = pytest.mark.slow
+KILLS = 20  # of each stage
+SIGNALS = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
+TARGETS = ["stage", "group", "dvc"]
+ROTATION = list(itertools.product(TARGETS, SIGNALS))
+GROWING = {"history.csv", "per_class_history.csv"}  # a row more with each epoch
+
+
+@pytest.fixture(scope="module")
+def laboratory_with_archive(tmp_path_factory):
+    """The project computed once, its data set from an archive on a slow line; what came of it."""
+    work = tmp_path_factory.mktemp("work")
+    write_tree(work / "VOCdevkit/VOC2012", train=6, val=3, num_classes=5)
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        tar.add(work / "VOCdevkit", "VOCdevkit")
+        padding = tarfile.TarInfo("VOCdevkit/VOC2012/padding")
+        padding.size = 3_000_000  # so that the download takes a second
+        tar.addfile(padding, io.BytesIO(random.Random(0).randbytes(padding.size)))
+    server = laboratory.SlowServer(content.getvalue())
+    md5 = hashlib.md5(content.getvalue()).hexdigest()
+    folder = laboratory.settle(
+        work / "project", {"archive": {"urls": [server.address], "md5": [md5]}}
+    )
+    status, output = repro(folder)
+    assert status == 0, output
+    expected = results(folder)
+    assert len(expected) > 40
+    yield folder, expected
+    server.shutdown()
+
+
+def command(name, target):
+    if target == "stage":
+        return ["-m", f"stages.{name}", *["small"] * (name in NAMED)]
+    return ["-m", "dvc", "repro", "--force", "--single-item", STAGES[name]]
+
+
+def durations(folder, name):
+    """Seconds of an undisturbed stage, and of the same by DVC."""
+    seconds = {}
+    for target in ("stage", "dvc"):
+        begin = time.monotonic()
+        assert start(folder, *command(name, target)).wait(laboratory.SECONDS) == 0, told(folder)
+        seconds[target] = time.monotonic() - begin
+    return {**seconds, "group": seconds["dvc"]}
+
+
+def strike(folder, name, target, number, seconds):
+    """Start, send a signal after some seconds; True if the process was still at work."""
+    process = start(folder, *command(name, target))
+    try:
+        process.wait(seconds)
+        return False
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, number) if target == "group" else process.send_signal(number)
+    # DVC lets the stage answer Ctrl-C, so that a signal to itself alone changes nothing.
+    process.wait(laboratory.SECONDS)
+    laboratory.wait_for_silence(folder)
+    if target == "stage":
+        assert "Traceback" not in told(folder), (number, seconds, told(folder))
+    return True
+
+
+def check_whole(folder, expected):
+    """No file has its name before it is whole."""
+    for name, content in results(folder).items():
+        path = folder / name
+        if path.name.startswith(".") or ".part" in name:
+            continue
+        if path.name in GROWING:
+            assert name in expected and path.read_bytes().endswith(b"\n"), name
+        else:
+            assert content == expected.get(name), f"{name} is half-written"
+    yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_stage_that_is_interrupted_ends_with_the_same_bits(laboratory_with_archive, name):
+    folder, expected = laboratory_with_archive
+    seconds, rng, struck = durations(folder, name), random.Random(name), 0
+    for _ in range(3 * KILLS):
+        if struck == KILLS:
+            break
+        target, number = ROTATION[struck % len(ROTATION)]
+        if struck % 2:  # as DVC does; every other time what is there stays
+            laboratory.without(folder, *OUTS[name])
+        moment = rng.uniform(0, seconds[target])
+        with attack("interruptions") as counted:
+            counted.only_if(strike(folder, name, target, number, moment))
+            check_whole(folder, expected)
+            count("DVC's own files", mended_after_a_kill=mend(folder))
+            if struck % 4 == 3:
+                check(folder, expected)
+        struck += counted.took_place
+    assert struck == KILLS
+    check(folder, expected)
+    assert not list((folder / ".scratch").iterdir())
+
+
+def importing(folder, pattern="stages."):
+    """Number of the stage's process, once it is busy importing what takes long."""
+    deadline = time.monotonic() + laboratory.SECONDS
+    while time.monotonic() < deadline:
+        for number in laboratory.at_work(folder):
+            process = Path("/proc", str(number))
+            try:
+                words = (process / "cmdline").read_bytes().split(b"\0")
+                maps = (process / "maps").read_bytes()
+            except OSError:
+                continue
+            if any(w.startswith(b"stages.") for w in words) and b"multiarray" in maps:
+                return number
+    raise AssertionError("the stage never started")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda n: n.name)
+def test_stage_dies_with_dvc_while_it_imports(laboratory_with_archive, number):
+    """Found: it bound itself to DVC only after the seconds in which torch is imported."""
+    folder, expected = laboratory_with_archive
+    with attack("interruptions"):
+        process = start(folder, *command("train", "dvc"))
+        importing(folder)
+        process.send_signal(number)
+        process.wait(laboratory.SECONDS)
+        laboratory.wait_for_silence(folder, seconds=1)
+        check(folder, expected)
+
+
+def test_interrupt_while_a_stage_imports_is_quiet(laboratory_with_archive):
+    """Found: Ctrl-C in the first seconds printed the traceback of an import."""
+    folder, expected = laboratory_with_archive
+    with attack("interruptions"):
+        process = start(folder, *command("train", "stage"))
+        importing(folder)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(laboratory.SECONDS) == -signal.SIGINT
+        assert told(folder) == ""
+        check(folder, expected)
+
+
+@pytest.mark.parametrize("part", [0, 0.3, 0.5, 0.9, 0.999])
+def test_dvc_lock_that_was_cut_off_needs_no_hand(laboratory_with_archive, part):
+    """Found: DVC writes dvc.lock in place, for half a second, and refuses what a kill leaves."""
+    folder, expected = laboratory_with_archive
+    path = folder / "dvc.lock"
+    content = path.read_bytes()
+    with attack("interruptions"):
+        path.write_bytes(content[: int(part * len(content))])
+        output = check(folder, expected)
+        assert "python -m stages.train" not in output  # it came out of the run cache
+        assert yaml.safe_load(path.read_bytes()) == yaml.safe_load(content)
+
+
+@pytest.mark.parametrize("what", ["empty", "cut off", "of another program", "of none"])
+def test_lock_of_paths_that_was_left_needs_no_hand(laboratory_with_archive, what):
+    """Found: DVC asked to remove it by hand."""
+    folder, expected = laboratory_with_archive
+    number = os.getpid()
+    if what == "of none":
+        with subprocess.Popen(["true"]) as dead:
+            number = dead.pid
+    held = {"pid": number, "cmd": "repro"}
+    paths = [str(folder / name) for name in OUTS["train"]]
+    left = json.dumps({"write": dict.fromkeys(paths, held), "read": {str(folder): [held]}})
+    with attack("interruptions"):
+        text = {"empty": "", "cut off": left[:70]}.get(what, left)
+        (folder / ".dvc/tmp/rwlock").write_text(text, encoding="utf-8")
+        shutil.rmtree(folder / OUTS["train"][0])
+        check(folder, expected)
+
+
+def test_repair_leaves_alone_what_a_dvc_at_work_holds(laboratory_with_archive):
+    folder, expected = laboratory_with_archive
+    path = folder / ".dvc/tmp/rwlock"
+    process = start(folder, *command("train", "dvc"))
+    importing(folder)
+    held = path.read_text(encoding="utf-8")
+    done = subprocess.run([sys.executable, ".dvc/repair.py"], cwd=folder, check=True)
+    assert done.returncode == 0
+    assert json.loads(path.read_text(encoding="utf-8")) == json.loads(held)
+    assert json.loads(held)["write"]
+    assert process.wait(laboratory.SECONDS) == 0, told(folder)
+    check(folder, expected)

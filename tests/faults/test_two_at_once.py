@@ -1,0 +1,151 @@
+"""Two of everything at once: the results are those of one, at worst a line says to wait."""
+
+import hashlib
+import shutil
+import tarfile
+import threading
+import time
+
+import pytest
+from conftest import write_tree
+from test_pipeline import commit, dvc, run
+
+from faults import laboratory
+from faults.conftest import attack
+from faults.laboratory import NAMED, OUTS, STAGES, check, repro, results, stage, start
+
+pytestmark = pytest.mark.slow
+BUSY = ("is busy, it is being blocked by", "Unable to acquire lock")  # DVC's words
+READERS = {"predict": "evaluate", "evaluate": "plot", "plot": "page"}  # what reads a stage's files
+
+
+@pytest.fixture(scope="module")
+def laboratory_at_rest(tmp_path_factory, computed):
+    folder = tmp_path_factory.mktemp("work") / "project"
+    shutil.copytree(computed[0], folder, symlinks=True)
+    check(folder, computed[1])
+    return folder, computed[1]
+
+
+@pytest.mark.parametrize("later", [0.0, 2.5, 5.0], ids=lambda s: f"{s:g} s later")
+def test_two_repro_in_one_clone(laboratory_at_rest, later):
+    folder, expected = laboratory_at_rest
+    laboratory.without(folder, *[out for outs in OUTS.values() for out in outs])
+    outputs = [folder.parent / f"log{k}" for k in range(2)]
+    with attack():
+        both = []
+        for log in outputs:
+            both.append(start(folder, "-m", "dvc", "repro", "--force", log=log))
+            time.sleep(later)
+        statuses = [process.wait(laboratory.SECONDS) for process in both]
+        texts = [log.read_text(encoding="utf-8") for log in outputs]
+        for status, text in zip(statuses, texts, strict=True):
+            assert status == 0 or any(words in text for words in BUSY), text
+            assert "Traceback" not in text, text
+        assert 0 in statuses or later == 0, texts  # the first goes on
+        laboratory.wait_for_silence(folder)
+        check(folder, expected)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_one_stage_twice_without_dvc(laboratory_at_rest, name):
+    """Found for download: each removed the tree that the other was filling."""
+    folder, expected = laboratory_at_rest
+    laboratory.without(folder, *OUTS[name])
+    words = ["-m", f"stages.{name}", *["small"] * (name in NAMED)]
+    outputs = [folder.parent / f"log{k}" for k in range(2)]
+    with attack():
+        both = [start(folder, *words, log=log) for log in outputs]
+        for process, log in zip(both, outputs, strict=True):
+            status, text = process.wait(laboratory.SECONDS), log.read_text(encoding="utf-8")
+            said = [line for line in text.splitlines() if line.startswith("error: ")]
+            assert status == 0 or len(said) == 1, text
+            assert "Traceback" not in text, text
+        found = results(folder)
+        assert {name: found.get(name) for name in expected} == expected
+        assert not list((folder / ".scratch").iterdir())
+        check(folder, expected)
+
+
+@pytest.mark.parametrize("writer", READERS)
+def test_reader_while_a_stage_writes(laboratory_at_rest, writer):
+    """The stage runs again and again under DVC, which removes its files before it starts."""
+    folder, expected = laboratory_at_rest
+    written, seen = [], []
+
+    def write():
+        for _ in range(2):
+            written.append(repro(folder, "--force", "--single-item", STAGES[writer]))
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    reader = READERS[writer]
+    while thread.is_alive():
+        with attack():
+            status, error = stage(folder, reader, *["small"] * (reader in NAMED))
+            assert status == 0 or error.startswith("error: ") and "Traceback" not in error, error
+            seen.append(status)
+            if status == 0:
+                found = results(folder)
+                changed = [k for k in found if k.startswith(result_of(reader))]
+                assert changed and all(found[k] == expected[k] for k in changed)
+    thread.join()
+    assert all(status == 0 for status, _ in written), written
+    assert 0 in seen
+    check(folder, expected)
+
+
+def result_of(name):
+    return {**{k: v[0] for k, v in OUTS.items()}, "page": "data/page"}[name]
+
+
+def test_two_queue_workers_that_need_the_same_archive(tmp_path):
+    """Found: both wrote into one partial file, and one removed what the other was about to read."""
+    write_tree(tmp_path / "VOCdevkit/VOC2012", train=6, val=3, num_classes=5)
+    path = tmp_path / "voc.tar"
+    with tarfile.open(path, "w") as tar:
+        tar.add(tmp_path / "VOCdevkit", "VOCdevkit")
+        padding = tarfile.TarInfo("VOCdevkit/VOC2012/padding")
+        padding.size = 20_000_000  # some seconds of download
+        with open("/dev/zero", "rb") as zeros:
+            tar.addfile(padding, zeros)
+    content = path.read_bytes()
+    server = laboratory.SlowServer(content)
+    source = {"urls": [server.address], "md5": [hashlib.md5(content).hexdigest()]}
+    folder = laboratory.settle(tmp_path / "project", {"archive": source}, epochs=1)
+    commit(folder)
+    with attack():
+        for k in range(2):
+            dvc(folder, "exp", "run", "--queue", "-S", f"seed={k + 1}", "--name", f"seed{k + 1}")
+        dvc(folder, "queue", "start", "-j", "2")
+        deadline = time.monotonic() + 4 * laboratory.SECONDS
+        while (state := dvc(folder, "queue", "status")).count("Success") < 2:
+            assert "Failed" not in state, logs(folder)
+            assert time.monotonic() < deadline, state
+            time.sleep(2)
+        assert not list((folder / ".scratch").iterdir())
+        hashes = []
+        for k in range(2):
+            run(folder, "git", "checkout", "-q", "-f", run_of(folder, f"seed{k + 1}"))
+            dvc(folder, "checkout", "--force")
+            hashes.append(results(folder))
+            check(folder, hashes[-1])
+        pictures = [k for k in hashes[0] if "JPEGImages" in k]
+        assert len(pictures) == 9
+        assert all(hashes[0][k] == hashes[1][k] for k in pictures)
+        weights = "data/runs/tiny/small/train/weights.pt"
+        assert hashes[0][weights] != hashes[1][weights]
+    server.shutdown()
+
+
+def logs(folder):
+    """What the workers' experiments printed."""
+    found = sorted((folder / ".dvc/tmp/exps/run").rglob("*.out"))
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in found)
+
+
+def run_of(folder, name):
+    """The commit of an experiment."""
+    listed = run(folder, "git", "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
+    (commit_id,) = {line.split()[0] for line in listed.splitlines() if line.endswith(f"/{name}")}
+    return commit_id
