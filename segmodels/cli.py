@@ -90,7 +90,7 @@ def export_model(options: argparse.Namespace) -> None:
 def evaluate(options: argparse.Namespace) -> None:
     """Score a folder of label maps, whichever program has made them."""
     data = _settings(options).data
-    image_ids = voc.read_ids(voc.split_path(options.voc, options.split))
+    image_ids = voc.read_split(options.voc, options.split)
     counts = folder.per_image(
         options.predictions,
         options.voc,

@@ -4,18 +4,16 @@ Everything that is wrong is found before anything is reported, so that a data se
 Pictures and masks are decoded in full: what passes here is what training and evaluation can read.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
 
 from segmodels.data import voc
+from segmodels.data.voc import INDEX_COLUMNS as COLUMNS
 
-COLUMNS = ["image_id", "split", "width", "height", "void_share"]  # then one for each class
 MOST_PROBLEMS = 100  # shown of a data set
 MOST_LABELS = 10  # shown of a mask
 
@@ -109,15 +107,10 @@ def _pairs(root: Path, splits: dict[str, str], problems: list[str]) -> list[Pair
     for split, name in splits.items():
         path = voc.split_path(root, name)
         image_ids = _attempt(voc.read_ids, root, path, problems)
-        found = ["names no picture"] if image_ids == [] else []
-        for image_id, times in Counter(image_ids).items():
-            if times > 1:
-                found.append(f"{image_id} occurs {times} times")
+        found = ["names no picture"] if image_ids == [] else voc.id_problems(image_ids or [])
+        for image_id in filter(voc.is_name, dict.fromkeys(image_ids or [])):
             if split_of.setdefault(image_id, split) != split:
                 found.append(f"{image_id} is also in {split_of[image_id]}")
-            if Path(image_id).name != image_id or "\\" in image_id:
-                found.append(f"{image_id} is a path, expected a name without folder")
-                del split_of[image_id]
         problems += [f"{path.relative_to(root)}: {problem}" for problem in found]
     return [(split, image_id) for image_id, split in split_of.items()]
 
@@ -146,7 +139,7 @@ def _measure(
 
 def _decode(path: Path) -> tuple[int, int]:
     """Decode a picture in full; its width and height."""
-    with Image.open(path) as image:
+    with voc.opened(path) as image:
         if image.format != "JPEG":
             raise ValueError(f"{path}: {image.format} inside, expected JPEG")
         image.load()
@@ -159,9 +152,7 @@ def _attempt(read: Callable[[Path], T], root: Path, path: Path, problems: list[s
         return read(path)
     except FileNotFoundError:
         reason = "missing"
-    except UnidentifiedImageError:
-        reason = "not a picture"
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split()).removeprefix(f"{path}: ")
     problems.append(f"{path.relative_to(root)}: {reason}")
     return None

@@ -73,16 +73,22 @@ def read_ids(path: str | Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
+def is_name(image_id: str) -> bool:
+    """Whether it names a file in a folder, and not a path, on every system."""
+    return image_id.isprintable() and Path(image_id).name == image_id and "\\" not in image_id
+
+
 def id_problems(image_ids: Sequence[str]) -> list[str]:
     """What is wrong with a list of image ids: one that comes again, or is no plain name."""
     times = Counter(image_ids)
-    found = [f"{i} occurs {count} times" for i, count in times.items() if count > 1]
-    for i in times:
-        if not i.isprintable():
-            found.append(f"{i!r} has control characters")
-        elif Path(i).name != i or "\\" in i:
-            found.append(f"{i} is a path, expected a name without folder")
-    return found
+    found = [f"{shown(i)} occurs {count} times" for i, count in times.items() if count > 1]
+    paths = [shown(i) for i in times if not is_name(i)]
+    return found + [f"{path} is a path, expected a name without folder" for path in paths]
+
+
+def shown(image_id: str) -> str:
+    """An image id in one line."""
+    return image_id if image_id.isprintable() else repr(image_id)
 
 
 def read_split(root: str | Path, split: str) -> list[str]:
@@ -166,7 +172,7 @@ def opened(path: str | Path, *formats: str) -> Iterator[ImageFile.ImageFile]:
     except FileNotFoundError:
         raise
     except UnidentifiedImageError:
-        reason = "not a picture" + f" ({' or '.join(formats)})" * bool(formats)
+        reason = "not a picture" + f"; expected {', '.join(formats)}" * bool(formats)
     except BOMB:
         reason = f"more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels"
     except DAMAGED as error:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
 
 from segmodels.data import voc
 from segmodels.evaluation import boundary, confusion, scores, statistics
@@ -195,9 +194,6 @@ def _read(path: Path) -> np.ndarray:
     try:
         return voc.read_target(path)
     except FileNotFoundError:
-        reason = "missing"
-    except UnidentifiedImageError:
-        reason = "not a picture"
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = " ".join(str(error).split()).removeprefix(f"{path}: ")
-    raise ValueError(f"{path}: {reason}")
+        raise ValueError(f"{path}: missing") from None
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None

@@ -8,37 +8,22 @@ as a picture of 24 million pixels has 2 GB of them, and the argmax is taken of t
 
 import os
 import re
-import struct
 import unicodedata
-import warnings
-import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
-from segmodels.data import transforms
+from segmodels.data import transforms, voc
 from segmodels.prediction.inference import label_map
 from segmodels.prediction.testtime import Network
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # JPEG includes the MPO of many cameras
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-DAMAGED = (  # what Pillow raises on a file that is cut off, altered, or something else
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
 SMALLEST = 32  # pixels; every model takes this height and width
 LARGEST = 1024  # pixels of the long side that a model sees unless params.yaml says otherwise
 BAND = 1 << 24  # logits that are enlarged at a time: 64 MiB
@@ -76,19 +61,8 @@ def read(path: Path) -> np.ndarray:
     if not path.is_file() or path.stat().st_size == 0:
         kind = "a folder" if path.is_dir() else "0 bytes" if path.is_file() else "there is no file"
         raise ValueError(f"{path}: {kind}, expected a picture")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # e.g. of odd EXIF entries
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                return np.asarray(_rgb(ImageOps.exif_transpose(image)))
-    except UnidentifiedImageError:
-        reason = "not a picture; expected JPEG, PNG, WebP, GIF, BMP or TIFF"
-    except BOMB:
-        reason = f"more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels; shrink it first"
-    except DAMAGED as error:
-        reason = f"cannot be decoded: {error or type(error).__name__}"
-    raise ValueError(f"{path}: {reason}")
+    with voc.opened(path, *FORMATS) as image:
+        return np.asarray(_rgb(ImageOps.exif_transpose(image)))
 
 
 def _rgb(image: Image.Image) -> Image.Image:
