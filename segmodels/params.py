@@ -25,12 +25,26 @@ SHORT.maxlevel, SHORT.maxstring = 2, 60
 Checked = TypeVar("Checked")
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key stands once: of two values, which is meant cannot be known."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set[str]()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen and key.value != "<<":
+                problem = f"key {key.value!r} occurs twice"
+                raise yaml.composer.ComposerError(None, None, problem, key.start_mark)
+            seen.add(key.value)
+        return node
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
     dataset: str
     model: str
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
     checkpoint_minutes: Positive
     normalize: Normalize
     datasets: dict[str, Dataset]
@@ -104,9 +118,11 @@ def load(path: str | Path = "params.yaml") -> Params:
         ValueError: one line for each problem, with key, value and what is allowed.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        values = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)  # a SafeLoader
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except (ArithmeticError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: a value cannot be read: {error}") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path}: expected keys and values, found {type(values).__name__}")
     params = _checked(path, "", lambda: Params.model_validate(values))
@@ -130,8 +146,10 @@ def _checked(path: str | Path, section: str, make: Callable[[], Checked]) -> Che
     try:
         return make()
     except ValidationError as error:
-        lines = [_line(path, section, problem) for problem in error.errors()]
+        lines = [" ".join(_line(path, section, problem).split()) for problem in error.errors()]
         raise ValueError("\n".join(lines)) from None
+    except RecursionError:
+        raise ValueError(f"{path}: values nested without end") from None
 
 
 def _line(path: str | Path, section: str, problem: Any) -> str:

@@ -5,7 +5,15 @@ Field meanings and units are the comments of params.yaml.
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 INDEX_COLUMNS = {"image_id", "split", "width", "height", "void_share"}  # of index.csv
 
@@ -30,6 +38,16 @@ Threads = Annotated[int | str, AfterValidator(_thread_count)]
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_as_number(cls, value: Any, field: ValidationInfo) -> Any:
+        """pydantic would take true for 1."""
+        wants = cls.model_fields[str(field.field_name)].annotation
+        for member in value if isinstance(value, list) else [value]:
+            if isinstance(member, bool) and wants is not bool:
+                raise ValueError("expected no true or false")
+        return value
 
 
 class Download(Section):

@@ -1,6 +1,5 @@
 """Pictures, masks and scores -> data/page/index.html, which DVC keeps and Git does not."""
 
-import json
 from pathlib import Path
 
 from segmodels import params
@@ -18,7 +17,7 @@ def main() -> None:
     data, root = settings.data, voc.dataset_root(settings.dataset)
     masked = Path("data/predictions") / settings.dataset
     facts = Path("data") / settings.dataset / "statistics.json"
-    statistics = json.loads(facts.read_text(encoding="utf-8"))
+    statistics = page.read_statistics(facts, data.classes)
     results = [tables.read_result(model) for model in settings.models]
     spent = costs.read(results, Path("data/costs") / settings.dataset)
     colours = gallery.mask_colours(data.palette, data.void)

@@ -87,6 +87,7 @@ def _write_model(home, root, model, worse):
         arch=model.rstrip("0123456789s"),  # fcn8s and fcn32s are one network with two seeds
         protocol={"seed": worse},
         gflops=gflops,
+        images=len(VAL),
     )
     for name, table in folder.tables(counts, CLASSES, GROUPS).items():
         write_csv(reports / model / f"{name}.csv", table)

@@ -13,6 +13,8 @@ PROTOCOL = {
     "input_long_side": "original",
     "test_time": "single scale",
     "weights": "last epoch",
+    "epochs": 8,
+    "init": "none",
     "seed": 0,
     "precision": "fp32",
     "gflops_picture": "80 x 64",
@@ -77,11 +79,12 @@ def write_report(
     protocol=(),
     recipe=(),
     arch=None,
+    pictures=IMAGES,
     **replaced,
 ):
     """Write reports/models/<model>/ for a confusion matrix; other keywords replace metrics."""
     miou = np.linspace(0.1, 0.4, 9) if miou is None else np.asarray(miou)
-    found = counts_of(counts)
+    found = counts_of(counts, images=pictures)
     facts = {
         **{"model": model, "dataset": "miniature", "split": "val"},
         **folder.metrics(found),

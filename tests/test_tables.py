@@ -174,7 +174,7 @@ def test_caption_says_when_pictures_were_shrunk(tmp_path):
     [
         ({"dataset": "voc2012"}, "dataset is 'miniature' and 'voc2012'"),
         ({"split": "train"}, "split is 'val' and 'train'"),
-        ({"images": 4}, "images is 3 and 4"),
+        ({"pictures": list("abcd")}, "images is 3 and 4"),
         ({"protocol": {"precision": "bf16"}}, "precision is 'fp32' and 'bf16'"),
         ({"protocol": {"flip": True}}, "flip is None and True"),
         ({"protocol": {"ids_sha256": "ab"}}, "ids_sha256 is None and 'ab'"),

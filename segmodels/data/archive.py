@@ -1,11 +1,14 @@
 """Unpack a VOC archive: only what segmentation needs, and nowhere but into the tree.
 
 Members are found by a strict pattern on their whole name and their target paths are composed here,
-so whatever a member is called or links to, it cannot leave the folder.
+so whatever a member is called or links to, it cannot leave the folder. What would unpack to many
+times the archive's size is refused before it is read.
 Source: VOC2012 development kit, section 4.
 """
 
+import lzma
 import re
+import struct
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -17,11 +20,23 @@ from segmodels.data.download import check_space
 from segmodels.files import write_text
 
 LARGEST_MEMBER = 1 << 26  # bytes; the largest that VOC needs has less than 1 MiB
+MOST_TIMES = 100  # an archive may unpack to this multiple of its size, or to LARGEST_MEMBER
 LISTS = "ImageSets/Segmentation"
 REQUIRED = {"JPEGImages": "jpg", "SegmentationClass": "png"}
 SUFFIXES = {**REQUIRED, "SegmentationObject": "png", "Annotations": "xml"}
 MEMBER = re.compile(
     rf"(?:\./)?VOCdevkit/VOC2012/({LISTS}|{'|'.join(SUFFIXES)})/([A-Za-z0-9_-]+)\.(txt|jpg|png|xml)"
+)
+
+DAMAGED = (  # what tarfile raises on a file that is cut off, altered, or something else
+    tarfile.TarError,
+    lzma.LZMAError,
+    struct.error,
+    zlib.error,
+    EOFError,
+    MemoryError,
+    OverflowError,
+    RecursionError,
 )
 
 Members = dict[tuple[str, ...], tarfile.TarInfo]  # by (folder, name, suffix)
@@ -70,18 +85,20 @@ def opened(archive: Path) -> Iterator[tarfile.TarFile]:
     try:
         with tarfile.open(archive) as tar:
             yield tar
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise ValueError(f"{archive}: {str(error).partition(chr(10))[0]}") from None
+    except DAMAGED as error:
+        message = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{archive}: {message}") from None
 
 
 def select(tar: tarfile.TarFile, pattern: re.Pattern[str]) -> Members:
     """Members whose whole name matches, by the groups of the pattern, in the archive's order.
 
     Raises:
-        tarfile.ReadError: two members have one name; which is meant cannot be known.
+        tarfile.ReadError: two members have one name; which is meant cannot be known. Or a member
+            is larger than an archive of this size can hold.
     """
     members: Members = {}
-    for member in tar:
+    for member in _headers(tar):
         match = pattern.fullmatch(member.name)
         if match is None:
             continue
@@ -91,19 +108,35 @@ def select(tar: tarfile.TarFile, pattern: re.Pattern[str]) -> Members:
     return members
 
 
+def _headers(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """All members, each before its content is passed over."""
+    most = max(LARGEST_MEMBER, MOST_TIMES * Path(str(tar.name)).stat().st_size)
+    try:
+        for member in tar:
+            if not 0 <= member.size <= most - member.offset_data:
+                limit = f"expected at most {most:,} in all"
+                raise tarfile.ReadError(f"{member.name} has {member.size:,} bytes, {limit}")
+            yield member
+    except (ValueError, OSError) as error:  # e.g. of a number that is none, of gzip's checksum
+        raise tarfile.ReadError(str(error)) from None
+
+
 def read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     """Content of a regular file of at most LARGEST_MEMBER bytes.
 
     Raises:
         tarfile.ReadError: a link or a device, or larger.
     """
-    file = tar.extractfile(member) if member.isreg() else None
-    if file is None:
+    if not member.isreg() or member.issparse():
         raise tarfile.ReadError(f"{member.name} is no regular file")
     if member.size > LARGEST_MEMBER:
         limit = f"expected at most {LARGEST_MEMBER:,}"
         raise tarfile.ReadError(f"{member.name} has {member.size:,} bytes, {limit}")
-    return file.read()
+    file = tar.extractfile(member)
+    content = file.read() if file else b""
+    if len(content) != member.size:
+        raise tarfile.ReadError(f"{member.name} is cut off")
+    return content
 
 
 def read_lists(tar: tarfile.TarFile, members: Members, folder: str) -> dict[str, list[str]]:

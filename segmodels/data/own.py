@@ -23,9 +23,18 @@ def copy(source: Path, root: Path) -> None:
         expected = f"expected {', '.join(REQUIRED)} in it; missing: {', '.join(lacking)}"
         raise ValueError(f"{source}: {expected}. Put them there, then: dvc add '{source}'")
     parts = [part for part in [*REQUIRED, *OPTIONAL] if (source / part).is_dir()]
-    size = sum(path.stat().st_size for part in parts for path in (source / part).rglob("*"))
+    size = sum(
+        path.stat().st_size
+        for part in parts
+        for path in (source / part).iterdir()
+        if path.is_file()
+    )
     check_space(root, size, "the copy")
     for part in parts:
-        # Contents without modes: DVC's links are read-only. Dot files are those of file managers.
-        hidden = shutil.ignore_patterns(".*")
-        shutil.copytree(source / part, root / part, ignore=hidden, copy_function=shutil.copyfile)
+        (root / part).mkdir(parents=True)
+        for file in sorted((source / part).iterdir()):
+            if file.name.startswith("."):  # of file managers
+                continue
+            if not file.is_file():  # a folder, a pipe, a device, a link to nothing
+                raise ValueError(f"{file}: expected a file")
+            shutil.copyfile(file, root / part / file.name)  # no modes: DVC's links are read-only

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from segmodels.evaluation.statistics import MEANING
 from segmodels.reporting import costs, pareto, printed, tables
 from segmodels.reporting.canvas import COLOURS, looks
+from segmodels.reporting.checks import read_json
 from segmodels.reporting.gallery import numbers
 from segmodels.reporting.tables import Result
 
@@ -114,8 +115,35 @@ def drawn(
 
 
 def read_differences(path: str | Path) -> pd.DataFrame:
-    """differences.csv of the plot stage; a model may be called 007 or NA."""
-    return pd.read_csv(path, dtype={"first": str, "second": str}, keep_default_na=False)
+    """differences.csv of the plot stage; a model may be called 007 or NA.
+
+    Raises:
+        ValueError: it is not that table.
+    """
+    try:
+        table = pd.read_csv(path, dtype={"first": str, "second": str}, keep_default_na=False)
+        numbers = table[["difference", "low", "high"]]
+        if len(table) and (table["real"].dtype != bool or not (numbers.abs() <= 1).all(axis=None)):
+            raise ValueError("expected fractions, and True or False")
+    except (LookupError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: {reason}; `dvc repro plot` makes it anew") from None
+    return table
+
+
+def read_statistics(path: str | Path, classes: Sequence[str]) -> dict[str, Any]:
+    """statistics.json of the index stage.
+
+    Raises:
+        ValueError: it does not count these classes.
+    """
+    try:
+        statistics = read_json(path)
+        class_facts(statistics, classes)
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        reason = " ".join(f"{type(error).__name__} {error}".split())
+        raise ValueError(f"{path}: {reason}; `dvc repro index` makes it anew") from None
+    return statistics
 
 
 def scores_row(row: pd.Series) -> list[Cell]:

@@ -15,20 +15,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from segmodels.evaluation import boundary, scores, statistics
+from segmodels.evaluation import scores, statistics
 from segmodels.evaluation.confusion import class_accuracy, iou
+from segmodels.reporting import checks
+from segmodels.reporting.checks import BANDS, LOSSES
 
 FLOOR = "all background"
 SCORES = ["miou", "miou_present", "fw_iou", "mean_dice", "pixel_acc", "mean_acc"]
 INTERVAL, COUNTS = ["miou_low", "miou_high"], ["classes_counted", "classes_present"]
-BANDS = [f"{name}_miou" for name in boundary.NAMES]
 TRAINING = {"epochs", "batch_size", "crop_size", "init"}  # of the protocol, see `otherwise`
 OWN = {"seed", "weights_sha256", "predictions_sha256"} | TRAINING  # of it, each model's own
 LOSS = {"loss", "class_weights"}  # of the recipe, what `Result.loss` puts into words
 SAME = ["arch", "arguments", "normalize", "recipe"]  # of the provenance, but for the seed a model
-LOSSES = [f"{s}_{part}" for part in ("loss", "cross_entropy", "dice") for s in ("train", "val")]
 CROSS_ENTROPY = "cross-entropy"
-TABLES = ["history", "per_class", "confusion", "groups", "images", "image_classes"]  # CSV files
 
 
 @dataclass(frozen=True)
@@ -77,28 +76,13 @@ class Result:
         return " + ".join(terms)
 
 
-def read_csv(path: str | Path) -> pd.DataFrame:
-    """Read a table of this project; a class or picture may be called 007, NA or None."""
-    text = dict.fromkeys(["class", "group", "true", "predicted", "image_id", "model"], str)
-    return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
-
-
 def read_result(model: str, folder: str | Path = "reports/models") -> Result:
     """Read what `evaluate` wrote for one model.
 
     Raises:
-        ValueError: a file is missing.
+        ValueError: a file is missing, damaged, or contradicts another one.
     """
-    home = Path(folder) / model
-    try:
-        return Result(
-            model=model,
-            metrics=json.loads((home / "metrics.json").read_text(encoding="utf-8")),
-            provenance=json.loads((home / "provenance.json").read_text(encoding="utf-8")),
-            **{name: read_csv(home / f"{name}.csv") for name in TABLES},
-        )
-    except FileNotFoundError as error:
-        raise ValueError(f"{error.filename} is missing: run `dvc repro evaluate@{model}`") from None
+    return Result(model=model, **checks.read(Path(folder) / model))
 
 
 def check_comparable(results: Sequence[Result]) -> None:
