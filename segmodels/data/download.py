@@ -203,7 +203,8 @@ def _get(url: str, headers: dict[str, str], timeout: tuple[float, float]) -> req
     except requests.ConnectionError as error:
         cause = getattr(next(iter(error.args), error), "reason", error)
         raise _Broken(f"no connection: {str(cause).rsplit(': ', 1)[-1]}") from None
-    except requests.RequestException as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+        # The last two: of a redirect to what is no address.
         raise Refused(" ".join(str(error).split())) from None
 
 
