@@ -39,7 +39,7 @@ def main() -> None:
         tile=choices.tile,
     )
     index = voc.read_index(settings.dataset, data.classes)
-    picture = cost.usual_picture(index[index["split"] == "val"])
+    picture = cost.usual_picture(index[index["split"] == choices.split])
     root = voc.dataset_root(settings.dataset)
     ((ids, image, _, shape),) = whole_images(root, picture, size=None, batch_size=1)
     height, width = resized_size(shape[0], shape[1], choices.size)

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 from torchvision.models import get_model_weights, segmentation
 
-from segmodels.params import Normalize
 from segmodels.prediction import cost, testtime
+from segmodels.sections import Normalize
 
 
 def test_gflops_of_a_network_by_hand():

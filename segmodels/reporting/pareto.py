@@ -61,7 +61,7 @@ def against_cost(summary: pd.DataFrame, look: Look, note: str) -> Figure:
     for axes, (column, name) in zip(panels, COSTS.items(), strict=True):
         _draw(axes, rows, look, column)
         axes.set_xlabel(f"{name}, logarithmic")
-    panels[0].set_ylabel("val mIoU (%)")
+    panels[0].set_ylabel("mIoU (%)")
     figure.draw_without_rendering()  # from here on the axes stay where they are
     figure.set_layout_engine("none")
     for axes, column in zip(panels, COSTS, strict=True):
