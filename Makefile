@@ -31,6 +31,6 @@ $(INSTALLED): constraints.txt pyproject.toml
 	@$(PY) -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV) || \
 	  { echo "error: no virtual environment can be made; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "installing into $(VENV) (torch is large: some minutes)"
-	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,onnx,sbd]' || \
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs,onnx,sbd]' || \
 	  { echo "error: pip could not install; the first run needs the package index (a network or a mirror), later ones do not"; exit 1; }
 	@touch $@

@@ -1,0 +1,234 @@
+"""All models in one alphabet: a box stands at the height of its features' output stride."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+
+from segmodels.reporting.canvas import COLOURS, GREY, framed, styled
+
+STRIDES = (1, 2, 4, 8, 16, 32)
+KINDS = {  # kind of a box -> colour and meaning
+    "p": ("#FFFFFF", "the picture, or pooled only"),
+    "c": ("#B3D4E8", "convolutions"),
+    "a": ("#F5CF80", "atrous convolutions"),
+    "h": ("#80CFB9", "scores of the classes"),
+    "u": ("#E5BCD3", "decoder, with convolutions"),
+}
+LINES = {  # kind of an arrow -> colour, style, meaning
+    "-": (GREY, "-", "onwards; down: stride or pooling"),
+    "b": (COLOURS[3], "-", "bilinear upsampling"),
+    "t": (COLOURS[7], "-", "transposed convolution"),
+    "i": (COLOURS[7], ":", "unpooling at the maxima's places"),
+    "s": (COLOURS[0], "--", "skip"),
+}
+
+
+PYRAMID = 6.3  # x of parallel branches
+
+
+class Box(NamedTuple):
+    """A part of a network."""
+
+    x: float
+    stride: float
+    kind: str
+    text: str = ""
+
+
+class Model(NamedTuple):
+    """A network: boxes, and arrows (from, to, kind)."""
+
+    title: str
+    file: str
+    boxes: list[Box]
+    arrows: list[tuple[int, int, str]]
+    pyramid: bool = False  # whether the boxes at PYRAMID stand side by side at one stride
+
+
+def _encoder(strides: Sequence[int], atrous: int = 0) -> list[Box]:
+    """A backbone; its last `atrous` boxes keep their size."""
+    last = len(strides) - atrous
+    return [Box(i, s, "a" if i >= last else "c") for i, s in enumerate(strides)]
+
+
+def _chain(count: int) -> list[tuple[int, int, str]]:
+    return [(i, i + 1, "-") for i in range(count - 1)]
+
+
+PICTURE = Box(0, 1, "p")  # a ResNet's first convolution has stride 2, VGG16's stride 1
+DOWN = _encoder((1, 2, 4, 8, 16, 32))
+DILATED = _encoder((1, 2, 4, 8, 8, 8), atrous=2)
+RESNET = [PICTURE, *DILATED[1:]]
+OUT = Box(8.4, 1, "h", "out")
+MODELS = [
+    Model(
+        "FCN-32s",
+        "fcn_skip.py",
+        [*DOWN, Box(6.4, 32, "h"), OUT],
+        [*_chain(7), (6, 7, "b")],
+    ),
+    Model(
+        "FCN-8s",
+        "fcn_skip.py",
+        [*DOWN, Box(6, 32, "h"), Box(6.7, 16, "h", "+"), Box(7.4, 8, "h", "+"), OUT],
+        [*_chain(7), (6, 7, "b"), (7, 8, "b"), (8, 9, "b"), (4, 7, "s"), (3, 8, "s")],
+    ),
+    Model(
+        "FCN on a dilated ResNet",
+        "fcn.py",
+        [*RESNET, Box(6.6, 8, "h"), OUT],
+        [*_chain(7), (6, 7, "b")],
+    ),
+    Model(
+        "U-Net",
+        "unet.py",
+        [
+            *_encoder((1, 2, 4, 8, 16)),
+            *(Box(5 + 0.85 * i, s, "u") for i, s in enumerate((8, 4, 2, 1))),
+            OUT,
+        ],
+        [
+            *_chain(5),
+            *((i, i + 1, "t") for i in range(4, 8)),
+            *((i, 8 - i, "s") for i in range(4)),
+            (8, 9, "-"),
+        ],
+    ),
+    Model(
+        "SegNet",
+        "segnet.py",
+        [
+            *DOWN[:-1],
+            Box(5, 32, "p"),
+            *(Box(5.65 + 0.52 * i, s, "u") for i, s in enumerate((16, 8, 4, 2))),
+            Box(7.6, 1, "u"),
+            OUT,
+        ],
+        [*_chain(6), *((i, i + 1, "i") for i in range(5, 10)), (10, 11, "-")],
+    ),
+    Model(
+        "DeepLab v1",
+        "deeplabv1.py",
+        [*DILATED, Box(6.1, 8, "a", "12"), Box(7.1, 8, "h"), OUT],
+        [*_chain(8), (7, 8, "b")],
+    ),
+    Model(
+        "DeepLab v2",
+        "deeplabv2.py",
+        [
+            *RESNET,
+            *(
+                Box(PYRAMID, s, "a", r)
+                for s, r in ((2.83, "6"), (5.66, "12"), (11.3, "18"), (22.6, "24"))
+            ),
+            Box(7.4, 8, "h", "+"),
+            OUT,
+        ],
+        [
+            *_chain(6),
+            *((5, i, "-") for i in range(6, 10)),
+            *((i, 10, "-") for i in range(6, 10)),
+            (10, 11, "b"),
+        ],
+        pyramid=True,
+    ),
+    Model(
+        "DeepLab v3",
+        "deeplabv3.py",
+        [
+            *RESNET,
+            *(
+                Box(PYRAMID, s, k, r)
+                for s, k, r in (
+                    (2, "c", "1 x 1"),
+                    (4, "a", "12"),
+                    (8, "a", "24"),
+                    (16, "a", "36"),
+                    (32, "c", "pool"),
+                )
+            ),
+            Box(7.5, 8, "h"),
+            OUT,
+        ],
+        [
+            *_chain(6),
+            *((5, i, "-") for i in range(6, 11)),
+            *((i, 11, "-") for i in range(6, 11)),
+            (11, 12, "b"),
+        ],
+        pyramid=True,
+    ),
+    Model(
+        "DeepLab v3+",
+        "deeplabv3plus.py",
+        [
+            PICTURE,
+            *_encoder((1, 2, 4, 8, 16, 16), atrous=1)[1:],
+            Box(6.4, 16, "a", "ASPP"),
+            Box(7.3, 4, "u"),
+            OUT,
+        ],
+        [*_chain(7), (6, 7, "b"), (2, 7, "s"), (7, 8, "b")],
+    ),
+]
+
+
+@styled
+def models_figure() -> Figure:
+    """All models of segmodels/models in the same alphabet."""
+    figure = framed("The models: height is resolution", "", size=(13, 11))
+    grid = figure.subplots(3, 3, sharex=True, sharey=True)
+    for axes, model in zip(grid.flat, MODELS, strict=True):
+        _draw(axes, model)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("output stride")
+    boxes = [
+        FancyBboxPatch((0, 0), 1, 1, facecolor=colour, edgecolor=GREY, label=label)
+        for colour, label in KINDS.values()
+    ]
+    lines = [
+        grid[0, 0].plot([], [], color=colour, linestyle=style, label=label)[0]
+        for colour, style, label in LINES.values()
+    ]
+    figure.legend(handles=[*boxes, *lines], loc="outside lower center", ncols=3, fontsize=12)
+    return figure
+
+
+def _draw(axes: Axes, model: Model) -> None:
+    axes.set_title(f"{model.title}  ({model.file})", fontsize=13)
+    axes.set_yscale("log", base=2)
+    axes.set_xlim(-0.6, 9.1)
+    axes.set_ylim(50, 0.68)
+    axes.set_yticks(STRIDES, [str(stride) for stride in STRIDES])
+    axes.minorticks_off()
+    axes.set_xticks([])
+    axes.spines["bottom"].set_visible(False)
+    if model.pyramid:
+        panel = Rectangle((PYRAMID - 0.6, 1.5), 1.2, 40, facecolor="#F4F4F4", edgecolor="#C8C8C8")
+        axes.add_patch(panel)
+        axes.text(PYRAMID, 1.4, "all at stride 8", ha="center", va="bottom", fontsize=9, color=GREY)
+    for start, end, kind in model.arrows:
+        colour, style, _ = LINES[kind]
+        one, two = model.boxes[start], model.boxes[end]
+        level = one.stride == two.stride
+        axes.add_patch(
+            FancyArrowPatch(
+                (one.x, one.stride),
+                (two.x, two.stride),
+                arrowstyle="-|>",
+                mutation_scale=9,
+                color=colour,
+                linestyle=style,
+                linewidth=1.4,
+                shrinkA=9,
+                shrinkB=10 + (2.6 * max(0, len(two.text) - 2) if level else 0),
+                zorder=2,
+            )
+        )
+    for box in model.boxes:
+        frame = {"boxstyle": "round,pad=0.35", "facecolor": KINDS[box.kind][0], "edgecolor": GREY}
+        text = box.text or "   "
+        axes.text(box.x, box.stride, text, ha="center", va="center", fontsize=9, bbox=frame)

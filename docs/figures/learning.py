@@ -1,0 +1,213 @@
+"""Three facts of networks that can be counted: gradients, valid taps, overlapping kernels.
+
+The gradients are those of segmodels/training/losses.py, by automatic differentiation.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from docs.figures.results import Row
+from segmodels.data.miniature import Scene
+from segmodels.reporting.canvas import COLOURS, framed, styled
+from segmodels.training import losses
+
+PIXELS = 10_000  # of the picture in which the losses are compared
+OBJECTS = (100, 3_000)  # pixels of the object in it
+REST = 0.01  # probability of "object" at every pixel of the background
+PROBABILITIES = (0.01, 0.1, 0.5, 0.9, 0.99)  # of "object" at its pixels
+SIDE = 65  # elements of a feature of a 513 x 513 picture at output stride 8
+RATES = (1, 6, 12, 18, 24, 36, 48, 64)
+TAPS = (9, 6, 4, 2, 1)  # taps that can lie within the feature, as 3 x 3, 3 x 2, ...
+FACTOR = 4  # how much smaller the upsampled map is
+
+
+def gradient(part: str, probability: float, pixels: int) -> float:
+    """Size of the gradient at one pixel of the object, times the number of pixels of the picture.
+
+    Args:
+        part: "cross_entropy" or "dice".
+        probability: of the object at each of its pixels; the background's pixels have REST.
+        pixels: of the object.
+    Returns:
+        |d loss / d logit of the object| x PIXELS; of plain cross-entropy it is 1 - probability.
+    """
+    target = torch.zeros(1, 1, PIXELS, dtype=torch.long)
+    target[..., :pixels] = 1
+    shares = torch.full((PIXELS,), REST, dtype=torch.float64)
+    shares[:pixels] = probability
+    logits = torch.stack([torch.zeros_like(shares), torch.logit(shares)])[None, :, None]
+    logits.requires_grad_()
+    sums = losses.class_sums(logits, target, ignore_index=255, learn_dice=True)
+    {"cross_entropy": losses.cross_entropy, "dice": losses.dice}[part](sums).backward()
+    assert logits.grad is not None
+    return abs(float(logits.grad[0, 1, 0, 0])) * PIXELS
+
+
+def loss_rows() -> list[Row]:
+    """Gradients at PROBABILITIES for an object of each size."""
+    return [
+        Row("gradient", f"{part} {pixels}", probability, "times pixels", value)
+        for part in ("cross_entropy", "dice")
+        for pixels in OBJECTS
+        for probability in PROBABILITIES
+        for value in [gradient(part, probability, pixels)]
+    ]
+
+
+@styled
+def loss_figure() -> Figure:
+    """The gradient against the predicted probability; the losses at a single pixel."""
+    figure = framed("How hard a loss pulls at a pixel of the object", "", size=(13, 5))
+    left, right = figure.subplots(1, 2)
+    p = np.linspace(0.005, 0.995, 100)
+    share = [f"{100 * pixels // PIXELS}% of the picture" for pixels in OBJECTS]
+    looks = [("cross_entropy", 1, 0, "--"), ("dice", 1, 1, "-"), ("dice", 0, 3, "-")]
+    for part, k, colour, line in looks:
+        pull = [gradient(part, value, OBJECTS[k]) for value in p]
+        label = f"Dice, object of {share[k]}" if part == "dice" else "cross-entropy, any object"
+        for axes in (left, right)[1 - k :]:  # the small object's leaves the left axes
+            axes.plot(p, pull, line, color=COLOURS[colour], label=label)
+    for axes in (left, right):
+        axes.set_xlabel("probability that the model gives to the true class")
+        axes.set_ylabel("gradient x number of pixels")
+        axes.set_xlim(0, 1)
+    left.set_title("the large object")
+    left.set_ylim(0, 1.02)
+    right.set_title("both objects, logarithmic")
+    right.set_yscale("log")
+    ticks = [0.01, 0.1, 1, 10]
+    right.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    right.minorticks_off()
+    handles, labels = right.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
+
+
+def valid_taps(rate: int, side: int = SIDE) -> np.ndarray:
+    """(side, side) int64: taps of a 3 x 3 kernel of that rate that lie within the feature."""
+    places = np.arange(side)
+    line = 1 + (places >= rate).astype(np.int64) + (places + rate < side)
+    return line[:, None] * line
+
+
+def tap_rows() -> list[Row]:
+    """Share of the places with each number of valid taps, and the mean number."""
+    found = []
+    for rate in RATES:
+        taps = valid_taps(rate)
+        shares = {f"{count} taps": float((taps == count).mean()) for count in TAPS}
+        shares["mean taps"] = float(taps.mean())
+        found += [Row("atrous", f"{SIDE} x {SIDE}", rate, *pair) for pair in shares.items()]
+    return found
+
+
+@styled
+def atrous_figure() -> Figure:
+    """Where the nine taps of a kernel fall, and how many of them see the feature at each rate."""
+    figure = framed("An atrous kernel that outgrows its feature", "", size=(13, 5))
+    axes = figure.subplots(1, 4, width_ratios=[1, 1, 1, 2.4])
+    for place, rate in zip(axes, (6, 24, 48), strict=False):
+        _draw_kernel(place, rate)
+    rates = np.arange(1, SIDE + 6)
+    shares = [[100 * (valid_taps(int(r)) == count).mean() for r in rates] for count in TAPS]
+    colours = [COLOURS[i] for i in (0, 5, 2, 1, 3)]
+    names = [f"{count} taps" if count > 1 else "1 tap: a 1 x 1 kernel" for count in TAPS]
+    axes[3].stackplot(rates, shares, colors=colours, labels=names)
+    axes[3].set_xlim(1, SIDE + 5)
+    axes[3].set_ylim(0, 100)
+    axes[3].set_xlabel("atrous rate: distance of two taps (elements)")
+    axes[3].set_ylabel("share of the feature's places (%)")
+    axes[3].set_title(f"valid taps on {SIDE} x {SIDE} elements")
+    axes[3].grid(False)
+    handles, labels = axes[3].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower right", ncols=5, fontsize=12)
+    return figure
+
+
+def _draw_kernel(axes: Axes, rate: int) -> None:
+    """The feature, and the taps of a kernel at a place up on the left."""
+    axes.add_patch(Rectangle((0, 0), SIDE, SIDE, facecolor="#DCEBF5", edgecolor=COLOURS[0]))
+    at = 20
+    steps = [-rate, 0, rate]
+    taps = [(at + x, at + y) for x in steps for y in steps]
+    inside = [0 <= x < SIDE and 0 <= y < SIDE for x, y in taps]
+    for here, colour, marker, name in (
+        (True, COLOURS[0], "s", "sees the feature"),
+        (False, COLOURS[3], "X", "sees padding"),
+    ):
+        chosen = [tap for tap, valid in zip(taps, inside, strict=True) if valid == here]
+        axes.plot(*zip(*chosen, strict=True), marker, color=colour, label=name) if chosen else None
+    axes.set_xlim(-32, 72)
+    axes.set_ylim(74, -36)
+    axes.set_aspect("equal")
+    axes.set_title(f"rate {rate}:\n{sum(inside)} of 9 taps")
+    axes.set_axis_off()
+    if rate == 24:
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.02), fontsize=12, ncols=2)
+
+
+def overlaps(kernel: int, stride: int, size: int) -> np.ndarray:
+    """Kernel elements that add up in each output element of a transposed convolution, (n, n)."""
+    ones = torch.ones(1, 1, size, size)
+    weight = torch.ones(1, 1, kernel, kernel)
+    return F.conv_transpose2d(ones, weight, stride=stride)[0, 0].numpy().astype(np.int64)
+
+
+def overlap_rows() -> list[Row]:
+    """Smallest and largest number of contributions away from the border."""
+    found = []
+    for kernel in (3, 4):
+        inner = overlaps(kernel, 2, 12)[kernel:-kernel, kernel:-kernel]
+        ends = {"fewest": inner.min(), "most": inner.max()}
+        found += [Row("transposed", "stride 2", kernel, m, float(v)) for m, v in ends.items()]
+    return found
+
+
+@styled
+def upsampling_figure(scene: Scene) -> Figure:
+    """Checkerboards of an even and an uneven overlap, beside bilinear interpolation."""
+    figure = framed("Twice as large: fixed and learned upsampling", "", size=(13, 6.6))
+    axes = figure.subplots(2, 4)
+    mask = torch.from_numpy(
+        (scene.target == scene.target[scene.target % 255 > 0][0]).astype(np.float32)
+    )
+    small = F.avg_pool2d(mask[None, None], FACTOR)
+    flat = torch.ones(1, 1, 6, 6)
+    titles = [
+        "the input",
+        "bilinear",
+        "transposed, kernel 3:\nuneven overlap",
+        "transposed, kernel 4:\neven overlap",
+    ]
+    for row, values in zip(axes, (flat, small), strict=True):
+        shown = [
+            values,
+            F.interpolate(values, scale_factor=2, mode="bilinear"),
+            *(_learned(values, k) for k in (3, 4)),
+        ]
+        for place, picture, title in zip(row, shown, titles, strict=True):
+            drawn = place.imshow(picture[0, 0].numpy(), cmap="cividis", vmin=0, vmax=1.8)
+            place.set_title(title if values is flat else "", fontsize=13)
+            place.set_xticks([])
+            place.set_yticks([])
+            place.grid(False)
+    axes[0, 0].set_ylabel("1 everywhere")
+    axes[1, 0].set_ylabel("an object's mask")
+    figure.colorbar(drawn, ax=axes, label="value", shrink=0.7)
+    return figure
+
+
+def _learned(values: torch.Tensor, kernel: int) -> torch.Tensor:
+    """Transposed convolution of stride 2 whose weights are equal and give 1 on average.
+
+    The border is repeated first and cut afterwards, so that it does not fade.
+    """
+    weight = torch.full((1, 1, kernel, kernel), 4 / kernel**2)
+    wide = F.pad(values, (2, 2, 2, 2), mode="replicate")
+    large = F.conv_transpose2d(wide, weight, stride=2, padding=kernel // 2 - (kernel == 4))
+    height, width = 2 * values.shape[2], 2 * values.shape[3]
+    return large[..., 4 : 4 + height, 4 : 4 + width]
