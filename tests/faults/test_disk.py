@@ -86,7 +86,7 @@ def test_full_disk_in_a_stage_is_one_line_and_nothing_is_lost(small_disk, name, 
         check(folder, expected)
 
 
-@pytest.mark.parametrize("name", ["index", "train", "evaluate"])
+@pytest.mark.parametrize("name", ["index", "train", "predict"])
 def test_full_disk_under_dvc_needs_no_hand(small_disk, name):
     """Found: DVC leaves dvc.lock and its list of paths empty, and refuses both ever after."""
     folder, expected = small_disk
@@ -144,16 +144,17 @@ def test_folder_that_must_not_be_written_is_one_line(small_disk, name):
         check(folder, expected)
 
 
-def test_memory_that_is_short_is_one_line(small_disk):
-    """Found: numpy's and torch's traceback. A crop of 3 TB is asked for."""
+@pytest.mark.parametrize("name, key", [("train", "crop_size"), ("predict", "size")])
+def test_memory_that_is_short_in_a_stage_is_one_line(small_disk, name, key):
+    """Found for predict: a traceback. Pictures of 3 TB are asked for."""
     folder, expected = small_disk
     before = (folder / "params.yaml").read_bytes()
     with attack():
-        change_params(folder, train__tiny__crop_size=1_000_000)
-        status, error = stage(folder, "train", "small")
-        assert status == 1 and error.startswith("error: memory is short (Unable to"), error
-        assert error.count("\n") == 1 and "lower batch_size in params.yaml" in error
+        change_params(folder, **{f"{name}__tiny__{key}": 1_000_000})
+        status, error = stage(folder, name, "small")
         (folder / "params.yaml").write_bytes(before)
+        assert status == 1 and error.startswith("error: ") and error.count("\n") == 1, error
+        assert "memory" in error and "batch_size" in error
         check(folder, expected)
 
 
