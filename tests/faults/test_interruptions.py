@@ -47,9 +47,8 @@ def laboratory_with_archive(tmp_path_factory):
         tar.addfile(padding, io.BytesIO(random.Random(0).randbytes(padding.size)))
     server = laboratory.SlowServer(content.getvalue())
     md5 = hashlib.md5(content.getvalue()).hexdigest()
-    folder = laboratory.settle(
-        work / "project", {"archive": {"urls": [server.address], "md5": [md5]}}
-    )
+    source = {"urls": [server.address], "md5": [md5]}
+    folder = laboratory.settle(work / "project", {"archive": source}, epochs=8)
     status, output = repro(folder)
     assert status == 0, output
     expected = results(folder)
@@ -106,7 +105,7 @@ def check_whole(folder, expected):
 @pytest.mark.parametrize("name", STAGES)
 def test_stage_that_is_interrupted_ends_with_the_same_bits(laboratory_with_archive, name):
     folder, expected = laboratory_with_archive
-    seconds, rng, struck = durations(folder, name), random.Random(name), 0
+    seconds, rng, struck, resumed = durations(folder, name), random.Random(name), 0, 0
     for _ in range(3 * KILLS):
         if struck == KILLS:
             break
@@ -114,6 +113,7 @@ def test_stage_that_is_interrupted_ends_with_the_same_bits(laboratory_with_archi
         if struck % 2:  # as DVC does; every other time what is there stays
             laboratory.without(folder, *OUTS[name])
         moment = rng.uniform(0, seconds[target])
+        resumed += any((folder / ".scratch").glob("*/last.pt"))
         with attack("interruptions") as counted:
             counted.only_if(strike(folder, name, target, number, moment))
             check_whole(folder, expected)
@@ -122,6 +122,9 @@ def test_stage_that_is_interrupted_ends_with_the_same_bits(laboratory_with_archi
                 check(folder, expected)
         struck += counted.took_place
     assert struck == KILLS
+    if name == "train":
+        assert resumed >= KILLS // 5  # or the kills came too early to mean something
+        count("trainings", gone_on_from_a_checkpoint=resumed)
     check(folder, expected)
     assert not list((folder / ".scratch").iterdir())
 
