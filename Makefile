@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 repro: setup
 	@$(PY) .dvc/repair.py
-	@$(PY) -m dvc repro
+	@$(PY) -m dvc --wait-for-lock repro
 
 test: setup
 	@$(PY) -m pytest -m "not slow"

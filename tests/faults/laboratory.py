@@ -173,6 +173,23 @@ def wait_for_silence(folder, seconds=5.0):
         time.sleep(0.02)
 
 
+def importing(folder):
+    """Number of a stage's process, once it is busy importing what takes long."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        for number in at_work(folder):
+            process = Path("/proc", str(number))
+            try:
+                words = (process / "cmdline").read_bytes().split(b"\0")
+                if any(w.startswith(b"stages.") for w in words) and (
+                    b"multiarray" in (process / "maps").read_bytes()
+                ):
+                    return number
+            except OSError:  # it has ended
+                continue
+    raise AssertionError("no stage ever started")
+
+
 class SlowServer(ThreadingHTTPServer):
     """Serves one file on localhost at a slow line's speed; knows Range."""
 

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tarfile
 import time
-from pathlib import Path
 
 import pytest
 import yaml
@@ -129,29 +128,13 @@ def test_stage_that_is_interrupted_ends_with_the_same_bits(laboratory_with_archi
     assert not list((folder / ".scratch").iterdir())
 
 
-def importing(folder, pattern="stages."):
-    """Number of the stage's process, once it is busy importing what takes long."""
-    deadline = time.monotonic() + laboratory.SECONDS
-    while time.monotonic() < deadline:
-        for number in laboratory.at_work(folder):
-            process = Path("/proc", str(number))
-            try:
-                words = (process / "cmdline").read_bytes().split(b"\0")
-                maps = (process / "maps").read_bytes()
-            except OSError:
-                continue
-            if any(w.startswith(b"stages.") for w in words) and b"multiarray" in maps:
-                return number
-    raise AssertionError("the stage never started")
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda n: n.name)
 def test_stage_dies_with_dvc_while_it_imports(laboratory_with_archive, number):
     """Found: it bound itself to DVC only after the seconds in which torch is imported."""
     folder, expected = laboratory_with_archive
     with attack("interruptions"):
         process = start(folder, *command("train", "dvc"))
-        importing(folder)
+        laboratory.importing(folder)
         process.send_signal(number)
         process.wait(laboratory.SECONDS)
         laboratory.wait_for_silence(folder, seconds=1)
@@ -163,7 +146,7 @@ def test_interrupt_while_a_stage_imports_is_quiet(laboratory_with_archive):
     folder, expected = laboratory_with_archive
     with attack("interruptions"):
         process = start(folder, *command("train", "stage"))
-        importing(folder)
+        laboratory.importing(folder)
         process.send_signal(signal.SIGINT)
         assert process.wait(laboratory.SECONDS) == -signal.SIGINT
         assert told(folder) == ""
@@ -205,7 +188,7 @@ def test_repair_leaves_alone_what_a_dvc_at_work_holds(laboratory_with_archive):
     folder, expected = laboratory_with_archive
     path = folder / ".dvc/tmp/rwlock"
     process = start(folder, *command("train", "dvc"))
-    importing(folder)
+    laboratory.importing(folder)
     held = path.read_text(encoding="utf-8")
     done = subprocess.run([sys.executable, ".dvc/repair.py"], cwd=folder, check=True)
     assert done.returncode == 0

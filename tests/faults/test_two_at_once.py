@@ -1,5 +1,6 @@
 """Two of everything at once: the results are those of one, at worst a line says to wait."""
 
+import fcntl
 import hashlib
 import shutil
 import tarfile
@@ -8,11 +9,11 @@ import time
 
 import pytest
 from conftest import write_tree
-from test_pipeline import commit, dvc, run
+from test_pipeline import change_params, commit, dvc, run
 
 from faults import laboratory
 from faults.conftest import attack
-from faults.laboratory import NAMED, OUTS, STAGES, check, repro, results, stage, start
+from faults.laboratory import NAMED, OUTS, STAGES, check, make, repro, results, stage, start
 
 pytestmark = pytest.mark.slow
 BUSY = ("is busy, it is being blocked by", "Unable to acquire lock")  # DVC's words
@@ -44,6 +45,30 @@ def test_two_repro_in_one_clone(laboratory_at_rest, later):
             assert "Traceback" not in text, text
         assert 0 in statuses or later == 0, texts  # the first goes on
         laboratory.wait_for_silence(folder)
+        check(folder, expected)
+
+
+def test_run_waits_for_another_dvc_that_works_for_long(laboratory_at_rest):
+    """Found: DVC gives up after 3 s, and a training that had ended well was done again.
+
+    `dvc status` on many pictures holds the lock as long as this test does.
+    """
+    folder, expected = laboratory_at_rest
+    before, done = (folder / "params.yaml").read_bytes(), []
+    with attack():
+        change_params(folder, seed=7)
+        thread = threading.Thread(target=lambda: done.append(make(folder)))
+        thread.start()
+        number = laboratory.importing(folder)
+        with open(folder / ".dvc/tmp/lock", "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            while number in laboratory.at_work(folder):
+                time.sleep(0.1)
+            time.sleep(6)
+        thread.join()
+        ((status, output),) = done
+        assert status == 0 and "exec python -m stages.train" in output, output
+        (folder / "params.yaml").write_bytes(before)
         check(folder, expected)
 
 
