@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
+from ruamel.yaml import YAML, YAMLError
 
 from segmodels.sections import Dataset, Model, Normalize, Positive, Predict, Section, Train
 
@@ -23,20 +23,6 @@ SHORT.maxlevel, SHORT.maxstring = 2, 60
 
 
 Checked = TypeVar("Checked")
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key stands once: of two values, which is meant cannot be known."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen = set[str]()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen and key.value != "<<":
-                problem = f"key {key.value!r} occurs twice"
-                raise yaml.composer.ComposerError(None, None, problem, key.start_mark)
-            seen.add(key.value)
-        return node
 
 
 class Params(Section):
@@ -118,8 +104,9 @@ def load(path: str | Path = "params.yaml") -> Params:
         ValueError: one line for each problem, with key, value and what is allowed.
     """
     try:
-        values = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)  # a SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        # As DVC reads it: YAML 1.2, a key once; PyYAML would take 010 for 8, of two keys the last.
+        values = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except (ArithmeticError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: a value cannot be read: {error}") from None
