@@ -1,11 +1,11 @@
 """Feed the product files that are wrong in seeded ways, and judge what it makes of them.
 
     python -m tests.faults.fuzz --cases 5000 --seed 7
-    python -m tests.faults.fuzz --seed 7 --only weights --case 31      # one again, with its traceback
+    python -m tests.faults.fuzz --seed 7 --only weights --case 31    # that one again
 
-Case k of a target depends on (seed, target, k) alone. Each runs in a process of its own with bounded
-memory, file sizes and time, in a folder beside which nothing may change. It is right if the product
-used the file as an independent witness reads it, or refused it in a line that names it.
+Case k of a target depends on (seed, target, k) alone. Each runs in a process of its own with
+bounded memory, file sizes and time, in a folder beside which nothing may change. It is right if the
+product used the file as an independent witness reads it, or refused it in a line that names it.
 """
 
 import argparse
@@ -148,9 +148,9 @@ def _confine(home: Path, escapes: list[str]) -> None:
         if event in RUNS:
             escapes.append(f"{event} {arguments[:2]!r}"[:200])
         writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITES
-        if (writes or event in CHANGES) and isinstance(arguments[0], str | bytes | os.PathLike):
-            if outside(arguments[0]):
-                escapes.append(f"{event} {arguments[0]!r}"[:200])
+        named = arguments and isinstance(arguments[0], str | bytes | os.PathLike)
+        if (writes or event in CHANGES) and named and outside(arguments[0]):
+            escapes.append(f"{event} {arguments[0]!r}"[:200])
 
     sys.addaudithook(hook)
 
@@ -171,35 +171,41 @@ def _attempt(trial: Trial, home: Path) -> tuple[str, str]:
     return ("used", "") if complaint is None else ("wrong number", complaint)
 
 
-def run_all(cases: int, seed: int, watch: Callable[[str, int, str, str], None]) -> Counter[str]:
-    """Run `cases` cases, spread over the targets by their weight; how many ended in which way."""
-    from . import fuzz_files, fuzz_values
+def targets() -> dict[str, tuple[Callable[[random.Random, Path], Trial], int]]:
+    """What makes the trials of each target, and its share of the cases."""
+    from . import fuzz_archives, fuzz_lists, fuzz_params, fuzz_pictures, fuzz_reports, fuzz_weights
 
-    targets = {**fuzz_files.TARGETS, **fuzz_values.TARGETS}
-    names = [name for name, (_, share) in targets.items() for _ in range(share)]
+    modules = [fuzz_archives, fuzz_pictures, fuzz_lists, fuzz_params, fuzz_reports, fuzz_weights]
+    return {name: entry for module in modules for name, entry in module.TARGETS.items()}
+
+
+def run_all(
+    cases: int, seed: int, watch: Callable[[str, int, str, str], None], only: str | None = None
+) -> Counter[str]:
+    """Run `cases` cases of one or all targets, by their shares; how many ended in which way."""
+    makers = targets()
+    names = [only] if only else [name for name, (_, share) in makers.items() for _ in range(share)]
     found: Counter[str] = Counter()
+    numbers: Counter[str] = Counter()
     for k in range(cases):
-        name, number = names[k % len(names)], k // len(names) * names.count(names[k % len(names)])
-        number += names[: k % len(names)].count(name)
-        outcome, said = run(targets[name][0], f"{seed}:{name}:{number}")
+        name = names[k % len(names)]
+        outcome, said = run(makers[name][0], f"{seed}:{name}:{numbers[name]}")
         found[outcome] += 1
-        watch(name, number, outcome, said)
+        watch(name, numbers[name], outcome, said)
+        numbers[name] += 1
     return found
 
 
 def main() -> None:
     """The command line."""
-    from . import fuzz_files, fuzz_values
-
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cases", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", metavar="TARGET", help="one target")
     parser.add_argument("--case", type=int, metavar="K", help="one case of it")
     given = parser.parse_args()
-    targets = {**fuzz_files.TARGETS, **fuzz_values.TARGETS}
     if given.only and given.case is not None:
-        print(*run(targets[given.only][0], f"{given.seed}:{given.only}:{given.case}"), sep="\n")
+        print(*run(targets()[given.only][0], f"{given.seed}:{given.only}:{given.case}"), sep="\n")
         return
     by_target: dict[str, Counter[str]] = {}
 
@@ -208,14 +214,7 @@ def main() -> None:
         if outcome in BAD:
             print(f"{name} {number}: {outcome}: {said}\n", flush=True)
 
-    if given.only:
-        found: Counter[str] = Counter()
-        for k in range(given.cases):
-            outcome, said = run(targets[given.only][0], f"{given.seed}:{given.only}:{k}")
-            found[outcome] += 1
-            watch(given.only, k, outcome, said)
-    else:
-        found = run_all(given.cases, given.seed, watch)
+    found = run_all(given.cases, given.seed, watch, given.only)
     for name, counter in by_target.items():
         print(f"{name}: {dict(counter)}")
     print(f"{sum(found.values())} cases:", ", ".join(f"{found[bad]} {bad}" for bad in BAD))
