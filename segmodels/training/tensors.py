@@ -74,7 +74,9 @@ def unpickled(path: Path, *, checksums: bool = True, mmap: bool = False) -> Any:
         if wrong is None:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
         reason = f"the checksum of its member {wrong} is wrong"
-    except DAMAGED as error:
+    except FileNotFoundError:
+        raise
+    except (*DAMAGED, OSError) as error:  # torch's own reader answers a cut-off file with the last
         asked = re.search(r"GLOBAL (\S+)", str(error))
         reason = f"it asks for {asked[1]}" if asked else "cut off, or not from torch.save"
     raise ValueError(f"{path}: refused, {reason}; expected tensors only")
