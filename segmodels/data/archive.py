@@ -83,11 +83,18 @@ def opened(archive: Path) -> Iterator[tarfile.TarFile]:
             that starts with the archive's name.
     """
     try:
-        with tarfile.open(archive) as tar:
+        with _open(archive) as tar:
             yield tar
     except DAMAGED as error:
         message = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{archive}: {message}") from None
+
+
+def _open(archive: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(archive)
+    except ValueError as error:  # of a number in the first header
+        raise tarfile.ReadError(str(error)) from None
 
 
 def select(tar: tarfile.TarFile, pattern: re.Pattern[str]) -> Members:

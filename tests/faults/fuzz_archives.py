@@ -122,8 +122,8 @@ def tar(rng: random.Random, home: Path) -> Trial:
                     return f"{name} is no regular file"
                 if found.suffix != ".txt" and found.read_bytes() != _stored(file, name):
                     return f"{name} has other bytes"
-        for split in ("train", "val"):
-            for image_id in voc.split_path(root, split).read_text().split():
+        for split in (root / archive.LISTS).iterdir():
+            for image_id in split.read_text().split():
                 if not voc.image_path(root, image_id).is_file():
                     return f"{image_id} is listed and not there"
         return None

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from segmodels.data import voc
-from segmodels.reporting import checks, page, tables
+from segmodels.reporting import checks, page, printed, tables
 
 from .fuzz import Trial
 from .fuzz_samples import CLASSES, swapped, write
@@ -31,7 +31,7 @@ def report(rng: random.Random, home: Path) -> Trial:
 
     def attempt() -> tuple:
         result = tables.read_result("fcn8s", folder.parent)
-        tables.caption([result])
+        printed.caption([result])
         return result, tables.summary([result]), tables.curves([result])
 
     def complaint(found: tuple) -> str | None:

@@ -40,10 +40,7 @@ CRAFTED: dict[str, Callable[[], Any]] = {
     "infinite": lambda: {**STATE, FIRST: STATE[FIRST] / 0},
     "complex": lambda: {**STATE, FIRST: STATE[FIRST] * 1j},
     "sparse": lambda: {**STATE, FIRST: STATE[FIRST].to_sparse()},
-    "quantised": lambda: {
-        **STATE,
-        FIRST: torch.quantize_per_tensor(STATE[FIRST], 0.1, 0, torch.quint8),
-    },
+    "bytes": lambda: {**STATE, FIRST: STATE[FIRST].to(torch.uint8)},
     "meta": lambda: {**STATE, FIRST: STATE[FIRST].to("meta")},
     "endless": lambda: {**STATE, "x": torch.zeros(1).expand(1 << 40)},
     "module": lambda: _model(),
