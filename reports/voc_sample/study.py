@@ -9,6 +9,7 @@ copied beside this file. data/weights/lite0.pth has to be there: see convert.py.
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -101,10 +102,8 @@ def follow() -> None:
         )
     if not CLONE.exists():
         subprocess.run(["git", "clone", "--quiet", ".", str(CLONE)], check=True)
-        cache = subprocess.run(
-            ["dvc", "cache", "dir"], check=True, capture_output=True, text=True
-        ).stdout.strip()
-        dvc("config", "--local", "cache.dir", str(Path(cache).absolute()))
+        cache = Path(".dvc/cache").absolute()
+        dvc("config", "--local", "cache.dir", str(cache))
     lock = CLONE / "dvc.lock"
     done = lock.read_bytes()
     git(CLONE, "fetch", "--quiet", "origin", "HEAD")
@@ -149,7 +148,11 @@ def collect(source: Path, target: Path) -> None:
 
 
 def dvc(*arguments: str) -> None:
-    subprocess.run(["dvc", *arguments], cwd=CLONE, check=True)
+    """Run DVC in the clone; its stages start `python`, which has to be this one."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    command = [sys.executable, "-m", "dvc", *arguments]
+    if subprocess.run(command, cwd=CLONE, env={**os.environ, "PATH": path}).returncode:
+        raise ValueError(f"dvc {' '.join(arguments)} failed, see above; start again to go on")
 
 
 def git(folder: str | Path, *arguments: str) -> str:
