@@ -98,7 +98,7 @@ def check(metrics: Any, provenance: Any, tables: Mapping[str, pd.DataFrame]) -> 
             if not isinstance(values, dict) or type(values.get(key)) is not kind:
                 raise ValueError(f"{name}: {key} is no {kind.__name__}, or is missing")
     for name, columns in COLUMNS.items():
-        more = tables[name].columns.difference(columns) if name == "history" else []
+        more = list(tables[name].columns.difference(columns)) if name == "history" else []
         _check_columns(f"{name}.csv", tables[name], [*columns, *more])  # all are in curves.csv
     _check_loss(provenance["recipe"])
     _check_history(metrics, tables["history"])

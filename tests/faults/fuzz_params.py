@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
+from dvc.utils.serialize import parse_yaml
 
 from segmodels import models, params
 
@@ -45,7 +45,7 @@ def _params_text(rng: random.Random) -> tuple[str, str]:
 
 
 def parameters(rng: random.Random, home: Path) -> Trial:
-    """params.yaml; what PyYAML makes of the same text is the witness where YAML 1.1 agrees."""
+    """params.yaml; the witness is DVC, whose reading of it stands in dvc.lock."""
     text, what = _params_text(rng)
     path = home / "params.yaml"
     write(path, text)
@@ -57,11 +57,11 @@ def parameters(rng: random.Random, home: Path) -> Trial:
         return settings
 
     def complaint(settings: params.Params) -> str | None:
-        given, taken = yaml.safe_load(text), settings.model_dump()
+        given, taken = parse_yaml(text, path), settings.model_dump()
         for place in _leaves(given):
             here, there = _at(given, place), _at(taken, place)
             alike = here == there and isinstance(here, bool) == isinstance(there, bool)
-            near = isinstance(there, float) and isinstance(here, str) and float(here) == there
+            near = isinstance(there, float) and isinstance(here, str | int) and float(here) == there
             if not alike and not near and place[0] != "studies" and there is not _NOWHERE:
                 return f"{place} is {here!r} and was read as {there!r}"
         return None

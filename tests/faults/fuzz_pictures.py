@@ -88,7 +88,7 @@ def wrong_mask(rng: random.Random, values: np.ndarray) -> tuple[bytes, str, np.n
         content, how = damaged(rng, mask_bytes(values))
         return content, how, values  # used only if nothing of it was hit
     if what == "mode":
-        mode = rng.choice(["RGB", "RGBA", "1", "LA", "I;16", "I", "L4"])
+        mode = rng.choice(["RGB", "RGBA", "1", "LA", "I;16", "L4"])
         image = Image.fromarray(values)
         kind = rng.choice(["PNG", "TIFF", "BMP", "GIF"])
         if mode == "L4" or kind != "PNG":

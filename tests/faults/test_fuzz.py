@@ -1,5 +1,6 @@
 """The fuzzer within the suite: 600 cases of a fixed seed, some through the commands themselves."""
 
+import json
 import os
 import random
 import subprocess
@@ -100,7 +101,9 @@ def project(tmp_path):
     text = yaml.safe_dump(settings)
     run = tmp_path / "data/runs/toy/tiny/train"
     save_weights(fuzz_weights.STATE, run / "weights.pt")
-    (run / "provenance.json").write_text('{"arch": "unet", "arguments": {"width": 2}}')
+    record = {"arch": "unet", "arguments": {"width": 2}, "recipe": {}, "seed": 0}
+    record["normalize"] = settings["normalize"]
+    (run / "provenance.json").write_text(json.dumps(record))
     (tmp_path / "params.yaml").write_text(text)
     return tmp_path
 
