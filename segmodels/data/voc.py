@@ -75,7 +75,8 @@ def read_ids(path: str | Path) -> list[str]:
 
 def is_name(image_id: str) -> bool:
     """Whether it names a file in a folder, and not a path, on every system."""
-    return image_id.isprintable() and Path(image_id).name == image_id and "\\" not in image_id
+    plain = image_id.isprintable() and "\\" not in image_id and image_id != ".."
+    return plain and Path(image_id).name == image_id
 
 
 def id_problems(image_ids: Sequence[str]) -> list[str]:
