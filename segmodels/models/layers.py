@@ -45,6 +45,9 @@ def repeat_border(x: Tensor, dim: int, size: int) -> Tensor:
 
     F.pad(mode="replicate") has a gradient on CUDA that is a sum in no fixed order.
     """
+    if torch.compiler.is_exporting():  # no gradient, and `sym_max` of every level lies in the next
+        places = torch.arange(-1, size + 1, device=x.device).clamp(0, x.shape[dim] - 1)
+        return x.index_select(dim, places)
     first, last = x.narrow(dim, 0, 1), x.narrow(dim, -1, 1)
     sizes: list[int | torch.SymInt] = list(x.shape)
     sizes[dim] = torch.sym_max(0, size + 1 - x.shape[dim])
