@@ -46,7 +46,9 @@ def alone(path: Path) -> Iterator[bool]:
 
 
 def whole(content: bytes) -> bool:
-    """Whether DVC can read a dvc.lock."""
+    """Whether DVC can read a dvc.lock, and its last number has all digits."""
+    if not content.endswith(b"\n"):
+        return False
     try:
         COMPILED_LOCKFILE_SCHEMA(loads_yaml(content.decode()))
     except (YAMLError, UnicodeDecodeError, Invalid):

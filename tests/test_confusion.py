@@ -75,6 +75,7 @@ def test_all_void_counts_nothing():
         ([[0, 0]], [[0, 200]], r"labels \[200\]"),
         ([[0, 0]], [[0, 255]], r"labels \[255\]"),
         ([[0, 0]], [[0], [0]], r"target is \(1, 2\), prediction is \(2, 1\)"),
+        ([[0], [0]], [[0, 0]], r"target is \(2, 1\), prediction is \(1, 2\)"),
     ],
 )
 def test_bad_labels_and_sizes_are_refused(target, prediction, message):

@@ -8,7 +8,6 @@ so that a part which was interrupted goes on and a part which is done takes seco
 copied beside this file. data/weights/lite0.pth has to be there: see convert.py.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -52,8 +51,9 @@ def main() -> None:
             dvc("repro", "plot")
             collect(CLONE / "reports/comparison", HERE / section)
             compare_frequent(names, HERE / section)
-    for first, last in study["probes"]:
+    for first, last in study["probes"]["pairs"]:
         if {first, last} <= set(wanted):
+            write_params(study, study["probes"]["section"])
             file = HERE.absolute() / f"probes/{first}_{last}.csv"
             command = [sys.executable, "-m", "segmodels.cli", "bn-probe", first, last]
             subprocess.run([*command, "--csv", file], cwd=CLONE, check=True)
@@ -67,10 +67,7 @@ def evaluate(name: str) -> None:
 
 def compare_frequent(names: list[str], folder: Path) -> None:
     """Scores over the classes of which val has enough pictures, and their paired differences."""
-    results = [tables.read_result(name, HERE / "models") for name in names]
-    classes = results[0].per_class["class"].tolist()
-    columns = [classes.index(name) for name in FREQUENT]
-    overlaps = {result.model: result.overlap[..., columns] for result in results}
+    overlaps = {name: frequent(tables.read_result(name, HERE / "models")) for name in names}
     rows = [
         (name, overlap_miou(overlap.sum(0)), *intervals(overlap[None], np.array([[1]]))[0])
         for name, overlap in overlaps.items()
@@ -80,18 +77,25 @@ def compare_frequent(names: list[str], folder: Path) -> None:
     write_csv(folder / "frequent_differences.csv", differences(overlaps))
 
 
+def frequent(result: tables.Result) -> np.ndarray:
+    """The pictures' overlaps of these classes alone."""
+    classes = result.per_class["class"].tolist()
+    return result.overlap[..., [classes.index(name) for name in FREQUENT]]
+
+
 def choose(study: dict[str, Any], section: str, name: str) -> None:
-    """Score each of the section's ways to predict; the table says which is best."""
+    """Score a model in each of the section's ways to predict."""
     rows = []
     for variant in study["sections"][section].get("variants", []):
         write_params(study, section, variant)
         dvc("repro", f"evaluate@{name}")
-        file = CLONE / "reports/models" / name / "metrics.json"
-        metrics = json.loads(file.read_text(encoding="utf-8"))
-        said = {key: metrics["protocol"][key] for key in ("input_long_side", "test_time")}
-        rows.append(said | {key: metrics[key] for key in ("images", "miou_present", "pixel_acc")})
+        result = tables.read_result(name, CLONE / "reports/models")
+        metrics, protocol = result.metrics, result.metrics["protocol"]
+        said = {key: metrics[key] for key in ("dataset", "split", "images")}
+        said |= {key: protocol[key] for key in ("input_long_side", "test_time")}
+        rows.append({**said, "miou": overlap_miou(frequent(result).sum(0))})
     if rows:
-        write_csv(HERE / section / "variants.csv", pd.DataFrame(rows))
+        write_csv(HERE / section / f"variants_{name}.csv", pd.DataFrame(rows))
 
 
 def follow() -> None:

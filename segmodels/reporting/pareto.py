@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-from matplotlib.transforms import Bbox
+from matplotlib.transforms import BboxBase
 
 from segmodels.reporting.canvas import GREY, Look, framed, styled
 
@@ -100,13 +100,13 @@ def _label(axes: Axes, rows: pd.DataFrame, look: Look, column: str) -> None:
     (steps,) = (line for line in axes.lines if line.get_label() == FRONT)
     corners = axes.transData.transform(steps.get_xydata())
     half = MARKER * pixel
-    taken = [Bbox([place - half, place + half]) for place in middle]
-    taken += [Bbox([a - pixel, b + pixel]) for a, b in zip(low, high, strict=True)]
-    taken += [box for a, b in pairwise(corners) for box in _trace(a, b, pixel)]
+    bars = np.stack([low - pixel, high + pixel], axis=1)
+    traces = [_trace(a, b, pixel) for a, b in pairwise(corners)]
+    taken = np.concatenate([_boxes(middle, half), bars, *traces])
     for k in np.argsort(-middle[:, 1], kind="stable"):
         name = str(rows.index[k])
         away, filled = _free(middle[k], _size(axes, name), pixel, axes.bbox, taken)
-        taken += filled
+        taken = np.concatenate([taken, filled])
         line = {"arrowstyle": "-", "color": look[name]["color"], "shrinkA": 1, "shrinkB": 4}
         axes.annotate(
             name,
@@ -129,31 +129,42 @@ def _size(axes: Axes, name: str) -> np.ndarray:
 
 
 def _free(
-    point: np.ndarray, size: np.ndarray, pixel: float, inside: Bbox, taken: Sequence[Bbox]
-) -> tuple[np.ndarray, list[Bbox]]:
+    point: np.ndarray, size: np.ndarray, pixel: float, inside: BboxBase, taken: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The nearest place for a label that nothing fills, nor, if there is a way, the line to it.
 
     Returns:
-        from the point to the label's middle, pixels; the boxes that label and line fill.
+        from the point to the label's middle, pixels; the boxes (n, 2, 2) that label and line fill.
     """
-    own = Bbox([point - MARKER * pixel, point + MARKER * pixel])
-    others = [box for box in taken if not own.overlaps(box)]
+    own = _boxes(point[None], MARKER * pixel)
+    others = taken[~_overlap(taken, own).any(1)]
     for may_cross, distance in product((False, True), range(NEAR, FAR, STEP)):
         for direction in AROUND:
             away = np.array(direction) * (distance * pixel + size / 2)
-            box = Bbox([point + away - size / 2, point + away + size / 2])
-            line = _trace(point + away, point, pixel) if distance > NEAR else []
-            line = [dot for dot in line if not (dot.overlaps(box) or dot.overlaps(own))]
-            within = inside.x0 <= box.x0 and box.x1 <= inside.x1
-            within &= inside.y0 <= box.y0 and box.y1 <= inside.y1
-            crossed = any(dot.count_overlaps(others) for dot in line)
-            if within and not box.count_overlaps(taken) and (may_cross or not crossed):
-                return away, [box, *line]
-    return np.array([NEAR * pixel + size[0] / 2, 0]), []  # too many: one covers another
+            box = _boxes((point + away)[None], size / 2)
+            within = (inside.min <= box[0, 0]).all() and (box[0, 1] <= inside.max).all()
+            if not within or _overlap(box, taken).any():
+                continue
+            line = _trace(point + away, point, pixel)[: None if distance > NEAR else 0]
+            line = line[~_overlap(line, np.concatenate([box, own])).any(1)]
+            if may_cross or not _overlap(line, others).any():
+                return away, np.concatenate([box, line])
+    nowhere = np.array([NEAR * pixel + size[0] / 2, 0])  # too many: one covers another
+    return nowhere, np.empty((0, 2, 2))
 
 
-def _trace(start: np.ndarray, end: np.ndarray, pixel: float) -> list[Bbox]:
-    """A straight line as small boxes."""
+def _trace(start: np.ndarray, end: np.ndarray, pixel: float) -> np.ndarray:
+    """A straight line as small boxes (n, 2, 2)."""
     steps = max(2, int(np.abs(end - start).max() / (2 * pixel)))
-    dots = np.linspace(start, end, steps)
-    return [Bbox([dot - pixel, dot + pixel]) for dot in dots]
+    return _boxes(np.linspace(start, end, steps), pixel)
+
+
+def _boxes(middles: np.ndarray, half: float | np.ndarray) -> np.ndarray:
+    """(n, 2) middles and half of the size -> (n, 2, 2): least and largest corner."""
+    return np.stack([middles - half, middles + half], axis=1)
+
+
+def _overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(n, 2, 2), (m, 2, 2) -> (n, m): whether two have an area in common."""
+    begin, end = boxes[:, None, 0], boxes[:, None, 1]
+    return np.all((begin < others[None, :, 1]) & (others[None, :, 0] < end), axis=-1)

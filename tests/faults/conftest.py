@@ -1,9 +1,12 @@
 """What the attacks of this folder have in common: how they are counted and reported."""
 
+import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,20 @@ from faults import laboratory
 _tried: Counter[str] = Counter()
 _survived: Counter[str] = Counter()
 _totals: dict[str, Counter[str]] = {}
+
+
+@pytest.fixture(scope="package", autouse=True)
+def as_started_by_hand() -> Iterator[None]:
+    """None of the project's variables, an archive's place for one; Ctrl-C is not ignored.
+
+    It is in the processes of pytest-xdist, and what they start inherits that.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("SEGMODELS_")]:
+            patch.delenv(name)
+        yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +71,23 @@ def attack(what: str = "faults") -> Iterator[Attack]:
 def count(what: str, **numbers: int) -> None:
     """Add to totals of which the end of the run prints one line: "<what>: 512 cases, 0 hangs"."""
     _totals.setdefault(what, Counter()).update(numbers)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the figures of one of several processes to the one that prints them."""
+    if hasattr(session.config, "workeroutput"):
+        totals = {what: dict(numbers) for what, numbers in _totals.items()}
+        session.config.workeroutput["faults"] = [dict(_tried), dict(_survived), totals]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add the figures of a process that has ended."""
+    tried, survived, totals = getattr(node, "workeroutput", {}).get("faults", [{}, {}, {}])
+    _tried.update(tried)
+    _survived.update(survived)
+    for what, numbers in totals.items():
+        count(what, **numbers)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

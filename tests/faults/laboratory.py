@@ -231,3 +231,15 @@ def without(folder, *names):
     for name in names:
         shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def without_run_cache(folder):
+    """What DVC remembers of earlier runs is put aside, and joined by later ones."""
+    cache, aside = folder / ".dvc/cache/runs", folder / ".dvc/cache/aside"
+    cache.rename(aside)
+    try:
+        yield
+    finally:
+        shutil.copytree(aside, cache, dirs_exist_ok=True)
+        shutil.rmtree(aside)

@@ -83,8 +83,9 @@ def strike(folder, name, target, number, seconds):
     # DVC lets the stage answer Ctrl-C, so that a signal to itself alone changes nothing.
     process.wait(laboratory.SECONDS)
     laboratory.wait_for_silence(folder)
-    if target == "stage":
-        assert "Traceback" not in told(folder), (number, seconds, told(folder))
+    if target == "stage":  # in its first hundredths of a second Python itself may have a traceback
+        quiet = "Traceback" not in told(folder) or str(folder) not in told(folder)
+        assert quiet, (number, seconds, told(folder))
     return True
 
 
@@ -118,8 +119,8 @@ def test_stage_that_is_interrupted_ends_with_the_same_bits(laboratory_with_archi
             check_whole(folder, expected)
             count("DVC's own files", mended_after_a_kill=mend(folder))
             if struck % 4 == 3:
-                shutil.rmtree(folder / ".dvc/cache/runs", ignore_errors=True)  # or DVC runs nothing
-                check(folder, expected)
+                with laboratory.without_run_cache(folder):  # or DVC runs nothing
+                    check(folder, expected)
         struck += counted.took_place
     assert struck == KILLS
     if name == "train":
@@ -166,7 +167,9 @@ def test_dvc_lock_that_was_cut_off_needs_no_hand(laboratory_with_archive, part):
         path.write_bytes(content[: int(part * len(content))])
         output = check(folder, expected)
         assert "python -m stages.train" not in output  # it came out of the run cache
-        assert yaml.safe_load(path.read_bytes()) == yaml.safe_load(content)
+        found, before = (yaml.safe_load(text)["stages"] for text in (path.read_bytes(), content))
+        for name in before:
+            assert found[name] == before[name], name
 
 
 @pytest.mark.parametrize("what", ["empty", "cut off", "of another program", "of none"])
