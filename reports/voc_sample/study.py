@@ -21,9 +21,9 @@ import yaml
 
 from segmodels import process
 from segmodels.evaluation.scores import overlap_miou
-from segmodels.evaluation.statistics import differences, intervals
+from segmodels.evaluation.statistics import MEANING, differences, intervals
 from segmodels.files import write_csv, write_text
-from segmodels.reporting import tables
+from segmodels.reporting import printed, tables
 
 HERE, CLONE = Path("reports/voc_sample"), Path(".scratch/voc_sample")
 DATASET = "voc_sample"
@@ -72,9 +72,19 @@ def compare_frequent(names: list[str], folder: Path) -> None:
         (name, overlap_miou(overlap.sum(0)), *intervals(overlap[None], np.array([[1]]))[0])
         for name, overlap in overlaps.items()
     ]
-    table = pd.DataFrame(rows, columns=["model", "miou", "low", "high"])
-    write_csv(folder / "frequent.csv", table)
-    write_csv(folder / "frequent_differences.csv", differences(overlaps))
+    scores = pd.DataFrame(rows, columns=["model", "miou", "low", "high"])
+    pairs = differences(overlaps)
+    write_csv(folder / "frequent.csv", scores)
+    write_csv(folder / "frequent_differences.csv", pairs)
+    text = printed.table(
+        ["model", f"mIoU of {len(FREQUENT)} classes", "95% interval"],
+        [[name, f"{miou:.1%}", f"{low:.1%} to {high:.1%}"] for name, miou, low, high in rows],
+    )
+    if len(pairs):
+        head = ["models", "mIoU, points", "95% interval", "real"]
+        shown = [printed.difference_row(pair) for _, pair in pairs.iterrows()]
+        text += f"\n{printed.table(head, shown)}\n{MEANING}\n"
+    write_text(folder / "frequent.md", text)
 
 
 def frequent(result: tables.Result) -> np.ndarray:

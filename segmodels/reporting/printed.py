@@ -37,27 +37,27 @@ def report(
     return "\n".join(filter(None, [*parts, seeds_markdown(seeds)]))
 
 
-def markdown(table: pd.DataFrame, caption: str) -> str:
+def markdown(summary: pd.DataFrame, caption: str) -> str:
     """A summary as a Markdown table in percent, the caption under it."""
-    return f"{_table(HEAD, [printed_row(row) for _, row in table.iterrows()])}\n{caption}\n"
+    return f"{table(HEAD, [printed_row(row) for _, row in summary.iterrows()])}\n{caption}\n"
 
 
-def differences_markdown(table: pd.DataFrame, studies: Mapping[str, Sequence[str]]) -> str:
+def differences_markdown(pairs: pd.DataFrame, studies: Mapping[str, Sequence[str]]) -> str:
     """Which differences within the studies are real, as a Markdown table in points of mIoU."""
     rows = [
         [study, *difference_row(pair)]
         for study, models in studies.items()
-        for _, pair in table.iterrows()
+        for _, pair in pairs.iterrows()
         if {pair["first"], pair["second"]} <= set(models)
     ]
     head = ["study", "models", "mIoU, points", "95% interval", "real"]
-    return f"{_table(head, rows)}\n{statistics.MEANING}\n" if rows else ""
+    return f"{table(head, rows)}\n{statistics.MEANING}\n" if rows else ""
 
 
-def seeds_markdown(table: pd.DataFrame) -> str:
+def seeds_markdown(spread: pd.DataFrame) -> str:
     """`tables.over_seeds` as a Markdown table; nothing if it has no rows."""
-    rows = [seeds_row(row) for _, row in table.iterrows()]
-    return f"{_table(SEEDS_HEAD, rows)}\n{SEEDS_MEANING}\n" if rows else ""
+    rows = [seeds_row(row) for _, row in spread.iterrows()]
+    return f"{table(SEEDS_HEAD, rows)}\n{SEEDS_MEANING}\n" if rows else ""
 
 
 def printed_row(row: pd.Series) -> list[str]:
@@ -142,7 +142,7 @@ def _seeds(results: Sequence[Result]) -> str:
     return f"Seeds: {', '.join(f'{model} {seed}' for model, seed in own.items())}. "
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table, the first column to the left and the others to the right."""
     rule = ["---", *["---:"] * (len(head) - 1)]
     return "".join("| " + " | ".join(cells) + " |\n" for cells in [head, rule, *rows])
