@@ -63,7 +63,7 @@ def predict(options: argparse.Namespace) -> None:
             failed += 1
             continue
         warned = warned or _warn_of_drawings(settings, image)
-        found = _labelled(image, networks, choices.size, machine)
+        found = _labelled(image, networks, choices.long_side, machine)
         _write(options.out / stem, image, found, networks[0])
         for name, labels in found.items():
             tqdm.write(f"{_one_line(path)}, {name}: {_shares(labels, networks[0].classes)}")

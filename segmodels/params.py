@@ -18,6 +18,7 @@ from segmodels.sections import Dataset, Model, Normalize, Positive, Predict, Sec
 
 # Folders of data/ with another meaning.
 RESERVED_DATASETS = {"costs", "own", "page", "predictions", "runs", "splits", "weights"}
+UNSEEN = {"size", "nfiles"}  # what DVC's run cache leaves out of what tells two runs apart
 SHORT = reprlib.Repr()  # never writes out what a few anchors of YAML can make of a value
 SHORT.maxlevel, SHORT.maxstring = 2, 60
 
@@ -112,7 +113,7 @@ def load(path: str | Path = "params.yaml") -> Params:
         raise ValueError(f"{path}: a value cannot be read: {error}") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path}: expected keys and values, found {type(values).__name__}")
-    params = _checked(path, "", lambda: Params.model_validate(values))
+    params = _checked(path, "", lambda: Params.model_validate(_seen_by_dvc(path, values)))
     sections = {f"more_models.{name}": members for name, members in params.more_models.items()}
     for section, members in {"models": params.models, **sections}.items():
         for name, model in members.items():
@@ -120,6 +121,21 @@ def load(path: str | Path = "params.yaml") -> Params:
     trained = set(params.models)
     studies = {study: names for study, names in params.studies.items() if trained.issuperset(names)}
     return params.model_copy(update={"studies": studies})
+
+
+def _seen_by_dvc(path: str | Path, values: Any, place: str = "") -> Any:
+    """The values, none of which DVC passes over where it looks for an earlier run of a stage.
+
+    Source: dvc.stage.cache leaves out every key of these names, which its files have too; it would
+    take another value's results for this one's.
+    """
+    inside = values.items() if isinstance(values, dict) else ()
+    for key, value in inside:
+        name = f"{place}.{key}".removeprefix(".")
+        if key in UNSEEN:
+            raise ValueError(f"{path}: {name}: DVC does not see keys of this name: take another")
+        _seen_by_dvc(path, value, name)
+    return values
 
 
 def _member(key: str, value: str, section: str, allowed: dict[str, Any]) -> None:

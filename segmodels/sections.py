@@ -218,7 +218,7 @@ class Predict(Section):
 
     split: Literal["val", "holdout"]
     weights: Literal["last", "best"]
-    size: Annotated[int, Field(ge=32)] | None
+    long_side: Annotated[int, Field(ge=32)] | None
     scales: Annotated[list[Positive], Field(min_length=1)]
     flip: bool
     window: Window | None

@@ -42,7 +42,7 @@ def main() -> None:
     picture = cost.usual_picture(index[index["split"] == choices.split])
     root = voc.dataset_root(settings.dataset)
     ((ids, image, _, shape),) = whole_images(root, picture, size=None, batch_size=1)
-    height, width = resized_size(shape[0], shape[1], choices.size)
+    height, width = resized_size(shape[0], shape[1], choices.long_side)
 
     def predict() -> list[torch.Tensor]:
         return [label_map(score) for _, score in testtime.scores(network, [(ids, image)], choices)]

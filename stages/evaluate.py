@@ -39,7 +39,7 @@ def main() -> None:
         **(folder.metrics(counts) | {"gflops": cost["gflops"]}),
         **{"best_epoch": int(best["epoch"]), "best_epoch_miou": float(best["val_miou"])},
         "protocol": {
-            **{"ground_truth": "original size", "input_long_side": choices.size or "original"},
+            **{"ground_truth": "original size", "input_long_side": choices.long_side or "original"},
             **{"test_time": choices.test_time, "weights": f"{choices.weights} epoch"},
             **{k: trained["recipe"][k] for k in ("epochs", "batch_size", "crop_size", "init")},
             **{k: trained[k] for k in ("seed", "precision", "device")},

@@ -1,7 +1,11 @@
+import copy
+import functools
+import operator
 from pathlib import Path
 
 import pytest
 import yaml
+from dvc.stage.cache import _get_cache_hash
 
 from segmodels import params
 
@@ -44,6 +48,7 @@ def test_committed_params_are_valid_and_frozen():
         ("train.miniature.optimizer", "adam", r"optimizer = 'adam': .*'sgd' or 'adamw'"),
         ("train.miniature.scale", [2, 1], r"train.miniature: scale = \[2.0, 1.0\]"),
         ("train.miniature.warmup_epochs", 12, r"warmup_epochs = 12.0: expected less than epochs"),
+        ("models.unet.size", 7, r"models.unet.size: DVC does not see keys of this name: take anot"),
         ("train.miniature.threads", 0, r"train.miniature.threads = 0: expected auto"),
         ("model", "unett", r"model = 'unett': expected a key of `models` \(it has "),
         ("dataset", "voc", r"dataset = 'voc': expected a key of `datasets` \(it has miniature"),
@@ -163,3 +168,22 @@ def test_file_that_is_no_mapping_is_one_line(tmp_path, content, message):
     with pytest.raises(ValueError, match=message) as caught:
         params.load(path)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def leaves(values, *place):
+    """Where every value that is no mapping stands."""
+    for key, value in values.items():
+        yield from leaves(value, *place, key) if isinstance(value, dict) else [(*place, key)]
+
+
+def test_dvc_tells_runs_apart_by_every_value():
+    """Found: `predict.<dataset>.size` was none of these, and another size's masks came back."""
+    values = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
+    known = _get_cache_hash({"params": values})
+    for *parents, last in leaves(values):
+        changed = copy.deepcopy(values)
+        section = functools.reduce(operator.getitem, parents, changed)
+        section[last] = "another"
+        assert _get_cache_hash({"params": changed}) != known, (*parents, last)
+    for name in params.UNSEEN:  # or the refusal of these names could go
+        assert _get_cache_hash({"params": {name: 1}}) == _get_cache_hash({"params": {name: 2}})

@@ -60,7 +60,7 @@ def choices(**changes):
 
 
 def plain(network, image):
-    return testtime.multi_scale(network, image, size=None, scales=[1], flip=False)
+    return testtime.multi_scale(network, image, long_side=None, scales=[1], flip=False)
 
 
 class Dropped(nn.Module):
@@ -93,7 +93,9 @@ def test_logits_are_resized_before_the_argmax():
     # Logits of two classes cross between the columns of a 2 x 2 map.
     crossing = torch.tensor([[[[3.0, -1.0]] * 2, [[0.0, 0.0]] * 2]])
     picture = torch.zeros(1, 3, 2, 8, dtype=torch.uint8)
-    logits = testtime.multi_scale(lambda _: crossing, picture, size=None, scales=[1], flip=False)
+    logits = testtime.multi_scale(
+        lambda _: crossing, picture, long_side=None, scales=[1], flip=False
+    )
     # Column centres at (k + 0.5) / 4 - 0.5: logit of class 0 is 3 - 4 t, positive up to t = 0.75.
     assert label_map(logits[0])[0].tolist() == [0, 0, 0, 0, 0, 1, 1, 1]
 
@@ -110,14 +112,14 @@ def test_scales_and_flip_equal_passes_written_out(size):
             logits = torch.from_numpy(logits.numpy()[..., ::-1].copy()) if turn else logits
             logits = v2.functional.resize(logits, [30, 40], antialias=False)
             total += logits.exp() / logits.exp().sum(1, keepdim=True)
-    found = testtime.multi_scale(network, image, size=size, scales=[0.5, 1, 1.25], flip=True)
+    found = testtime.multi_scale(network, image, long_side=size, scales=[0.5, 1, 1.25], flip=True)
     torch.testing.assert_close(found.softmax(1), total / 6, rtol=1e-4, atol=1e-6)
 
 
 def test_flip_of_a_flipped_picture_is_the_flip():
     network, image = convolution(5), pictures(30, 40)
     found, mirrored = (
-        testtime.multi_scale(network, picture, size=None, scales=[1], flip=True)
+        testtime.multi_scale(network, picture, long_side=None, scales=[1], flip=True)
         for picture in (image, image.flip(-1))
     )
     assert torch.equal(mirrored.flip(-1), found)
@@ -166,7 +168,9 @@ def test_certain_networks_stay_finite_at_every_scale():
     def windows(image):
         return testtime.sliding_window(certain, image, side=16, stride=8)
 
-    found = testtime.multi_scale(windows, pictures(30, 40), size=None, scales=[0.7, 1.3], flip=True)
+    found = testtime.multi_scale(
+        windows, pictures(30, 40), long_side=None, scales=[0.7, 1.3], flip=True
+    )
     assert torch.isfinite(found).all()
 
 
@@ -186,10 +190,10 @@ def test_all_choices_together_are_windows_within_scales_then_the_crf():
     def windows(picture):
         return testtime.sliding_window(network, picture, side=32, stride=20)
 
-    logits = testtime.multi_scale(windows, image, size=60, scales=[0.75, 1], flip=True)
+    logits = testtime.multi_scale(windows, image, long_side=60, scales=[0.75, 1], flip=True)
     expected = [crf.refine(*pair, **CRF) for pair in zip(logits, image, strict=True)]
     asked = choices(
-        size=60, scales=[0.75, 1], flip=True, window={"side": 32, "stride": 20}, crf=CRF
+        long_side=60, scales=[0.75, 1], flip=True, window={"side": 32, "stride": 20}, crf=CRF
     )
     found = dict(testtime.scores(network, [(["a", "b"], image, None, (40, 50))], asked))
     assert torch.equal(found["a"], expected[0]) and torch.equal(found["b"], expected[1])

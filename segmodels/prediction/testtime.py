@@ -87,7 +87,7 @@ def scores(
         network = partial(sliding_window, network, **choices.window.model_dump())
     for image_ids, image, *_ in batches:
         logits = multi_scale(
-            network, image, size=choices.size, scales=choices.scales, flip=choices.flip
+            network, image, long_side=choices.long_side, scales=choices.scales, flip=choices.flip
         )
         for image_id, picture, score in zip(image_ids, image, logits, strict=True):
             if choices.crf:
@@ -96,19 +96,19 @@ def scores(
 
 
 def multi_scale(
-    network: Network, image: Tensor, *, size: int | None, scales: Sequence[float], flip: bool
+    network: Network, image: Tensor, *, long_side: int | None, scales: Sequence[float], flip: bool
 ) -> Tensor:
     """Logits of pictures seen at several sizes, and each time mirrored too if `flip`.
 
     Args:
         image: (N, 3, H, W) uint8, on the CPU.
-        size: long side in pixels at scale 1; None: as it is.
-        scales: factors on that size.
+        long_side: in pixels, at scale 1; None: as it is.
+        scales: factors on it.
     Returns:
         (N, C, H, W); each pass is resized bilinearly (align_corners=False) before the mean.
     """
     height, width = image.shape[-2:]
-    sides = [round(scale * (size or max(height, width))) for scale in scales]
+    sides = [round(scale * (long_side or max(height, width))) for scale in scales]
     seen = (_resized(image, resized_size(height, width, side)) for side in sides)
     passes = (_passes(network, view, flip) for view in seen)
     logits = (_fitted(each, (height, width)) for each in chain.from_iterable(passes))

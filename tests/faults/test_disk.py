@@ -144,7 +144,7 @@ def test_folder_that_must_not_be_written_is_one_line(small_disk, name):
         check(folder, expected)
 
 
-@pytest.mark.parametrize("name, key", [("train", "crop_size"), ("predict", "size")])
+@pytest.mark.parametrize("name, key", [("train", "crop_size"), ("predict", "long_side")])
 def test_memory_that_is_short_in_a_stage_is_one_line(small_disk, name, key):
     """Found for predict: a traceback. Pictures of 3 TB are asked for."""
     folder, expected = small_disk

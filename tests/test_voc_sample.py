@@ -1,0 +1,112 @@
+"""The study in reports/voc_sample: what it would train, and its tables against its results."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from sklearn.metrics import jaccard_score
+
+from reports.voc_sample import study
+from segmodels import models, params
+from segmodels.reporting import tables
+
+ROOT = Path(__file__).parents[1]
+HERE = ROOT / "reports/voc_sample"
+STUDY = yaml.safe_load((HERE / "study.yaml").read_text(encoding="utf-8"))
+RESULTS = sorted(path.name for path in (HERE / "models").glob("*"))
+COMPARED = sorted(path.parent.name for path in HERE.glob("*/frequent.csv"))
+SECTIONS = STUDY["sections"]
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_section_is_a_valid_params_yaml(section, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(study, "CLONE", tmp_path)
+    for variant in [None, *SECTIONS[section].get("variants", [])]:
+        study.write_params(STUDY, section, variant)
+        settings = params.load(tmp_path / "params.yaml")
+        assert settings.dataset == "voc_sample"
+        assert list(settings.models) == list(SECTIONS[section]["models"])
+        for model in settings.models.values():
+            models.check_arguments("model", model.arch, model.arguments)
+
+
+def test_a_model_of_two_sections_is_the_same_in_both():
+    seen = {}
+    for content in SECTIONS.values():
+        for name, model in content["models"].items():
+            own = (model, content.get("train"), content.get("datasets"), content.get("predict"))
+            assert seen.setdefault(name, own) == own, name
+
+
+def test_only_what_a_section_is_about_differs_within_it():
+    """Same encoder, start, epochs, crop; the recipe of the others as `every` says."""
+    allowed = {
+        "architectures": {"init"},
+        "seeds": set(),
+        "losses": {"loss"},
+        "upsampling": set(),
+        "best": {"loss"},
+        "choice": {"loss"},
+    }
+    for section, keys in allowed.items():
+        for name, model in SECTIONS[section]["models"].items():
+            assert model["backbone"] == "timm/tf_efficientnet_lite0", name
+            assert set(model.get("train", {})) <= keys, name
+
+
+def test_results_are_of_models_of_the_study():
+    known = {name for content in SECTIONS.values() for name in content["models"]}
+    assert set(RESULTS) <= known
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_results_belong_to_the_study_and_to_its_pictures(name):
+    result = tables.read_result(name, HERE / "models")
+    (content, *_) = [c for c in SECTIONS.values() if name in c["models"]]
+    model = content["models"][name]
+    recipe = {**STUDY["every"]["train"], **content.get("train", {}), **model.get("train", {})}
+    found = result.provenance["recipe"]
+    assert {key: found[key] for key in recipe} == recipe
+    assert result.metrics["protocol"]["seed"] == model.get("seed", 0)
+    split, count = ("holdout of train", 80) if "choice" in name else ("val", 200)
+    assert (result.metrics["split"], result.metrics["images"]) == (split, count)
+
+
+@pytest.mark.parametrize("section", COMPARED)
+def test_scores_of_the_frequent_classes_equal_sklearn(section):
+    """From the pictures' counts: a confusion of right pixels and of the rest."""
+    shown = pd.read_csv(HERE / section / "frequent.csv").set_index("model")
+    assert set(shown.index) == set(SECTIONS[section]["models"])
+    for name, row in shown.iterrows():
+        result = tables.read_result(name, HERE / "models")
+        right, true, predicted = study.frequent(result).sum(0)
+        scores = []
+        for k in range(len(study.FREQUENT)):
+            truth, guess = [1, 1, 0], [1, 0, 1]
+            weights = [right[k], true[k] - right[k], predicted[k] - right[k]]
+            scores.append(jaccard_score(truth, guess, sample_weight=weights))
+        assert row["miou"] == pytest.approx(np.mean(scores), abs=1e-12)
+        assert row["low"] < row["miou"] < row["high"]
+
+
+def printed_tables(path):
+    """Markdown tables of a file, as lists of lines."""
+    text = path.read_text(encoding="utf-8")
+    return {block.strip() for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)}
+
+
+@pytest.mark.skipif(not COMPARED, reason="no section is complete")
+def test_tables_of_the_study_are_those_of_its_files():
+    known = set()
+    for section in COMPARED:
+        for name in ("summary.md", "frequent.md"):
+            known |= printed_tables(HERE / section / name)
+    shown = printed_tables(HERE / "README.md")
+    results = {table for table in shown if "mIoU" in table.partition("\n")[0]}
+    assert results and results <= known
+    front = printed_tables(ROOT / "README.md")
+    assert front & known
