@@ -113,7 +113,8 @@ def load(path: str | Path = "params.yaml") -> Params:
         raise ValueError(f"{path}: a value cannot be read: {error}") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path}: expected keys and values, found {type(values).__name__}")
-    params = _checked(path, "", lambda: Params.model_validate(_seen_by_dvc(path, values)))
+    _refuse_unseen(path, values)
+    params = _checked(path, "", lambda: Params.model_validate(values))
     sections = {f"more_models.{name}": members for name, members in params.more_models.items()}
     for section, members in {"models": params.models, **sections}.items():
         for name, model in members.items():
@@ -123,19 +124,24 @@ def load(path: str | Path = "params.yaml") -> Params:
     return params.model_copy(update={"studies": studies})
 
 
-def _seen_by_dvc(path: str | Path, values: Any, place: str = "") -> Any:
-    """The values, none of which DVC passes over where it looks for an earlier run of a stage.
+def _refuse_unseen(path: str | Path, values: dict[Any, Any]) -> None:
+    """Refuse keys that DVC passes over where it looks for an earlier run of a stage.
 
     Source: dvc.stage.cache leaves out every key of these names, which its files have too; it would
     take another value's results for this one's.
     """
-    inside = values.items() if isinstance(values, dict) else ()
-    for key, value in inside:
-        name = f"{place}.{key}".removeprefix(".")
-        if key in UNSEEN:
-            raise ValueError(f"{path}: {name}: DVC does not see keys of this name: take another")
-        _seen_by_dvc(path, value, name)
-    return values
+    todo, met = [("", values)], set()
+    while todo:
+        place, section = todo.pop()
+        for key, value in section.items():
+            name = f"{place}{key}"
+            if key in UNSEEN:
+                raise ValueError(
+                    f"{path}: {name}: DVC does not see keys of this name: take another"
+                )
+            if isinstance(value, dict) and id(value) not in met:  # of anchors there is no end
+                met.add(id(value))
+                todo.append((f"{name}.", value))
 
 
 def _member(key: str, value: str, section: str, allowed: dict[str, Any]) -> None:

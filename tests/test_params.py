@@ -187,3 +187,17 @@ def test_dvc_tells_runs_apart_by_every_value():
         assert _get_cache_hash({"params": changed}) != known, (*parents, last)
     for name in params.UNSEEN:  # or the refusal of these names could go
         assert _get_cache_hash({"params": {name: 1}}) == _get_cache_hash({"params": {name: 2}})
+
+
+def test_anchors_that_grow_without_end_are_refused_at_once(tmp_path):
+    """Found: the search for keys that DVC does not see went through all 2 ** 40 of them."""
+    lines = ["bomb0: &b0 {a: 1}"]
+    lines += [f"bomb{k}: &b{k} {{a: *b{k - 1}, b: *b{k - 1}}}" for k in range(1, 40)]
+    path = tmp_path / "params.yaml"
+    text = COMMITTED.read_text(encoding="utf-8") + "\n".join(lines)
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="bomb39: unknown key"):
+        params.load(path)
+    path.write_text(text.replace("{a: 1}", "{size: 1}"), encoding="utf-8")
+    with pytest.raises(ValueError, match="size: DVC does not see keys"):
+        params.load(path)

@@ -1,6 +1,5 @@
 """The study in reports/voc_sample: what it would train, and its tables against its results."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -91,22 +90,3 @@ def test_scores_of_the_frequent_classes_equal_sklearn(section):
             scores.append(jaccard_score(truth, guess, sample_weight=weights))
         assert row["miou"] == pytest.approx(np.mean(scores), abs=1e-12)
         assert row["low"] < row["miou"] < row["high"]
-
-
-def printed_tables(path):
-    """Markdown tables of a file, as lists of lines."""
-    text = path.read_text(encoding="utf-8")
-    return {block.strip() for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)}
-
-
-@pytest.mark.skipif(not COMPARED, reason="no section is complete")
-def test_tables_of_the_study_are_those_of_its_files():
-    known = set()
-    for section in COMPARED:
-        for name in ("summary.md", "frequent.md"):
-            known |= printed_tables(HERE / section / name)
-    shown = printed_tables(HERE / "README.md")
-    results = {table for table in shown if "mIoU" in table.partition("\n")[0]}
-    assert results and results <= known
-    front = printed_tables(ROOT / "README.md")
-    assert front & known

@@ -21,7 +21,7 @@ import yaml
 
 from segmodels import process
 from segmodels.evaluation.scores import overlap_miou
-from segmodels.evaluation.statistics import MEANING, differences, intervals
+from segmodels.evaluation.statistics import differences, intervals
 from segmodels.files import write_csv, write_text
 from segmodels.reporting import printed, tables
 
@@ -51,9 +51,9 @@ def main() -> None:
             dvc("repro", "plot")
             collect(CLONE / "reports/comparison", HERE / section)
             compare_frequent(names, HERE / section)
-    for first, last in study["probes"]["pairs"]:
-        if {first, last} <= set(wanted):
-            write_params(study, study["probes"]["section"])
+        for first, last in content.get("probes", []):
+            if not {first, last} <= set(names):
+                continue
             file = HERE.absolute() / f"probes/{first}_{last}.csv"
             command = [sys.executable, "-m", "segmodels.cli", "bn-probe", first, last]
             subprocess.run([*command, "--csv", file], cwd=CLONE, check=True)
@@ -80,11 +80,8 @@ def compare_frequent(names: list[str], folder: Path) -> None:
         ["model", f"mIoU of {len(FREQUENT)} classes", "95% interval"],
         [[name, f"{miou:.1%}", f"{low:.1%} to {high:.1%}"] for name, miou, low, high in rows],
     )
-    if len(pairs):
-        head = ["models", "mIoU, points", "95% interval", "real"]
-        shown = [printed.difference_row(pair) for _, pair in pairs.iterrows()]
-        text += f"\n{printed.table(head, shown)}\n{MEANING}\n"
-    write_text(folder / "frequent.md", text)
+    parts = filter(None, [text, printed.differences_markdown(pairs, {folder.name: names})])
+    write_text(folder / "frequent.md", "\n".join(parts))
 
 
 def frequent(result: tables.Result) -> np.ndarray:

@@ -28,7 +28,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-HANG = 20  # seconds
+HANG = 20  # seconds of the processor, of which a busy machine has fewer
+PATIENCE = 6  # times as many by the clock
 MEMORY = 3 << 30  # bytes beyond what the process has at its start
 LARGEST_FILE = 256 << 20  # bytes that a case may write
 LONGEST = 1500  # characters of a refusal that a person still reads
@@ -91,7 +92,7 @@ def run(make: Callable[[random.Random, Path], Trial], seed: str) -> tuple[str, s
 
 def _answer(reader: int, child: int, home: Path) -> tuple[str, str]:
     """What the child says of itself, or how it ended without a word."""
-    content, deadline = b"", time.monotonic() + HANG + 10
+    content, deadline = b"", time.monotonic() + HANG * PATIENCE + 10
     while select.select([reader], [], [], max(0, deadline - time.monotonic()))[0]:
         piece = os.read(reader, 1 << 16)
         if not piece:
@@ -103,10 +104,10 @@ def _answer(reader: int, child: int, home: Path) -> tuple[str, str]:
     if content:
         return tuple(json.loads(content))
     stack = home / "stack.txt"
-    if stack.exists() and "Timeout" in stack.read_text():
-        return "hang", stack.read_text()
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
-        return "hang", "killed"
+    told = stack.read_text() if stack.exists() else ""
+    ended = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+    if "Timeout" in told or ended in (signal.SIGPROF, signal.SIGKILL):
+        return "hang", told or "killed"
     return "crash", f"wait status {status}"
 
 
@@ -137,7 +138,9 @@ def _confine(home: Path, escapes: list[str]) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     stack = open(home / "stack.txt", "w")  # noqa: SIM115, for faulthandler to write to
     faulthandler.enable(stack)
-    faulthandler.dump_traceback_later(HANG, exit=True, file=stack)
+    faulthandler.dump_traceback_later(HANG * PATIENCE, exit=True, file=stack)
+    faulthandler.register(signal.SIGPROF, stack, chain=True)  # which then ends the process
+    signal.setitimer(signal.ITIMER_PROF, HANG)
     warnings.simplefilter("ignore")
 
     def outside(path: Any) -> bool:

@@ -46,6 +46,7 @@ def test_every_wrong_file_is_used_correctly_or_refused_in_one_line():
 TRAPS = {
     "traceback": lambda: {}["key"],
     "hang": lambda: time.sleep(60),
+    "hang that works": lambda: any(iter(int, 1)),
     "crash": lambda: os.kill(os.getpid(), 11),
     "escape": lambda: Path("../beside").write_text("changed"),
     "wrong number": lambda: 1,
@@ -59,7 +60,7 @@ def test_the_fuzzer_sees_what_it_looks_for(expected, monkeypatch):
     def make(rng, home):
         return fuzz.Trial("trap", TRAPS[expected], fuzz.must_be_refused, ["trap"])
 
-    assert fuzz.run(make, "0")[0] == expected
+    assert fuzz.run(make, "0")[0] == expected.partition(" that")[0]
 
 
 def test_a_refusal_that_names_nothing_or_tells_a_novel_is_seen():
