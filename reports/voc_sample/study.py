@@ -2,6 +2,7 @@
 
     python -m reports.voc_sample.study             all that is missing, hours on two cores
     python -m reports.voc_sample.study MODEL ...   these models of it
+    python -m reports.voc_sample.study --tables    draw again what is here; trains nothing
 
 The clone lies in .scratch/voc_sample and follows this project's HEAD; DVC there knows what is done,
 so that a part which was interrupted goes on and a part which is done takes seconds. Results are
@@ -15,19 +16,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import yaml
 
-from segmodels import process
+from reports.voc_sample import frequent
+from segmodels import files, process
 from segmodels.evaluation.scores import overlap_miou
-from segmodels.evaluation.statistics import differences, intervals
-from segmodels.files import write_csv, write_text
-from segmodels.reporting import printed, tables
+from segmodels.reporting import tables
+from segmodels.reporting.checks import read_json
 
 HERE, CLONE = Path("reports/voc_sample"), Path(".scratch/voc_sample")
 DATASET = "voc_sample"
-FREQUENT = ["background", "cat", "cow", "dog", "horse", "person", "sheep"]
 
 
 def main() -> None:
@@ -35,6 +34,8 @@ def main() -> None:
     sections = study["sections"]
     known = list(dict.fromkeys(name for each in sections.values() for name in each["models"]))
     wanted = sys.argv[1:] or known
+    redraw = wanted == ["--tables"]
+    wanted = [] if redraw else wanted
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise ValueError(f"{', '.join(unknown)}: expected models of {HERE / 'study.yaml'}: {known}")
@@ -46,48 +47,44 @@ def main() -> None:
             bring_start(study, section, name)
             evaluate(name)
             choose(study, section, name)
-        if names == list(content["models"]):
-            write_params(study, section)
-            dvc("repro", "plot")
-            collect(CLONE / "reports/comparison", HERE / section)
-            compare_frequent(names, HERE / section)
+        done = all((HERE / "models" / name).is_dir() for name in content["models"])
+        if done and (names or redraw):
+            compare(study, section)
         for first, last in content.get("probes", []):
-            if not {first, last} <= set(names):
-                continue
-            file = HERE.absolute() / f"probes/{first}_{last}.csv"
-            command = [sys.executable, "-m", "segmodels.cli", "bn-probe", first, last]
-            subprocess.run([*command, "--csv", file], cwd=CLONE, check=True)
+            if {first, last} <= set(names):
+                probe(first, last)
 
 
 def evaluate(name: str) -> None:
     """Train, predict and score a model, whatever of it is missing, and copy its results."""
     dvc("repro", f"evaluate@{name}")
     collect(CLONE / "reports/models" / name, HERE / "models" / name)
+    cost = CLONE / "data/runs" / DATASET / name / "cost.json"
+    shutil.copyfile(cost, HERE / "models" / name / "cost.json")
 
 
-def compare_frequent(names: list[str], folder: Path) -> None:
-    """Scores over the classes of which val has enough pictures, and their paired differences."""
-    overlaps = {name: frequent(tables.read_result(name, HERE / "models")) for name in names}
-    rows = [
-        (name, overlap_miou(overlap.sum(0)), *intervals(overlap[None], np.array([[1]]))[0])
-        for name, overlap in overlaps.items()
-    ]
-    scores = pd.DataFrame(rows, columns=["model", "miou", "low", "high"])
-    pairs = differences(overlaps)
-    write_csv(folder / "frequent.csv", scores)
-    write_csv(folder / "frequent_differences.csv", pairs)
-    text = printed.table(
-        ["model", f"mIoU of {len(FREQUENT)} classes", "95% interval"],
-        [[name, f"{miou:.1%}", f"{low:.1%} to {high:.1%}"] for name, miou, low, high in rows],
-    )
-    parts = filter(None, [text, printed.differences_markdown(pairs, {folder.name: names})])
-    write_text(folder / "frequent.md", "\n".join(parts))
+def compare(study: dict[str, Any], section: str) -> None:
+    """Draw and print a section whose models are all done, here or wherever the results are from."""
+    content = study["sections"][section]
+    names, folder = list(content["models"]), HERE / "models"
+    write_params(study, section)
+    dvc("repro", "index")
+    for name in names:
+        collect(folder / name, CLONE / "reports/models" / name, "cost.json")
+    shutil.rmtree(CLONE / "reports/comparison", ignore_errors=True)
+    python("stages.plot")
+    collect(CLONE / "reports/comparison", HERE / section)
+    seconds = {name: read_json(folder / name / "cost.json")["train_seconds"] for name in names}
+    minutes = {name: each / 60 for name, each in seconds.items()}
+    results = [tables.read_result(name, folder) for name in names]
+    frequent.write(results, minutes, studies(content, section), HERE / section)
 
 
-def frequent(result: tables.Result) -> np.ndarray:
-    """The pictures' overlaps of these classes alone."""
-    classes = result.per_class["class"].tolist()
-    return result.overlap[..., [classes.index(name) for name in FREQUENT]]
+def probe(first: str, last: str) -> None:
+    """Each of two models with the other's BatchNorm statistics."""
+    file = HERE.absolute() / f"probes/{first}_{last}.csv"
+    python("segmodels.cli", "bn-probe", first, last, "--csv", str(file))
+    frequent.probes(sorted(file.parent.glob("*.csv")), file.with_name("probes.md"))
 
 
 def choose(study: dict[str, Any], section: str, name: str) -> None:
@@ -100,9 +97,9 @@ def choose(study: dict[str, Any], section: str, name: str) -> None:
         metrics, protocol = result.metrics, result.metrics["protocol"]
         said = {key: metrics[key] for key in ("dataset", "split", "images")}
         said |= {key: protocol[key] for key in ("input_long_side", "test_time")}
-        rows.append({**said, "miou": overlap_miou(frequent(result).sum(0))})
+        rows.append({**said, "miou": overlap_miou(frequent.overlap(result).sum(0))})
     if rows:
-        write_csv(HERE / section / f"variants_{name}.csv", pd.DataFrame(rows))
+        files.write_csv(HERE / section / f"variants_{name}.csv", pd.DataFrame(rows))
 
 
 def follow() -> None:
@@ -131,11 +128,18 @@ def write_params(
     content = study["sections"][section]
     models = content["models"]
     params |= {"dataset": DATASET, "models": models, "model": next(iter(models))}
-    params |= {"more_models": {}, "studies": {section: list(models)}}
+    params |= {"more_models": {}, "studies": studies(content, section)}
     for overlay in (study["every"], content, {"predict": predict or {}}):
         for key in ("datasets", "train", "predict"):
             params[key][DATASET] |= overlay.get(key, {})
-    write_text(CLONE / "params.yaml", yaml.safe_dump(params, sort_keys=False, allow_unicode=True))
+    files.write_text(
+        CLONE / "params.yaml", yaml.safe_dump(params, sort_keys=False, allow_unicode=True)
+    )
+
+
+def studies(content: dict[str, Any], section: str) -> dict[str, list[str]]:
+    """What is drawn and compared together: the section, unless it names parts of itself."""
+    return content.get("studies", {section: list(content["models"])})
 
 
 def bring_start(study: dict[str, Any], section: str, name: str) -> None:
@@ -152,18 +156,22 @@ def bring_start(study: dict[str, Any], section: str, name: str) -> None:
         raise ValueError(f"{init}: missing, see {HERE / 'convert.py'}")
 
 
-def collect(source: Path, target: Path) -> None:
-    """Replace a folder of results by those of the clone."""
+def collect(source: Path, target: Path, *without: str) -> None:
+    """Replace a folder of results by another one, some of its files left out."""
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target)
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(*without))
 
 
 def dvc(*arguments: str) -> None:
-    """Run DVC in the clone; its stages start `python`, which has to be this one."""
+    python("dvc", *arguments)
+
+
+def python(*arguments: str) -> None:
+    """Run a module in the clone; DVC's stages start `python`, which has to be this one."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    command = [sys.executable, "-m", "dvc", *arguments]
+    command = [sys.executable, "-m", *arguments]
     if subprocess.run(command, cwd=CLONE, env={**os.environ, "PATH": path}).returncode:
-        raise ValueError(f"dvc {' '.join(arguments)} failed, see above; start again to go on")
+        raise ValueError(f"{' '.join(arguments)} failed, see above; start again to go on")
 
 
 def git(folder: str | Path, *arguments: str) -> str:
