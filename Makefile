@@ -15,7 +15,7 @@ repro: setup
 	@$(PY) -m dvc --wait-for-lock repro
 
 test: setup
-	@$(PY) -m pytest -m "not slow"
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4 --dist worksteal -m "not slow"
 
 lint: setup
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
