@@ -8,13 +8,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+STUDY = "reports/voc_sample"
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
-RESULTS = ["reports/comparison/summary.md"]
-SCORE = re.compile(r"\d+\.\d+%|[+-]\d+\.\d\d")
+FOUND = ROOT / STUDY / "README.md"
+RESULTS = ["reports/comparison/summary.md", f"{STUDY}/batchnorm/frequent.md"]
+RESULTS += [f"{STUDY}/probes/probes.md"]
+POINTS = re.compile(r"[+-]\d+\.\d\d\b")
+SCORE = re.compile(rf"\| (?:\d+\.\d+%|{POINTS.pattern}) \|")  # a cell of its own
 COVERAGE = re.compile(r"1,000\D+(\d+\.\d)\D+(\d+\.\d) %")  # of the bootstrap's intervals
 PATH = re.compile(r"\w+/|\w+\.yaml")
 
 both = pytest.mark.parametrize("page", [ENGLISH, CHINESE], ids=lambda page: page.name)
+every = pytest.mark.parametrize(
+    "page", [ENGLISH, CHINESE, FOUND], ids=["English", "Chinese", "study"]
+)
 
 
 @pytest.fixture(scope="module")
@@ -59,19 +66,20 @@ def numbers(text):
     return Counter(re.findall(r"\d+(?:[.,]\d+)*", text))
 
 
-@both
+@every
 def test_rows_with_scores_are_rows_of_the_result_files(page, results):
     shown, known = score_rows(read(page)), set(score_rows(results))
     assert len(shown) > 5
     assert set(shown) <= known, sorted(set(shown) - known)
 
 
-@both
-def test_shares_stand_in_the_result_files(page, results):
+@every
+def test_shares_and_points_stand_in_the_result_files(page, results):
     """But for the coverage of the intervals, which no file has: the next test."""
-    shown = set(re.findall(r"(\d+\.\d) ?%", COVERAGE.sub("", read(page))))
-    assert shown
-    assert shown <= set(re.findall(r"(\d+\.\d)%", results))
+    for pattern in (re.compile(r"(\d+\.\d) ?%"), POINTS):
+        shown = set(pattern.findall(COVERAGE.sub("", read(page))))
+        assert shown
+        assert shown <= set(pattern.findall(results)), shown
 
 
 @both
@@ -83,7 +91,7 @@ def test_coverage_is_within_what_its_own_test_allows(page):
     assert all(float(low) <= least / 100 <= most / 100 <= float(high) for low, high in allowed)
 
 
-@both
+@every
 def test_links_lead_somewhere(page):
     for target in links(read(page)):
         path = page.parent / target.partition("#")[0]

@@ -99,8 +99,8 @@ def _single(results: Sequence[Result]) -> str:
 
 
 def probes(files: Sequence[Path], target: Path) -> None:
-    """The tables of `segmodels bn-probe`, together, for people."""
-    both = pd.concat([pd.read_csv(file).assign(pair=file.stem) for file in files])
+    """The tables of `segmodels bn-probe`, together, for people; what stands in two of them once."""
+    both = pd.concat(map(pd.read_csv, files)).drop_duplicates()
     head = ["weights of", "BatchNorm statistics", "mIoU, present", "pixel acc", "cross-entropy"]
     rows = [
         [

@@ -19,10 +19,11 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from reports.voc_sample import frequent
+from reports.voc_sample import frequent, puzzle
 from segmodels import files, process
 from segmodels.evaluation.scores import overlap_miou
 from segmodels.reporting import tables
+from segmodels.reporting.canvas import png
 from segmodels.reporting.checks import read_json
 
 HERE, CLONE = Path("reports/voc_sample"), Path(".scratch/voc_sample")
@@ -78,6 +79,8 @@ def compare(study: dict[str, Any], section: str) -> None:
     minutes = {name: each / 60 for name, each in seconds.items()}
     results = [tables.read_result(name, folder) for name in names]
     frequent.write(results, minutes, studies(content, section), HERE / section)
+    if set(puzzle.RUNS) <= set(names):
+        files.write_bytes(HERE / section / "puzzle.png", png(puzzle.figure(folder)))
 
 
 def probe(first: str, last: str) -> None:
