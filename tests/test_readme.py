@@ -5,6 +5,7 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -15,6 +16,7 @@ RESULTS = ["reports/comparison/summary.md", f"{STUDY}/batchnorm/frequent.md"]
 RESULTS += [f"{STUDY}/probes/probes.md"]
 POINTS = re.compile(r"[+-]\d+\.\d\d\b")
 SCORE = re.compile(rf"\| (?:\d+\.\d+%|{POINTS.pattern}) \|")  # a cell of its own
+LOSS = re.compile(r"\b0\.\d{3}\b(?!`)")  # `lr: 0.005` is none
 COVERAGE = re.compile(r"1,000\D+(\d+\.\d)\D+(\d+\.\d) %")  # of the bootstrap's intervals
 PATH = re.compile(r"\w+/|\w+\.yaml")
 
@@ -80,6 +82,16 @@ def test_shares_and_points_stand_in_the_result_files(page, results):
         shown = set(pattern.findall(COVERAGE.sub("", read(page))))
         assert shown
         assert shown <= set(pattern.findall(results)), shown
+
+
+@every
+def test_losses_stand_in_the_histories(page, results):
+    histories = ROOT.glob(f"{STUDY}/models/*/history.csv")
+    losses = pd.concat(map(pd.read_csv, histories))[["train_loss", "val_loss"]]
+    known = {f"{loss:.3f}" for loss in losses.to_numpy().ravel()} | set(LOSS.findall(results))
+    shown = set(LOSS.findall(prose(read(page))))
+    assert len(shown) > 3
+    assert shown <= known, shown - known
 
 
 @both

@@ -49,7 +49,7 @@ def main() -> None:
             evaluate(name)
             choose(study, section, name)
         done = all((HERE / "models" / name).is_dir() for name in content["models"])
-        if done and (names or redraw):
+        if done and (names or redraw) and "variants" not in content:
             compare(study, section)
         for first, last in content.get("probes", []):
             if {first, last} <= set(names):
