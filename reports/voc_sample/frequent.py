@@ -45,7 +45,9 @@ def write(
     shown = printed.table([*HEAD, MINUTES], [_printed(row) for _, row in table.iterrows()])
     text = f"{shown}\n{printed.caption(results)} {_meaning(results[0])}\n"
     more = [printed.differences_markdown(pairs, studies), printed.seeds_markdown(spread)]
-    write_text(folder / "frequent.md", "\n".join(filter(None, [text, *more, _single(results)])))
+    write_text(
+        folder / "frequent.md", "\n".join(filter(None, [text, *more, _single(results, studies)]))
+    )
 
 
 def overlap(result: Result) -> np.ndarray:
@@ -79,16 +81,18 @@ def _printed(row: pd.Series) -> list[str]:
 def _meaning(result: Result) -> str:
     made = result.provenance
     return (
-        f"The {len(CLASSES)} classes: {', '.join(CLASSES)}. Minutes: training and its curve's "
+        f"The {len(CLASSES)} classes: {', '.join(CLASSES)}. Minutes: training steps, without "
         f"validation, {made['cpu']}, {made['threads']} threads, "
         f"PyTorch {made['versions']['torch'].partition('+')[0]}."
     )
 
 
-def _single(results: Sequence[Result]) -> str:
+def _single(results: Sequence[Result], studies: Mapping[str, Sequence[str]]) -> str:
     """On how many pictures by themselves the one model is better, on how many the other."""
     rows = []
     for first, second in combinations(results, 2):
+        if not any({first.model, second.model} <= set(models) for models in studies.values()):
+            continue
         gain = (
             second.images.set_index("image_id")["miou"] - first.images.set_index("image_id")["miou"]
         )
@@ -100,7 +104,7 @@ def _single(results: Sequence[Result]) -> str:
 
 def probes(files: Sequence[Path], target: Path) -> None:
     """The tables of `segmodels bn-probe`, together, for people; what stands in two of them once."""
-    both = pd.concat(map(pd.read_csv, files)).drop_duplicates()
+    both = pd.concat(map(pd.read_csv, files)).drop_duplicates(["weights of", "statistics"])
     head = ["weights of", "BatchNorm statistics", "mIoU, present", "pixel acc", "cross-entropy"]
     rows = [
         [

@@ -26,7 +26,7 @@ PANELS = {
 @styled
 def figure(folder: Path) -> Figure:
     """Both against the epoch; two runs, of which only the statistics differ, share their loss."""
-    title = "The training loss falls in every run, mIoU where BatchNorm sees 4 pictures"
+    title = "Training loss and validation mIoU of one model, trained on in four ways"
     made = read_json(folder / next(iter(RUNS)) / "provenance.json")
     drawn = framed(title, _caption(made), size=SIZE)
     panels = drawn.subplots(1, 2)
@@ -45,12 +45,13 @@ def figure(folder: Path) -> Figure:
 def _caption(made: dict[str, Any]) -> str:
     recipe = made["recipe"]
     return (
-        "VOC sample, 440 pictures for training, 200 for validation, seen at long side "
-        f"{recipe['val_size']}. All runs continue one FCN on EfficientNet-Lite0, trained well with "
-        f"batch 16: {recipe['optimizer'].upper()}, rate {recipe['lr']:g} down to 0, "
-        f"{recipe['epochs']} epochs, {made['precision']}. The first two are one training, whose "
-        "weights are validated with BatchNorm's running averages and with statistics measured "
-        "again. Training losses are those of training: of the batch's own statistics, but frozen."
+        "VOC sample: 440 training and 200 validation pictures, seen at long side "
+        f"{recipe['val_size']}; mIoU over {', '.join(CLASSES)}; no intervals. One FCN on "
+        f"EfficientNet-Lite0, trained with batch 16 before, is trained on by "
+        f"{recipe['optimizer'].upper()}, rate {recipe['lr']:g} down to 0, {recipe['epochs']} "
+        f"epochs, {made['precision']}. Blue and yellow are one training, so their losses coincide: "
+        "only the statistics that validation uses differ. The training loss uses the statistics "
+        "of each batch, in the frozen run the stored ones."
     )
 
 

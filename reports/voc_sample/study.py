@@ -51,9 +51,11 @@ def main() -> None:
         done = all((HERE / "models" / name).is_dir() for name in content["models"])
         if done and (names or redraw) and "variants" not in content:
             compare(study, section)
-        for first, last in content.get("probes", []):
-            if {first, last} <= set(names):
-                probe(first, last)
+        for pair in content.get("probes", []):
+            if set(pair) & set(names) and all(map(Path.is_file, map(weights, pair))):
+                probe(*pair)
+        if redraw and "probes" in content:
+            probes()
 
 
 def evaluate(name: str) -> None:
@@ -87,7 +89,18 @@ def probe(first: str, last: str) -> None:
     """Each of two models with the other's BatchNorm statistics."""
     file = HERE.absolute() / f"probes/{first}_{last}.csv"
     python("segmodels.cli", "bn-probe", first, last, "--csv", str(file))
-    frequent.probes(sorted(file.parent.glob("*.csv")), file.with_name("probes.md"))
+    probes()
+
+
+def probes() -> None:
+    """All exchanges in one table."""
+    folder = HERE / "probes"
+    frequent.probes(sorted(folder.glob("*.csv")), folder / "probes.md")
+
+
+def weights(name: str) -> Path:
+    """Where the clone keeps a model's last weights."""
+    return CLONE / "data/runs" / DATASET / name / "train/weights.pt"
 
 
 def choose(study: dict[str, Any], section: str, name: str) -> None:
@@ -151,10 +164,9 @@ def bring_start(study: dict[str, Any], section: str, name: str) -> None:
     init = model.get("train", {}).get("init", study["every"]["train"]["init"])
     if init in study["starts"]:
         origin = study["starts"][init]
-        weights = CLONE / "data/runs" / DATASET / origin / "train/weights.pt"
-        if not weights.is_file():
+        if not weights(origin).is_file():
             raise ValueError(f"{init}: the weights of {origin}, which has to be trained before")
-        shutil.copyfile(weights, CLONE / init)
+        shutil.copyfile(weights(origin), CLONE / init)
     elif init != "none" and not (CLONE / init).is_file():
         raise ValueError(f"{init}: missing, see {HERE / 'convert.py'}")
 
