@@ -49,6 +49,17 @@ def drawn(models, seed=0):
     return table, pareto.against_cost(table, canvas.looks(models), note="as measured")
 
 
+@pytest.mark.parametrize("cost", [0.009388032, *np.random.default_rng(0).lognormal(0, 3, 40)])
+def test_models_of_one_cost_have_room_around_it(cost):
+    """Found: on some CPUs the axis of a single model began and ended at it, and plot failed."""
+    models = ["a", "b"]
+    table = summary(models, seed=0).assign(gflops=[cost, cost * (1 + 1e-15)])
+    for shown in (models, models[:1]):
+        figure = pareto.against_cost(table, canvas.looks(shown), note="as measured")
+        low, high = figure.axes[0].get_xlim()
+        assert low < 0.9 * cost < 1.1 * cost < high
+
+
 def test_points_bars_and_steps_are_where_the_numbers_are():
     models = ["a", "b", "c", "d"]
     table, figure = drawn(models)

@@ -24,6 +24,7 @@ AROUND: list[tuple[float, float]] = [  # where a label may be, the first that is
 NEAR, FAR, STEP = 9, 300, 9  # points from a marker to its label: first try, last one, between
 FONT = 11  # points
 FRONT = "Pareto front"
+ONE = 1.01  # costs whose ratio is less count as one
 MARKER = 7  # points, half the side of the square that a marker fills
 
 
@@ -80,6 +81,9 @@ def _draw(axes: Axes, rows: pd.DataFrame, look: Look, column: str) -> None:
         axes.plot(
             row[column], row["miou"] * 100, **look[name], linestyle="none", label=name, zorder=3
         )
+    least, most = rows[column].min(), rows[column].max()
+    if most < ONE * least:  # by itself the axis may begin and end there, by a rounding
+        axes.set_xlim(least / 2, most * 2)
     axes.margins(0.12)
     axes.autoscale_view()
     best = rows[front(rows[column].tolist(), rows["miou"].tolist())].sort_values([column, "miou"])
