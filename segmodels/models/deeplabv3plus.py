@@ -69,6 +69,7 @@ def deeplabv3plus(
     backbone: str = "resnet101",
     output_stride: Literal[8, 16, 32] = 16,
     atrous_rates: Sequence[PositiveInt] | None = None,
+    decoder_channels: PositiveInt = HIGH,
     aux: bool = False,
 ) -> nn.Module:
     """DeepLab v3+ with random weights.
@@ -79,6 +80,8 @@ def deeplabv3plus(
         output_stride: of the backbone.
         atrous_rates: of the pyramid's 3 x 3 convolutions; None: the paper's 6, 12, 18 at output
             stride 16, twice as large at 8, half as large at 32.
+        decoder_channels: of the decoder's two 3 x 3 convolutions, which at stride 4 take most of
+            the time of a small backbone.
         aux: whether to have an auxiliary head, as torchvision's models do.
     """
     features, channels = backbones.build(
@@ -89,9 +92,9 @@ def deeplabv3plus(
     aspp = ASPP(channels["out"], atrous_rates, HIGH)
     low_level = conv_bn_relu(channels["low"], LOW, 1)
     classifier = nn.Sequential(
-        conv_bn_relu(HIGH + LOW, HIGH, 3),
-        conv_bn_relu(HIGH, HIGH, 3),
-        nn.Conv2d(HIGH, num_classes, 1),
+        conv_bn_relu(HIGH + LOW, decoder_channels, 3),
+        conv_bn_relu(decoder_channels, decoder_channels, 3),
+        nn.Conv2d(decoder_channels, num_classes, 1),
     )
     aux_classifier = FCNHead(channels["aux"], num_classes) if aux else None
     return DeepLabV3Plus(features, aspp, low_level, classifier, aux_classifier)
