@@ -218,3 +218,30 @@ def test_full_disk_is_one_line_and_keeps_the_checkpoint_before(tree, monkeypatch
     assert {name: (folder / name).read_bytes() for name in (LAST, BEST)} == before
     assert {path.name for path in folder.iterdir()} == {LAST, BEST, "lock"}
     assert same(train(tree), train(tree))
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_ctrl_c_amid_a_write_leaves_no_traceback(interrupted):
+    """PyTorch answers it with an error of its own; any other defect keeps its traceback."""
+    program = f"""
+import io, sys
+sys.argv[0] = "-m"  # as for `python -m stages.train`
+import stages
+import torch
+from segmodels import process
+from segmodels.training import checkpoint
+
+class Cut(io.BytesIO):
+    writes = 0
+
+    def write(self, content):
+        self.writes += 1
+        if self.writes == 3:
+            raise {"KeyboardInterrupt" if interrupted else "LookupError"}
+        return super().write(content)
+
+process.run(lambda: checkpoint._serialise({{"weight": torch.zeros(1000)}}, Cut()))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode
+    assert done.stderr == "" if interrupted else "Traceback" in done.stderr

