@@ -12,16 +12,9 @@ import pytest
 
 from faults import laboratory
 
-LONG = ["test_interruptions", "test_drift", "test_two_at_once", "test_fuzz"]
-
 _tried: Counter[str] = Counter()
 _survived: Counter[str] = Counter()
 _totals: dict[str, Counter[str]] = {}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Attacks of many minutes first, so that no process is left alone with one at the end."""
-    items.sort(key=lambda item: item.path.stem not in LONG)
 
 
 @pytest.fixture(scope="package", autouse=True)

@@ -33,7 +33,7 @@ ROTATION = list(itertools.product(TARGETS, SIGNALS))
 GROWING = {"history.csv", "per_class_history.csv"}  # a row more with each epoch
 
 
-@pytest.fixture(scope="package")  # a process of pytest-xdist may come back to this file
+@pytest.fixture(scope="module")
 def laboratory_with_archive(tmp_path_factory):
     """The project computed once, its data set from an archive on a slow line; what came of it."""
     work = tmp_path_factory.mktemp("work")
