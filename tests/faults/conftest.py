@@ -17,6 +17,17 @@ _survived: Counter[str] = Counter()
 _totals: dict[str, Counter[str]] = {}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first in each half, so that neither of two processes is left with one at the end.
+
+    pytest-xdist's worksteal gives each process its half, to be done in this order.
+    """
+    longest = [item for item in items if item.get_closest_marker("longest")]
+    others = [item for item in items if item not in longest]
+    middle = len(others) // 2
+    items[:] = longest[::2] + others[:middle] + longest[1::2] + others[middle:]
+
+
 @pytest.fixture(scope="package", autouse=True)
 def as_started_by_hand() -> Iterator[None]:
     """None of the project's variables, an archive's place for one; Ctrl-C is not ignored.

@@ -30,6 +30,7 @@ def figures(found):
     return {"cases": sum(found.values())} | {plural: found[bad] for bad, plural in names.items()}
 
 
+@pytest.mark.longest
 def test_every_wrong_file_is_used_correctly_or_refused_in_one_line():
     bad = []
 

@@ -33,7 +33,7 @@ ROTATION = list(itertools.product(TARGETS, SIGNALS))
 GROWING = {"history.csv", "per_class_history.csv"}  # a row more with each epoch
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")  # each process of pytest-xdist comes back to this file
 def laboratory_with_archive(tmp_path_factory):
     """The project computed once, its data set from an archive on a slow line; what came of it."""
     work = tmp_path_factory.mktemp("work")
@@ -102,6 +102,7 @@ def check_whole(folder, expected):
     yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
 
 
+@pytest.mark.longest
 @pytest.mark.parametrize("name", STAGES)
 def test_stage_that_is_interrupted_ends_with_the_same_bits(laboratory_with_archive, name):
     folder, expected = laboratory_with_archive

@@ -124,6 +124,7 @@ def written_by(folder, reader):
     return {path.name: path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
+@pytest.mark.longest
 def test_two_queue_workers_that_need_the_same_archive(tmp_path):
     """Found: both wrote into one partial file, and one removed what the other was about to read."""
     write_tree(tmp_path / "VOCdevkit/VOC2012", train=6, val=3, num_classes=5)
