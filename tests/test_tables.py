@@ -95,7 +95,7 @@ def test_rise_is_the_gain_of_the_last_quarter(miou, gained):
 def test_caption_names_exactly_the_models_that_still_rise(results):
     text = printed.caption(results)  # unet rises in a straight line, fcn stays
     assert text.startswith("miniature, val: 3 images, original size, single scale, last epoch.")
-    assert "Start: random weights; epochs: 8; fp32." in text
+    assert "last epoch. Start: random weights; epochs: 8; fp32." in text
     assert text.endswith("over the last quarter of the epochs): unet.")
     assert printed.caption(results[1:]).endswith(": none.")
 
@@ -162,11 +162,11 @@ def test_another_recipe_or_argument_or_the_same_seed_makes_no_spread(tmp_path):
 
 
 def test_caption_says_when_pictures_were_shrunk(tmp_path):
-    protocol, recipe = {"input_long_side": 384}, {"init": "imagenet"}
+    protocol, recipe = {"input_long_side": 384}, {"init": "imagenet", "val_size": 256}
     write_report(tmp_path, "unet", counts=confusion(1), protocol=protocol, recipe=recipe)
     text = printed.caption([tables.read_result("unet", tmp_path)])
     assert "original size (seen at long side 384), single scale" in text
-    assert "Start: imagenet" in text
+    assert "last epoch. Curves: seen at long side 256. Start: imagenet" in text
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_models_trained_otherwise_than_most_are_marked(tmp_path):
     )
     marked = ["unet", "fcn *", "segnet *", "all background"]
     assert [line.split(" | ")[0][2:] for line in text.splitlines()[2:6]] == marked
-    assert "Start: random weights; epochs: 8; fp32." in text
+    assert "last epoch. Start: random weights; epochs: 8; fp32." in text
     assert "Trained otherwise (*): fcn epochs 30; segnet init imagenet, bn frozen. " in text
 
 

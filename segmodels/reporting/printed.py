@@ -98,12 +98,14 @@ def caption(results: Sequence[Result]) -> str:
     side = protocol["input_long_side"]
     seen = "" if side == "original" else f" (seen at long side {side})"
     recipe = usual(results)
+    shrunk = recipe.get("val_size") not in (None, side)
+    curves = f"Curves: seen at long side {recipe['val_size']}. " if shrunk else ""
     start = "random weights" if recipe["init"] == "none" else recipe["init"]
     rising = [result.model for result in results if rise(result.history) > RISE]
     return (
         f"{metrics['dataset']}, {metrics['split']}: {metrics['images']} images, "
         f"{protocol['ground_truth']}{seen}, {protocol['test_time']}, {protocol['weights']}. "
-        f"Start: {start}; epochs: {recipe['epochs']}; {protocol['precision']}. "
+        f"{curves}Start: {start}; epochs: {recipe['epochs']}; {protocol['precision']}. "
         f"{_losses(results)} {_otherwise(results)}{_seeds(results)}"
         f"Not flattened (val mIoU rose by more than {RISE * 100:g} point over the last quarter of "
         f"the epochs): {', '.join(rising) or 'none'}."
