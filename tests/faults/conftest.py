@@ -1,9 +1,10 @@
 """What the attacks of this folder have in common: how they are counted and reported."""
 
+import fcntl
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,13 @@ _totals: dict[str, Counter[str]] = {}
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first in each half, so that neither of two processes is left with one at the end.
 
-    pytest-xdist's worksteal gives each process its half, to be done in this order.
+    pytest-xdist's worksteal gives each process its half, to be done in this order. The one begins
+    with what needs `computed`, the other with what needs another project, so that none waits.
     """
     longest = [item for item in items if item.get_closest_marker("longest")]
     others = [item for item in items if item not in longest]
     middle = len(others) // 2
-    items[:] = longest[::2] + others[:middle] + longest[1::2] + others[middle:]
+    items[:] = longest[::2] + others[:middle] + longest[1::2][::-1] + others[middle:]
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -42,12 +44,31 @@ def as_started_by_hand() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
+) -> Path:
+    """A folder that `make` fills, once for all processes of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with open(f"{folder}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            unfinished = tmp_path_factory.mktemp(name)
+            make(unfinished)
+            unfinished.rename(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def computed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
     """The small project computed once, to be copied; and what came of it."""
-    folder = laboratory.settle(tmp_path_factory.mktemp("plain") / "project", laboratory.DRAWN)
-    status, output = laboratory.repro(folder, TZ="UTC", PYTHONHASHSEED="0")
-    assert status == 0, output
+
+    def make(work: Path) -> None:
+        folder = laboratory.settle(work / "project", laboratory.DRAWN)
+        status, output = laboratory.repro(folder, TZ="UTC", PYTHONHASHSEED="0")
+        assert status == 0, output
+
+    folder = made_once(tmp_path_factory, "computed", make) / "project"
     expected = laboratory.results(folder)
     assert len(expected) > 40
     return folder, expected

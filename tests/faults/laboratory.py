@@ -194,11 +194,11 @@ class SlowServer(ThreadingHTTPServer):
     """Serves one file on localhost at a slow line's speed; knows Range."""
 
     daemon_threads = True
+    allow_reuse_port = True  # for those of several processes, which serve the same
 
-    def __init__(self, content):
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, content, port=0):
+        super().__init__(("127.0.0.1", port), _Handler)
         self.content = content
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     @property
     def address(self):
@@ -224,6 +224,17 @@ class _Handler(BaseHTTPRequestHandler):
                 time.sleep(PAUSE)
         except OSError:  # the reader is gone
             self.close_connection = True
+
+
+@contextlib.contextmanager
+def serving(content, port=0):
+    """A slow server while the body runs."""
+    with SlowServer(content, port) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
 
 
 def without(folder, *names):

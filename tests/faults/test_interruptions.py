@@ -22,7 +22,7 @@ import yaml
 from conftest import write_tree
 
 from faults import laboratory
-from faults.conftest import attack, count
+from faults.conftest import attack, count, made_once
 from faults.laboratory import NAMED, OUTS, STAGES, check, mend, repro, results, start, told
 
 pytestmark = pytest.mark.slow
@@ -36,24 +36,30 @@ GROWING = {"history.csv", "per_class_history.csv"}  # a row more with each epoch
 @pytest.fixture(scope="package")  # each process of pytest-xdist comes back to this file
 def laboratory_with_archive(tmp_path_factory):
     """The project computed once, its data set from an archive on a slow line; what came of it."""
-    work = tmp_path_factory.mktemp("work")
-    write_tree(work / "VOCdevkit/VOC2012", train=6, val=3, num_classes=5)
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as tar:
-        tar.add(work / "VOCdevkit", "VOCdevkit")
+
+    def make(work):
+        write_tree(work / "VOCdevkit/VOC2012", train=6, val=3, num_classes=5)
         padding = tarfile.TarInfo("VOCdevkit/VOC2012/padding")
         padding.size = 3_000_000  # so that the download takes a second
-        tar.addfile(padding, io.BytesIO(random.Random(0).randbytes(padding.size)))
-    server = laboratory.SlowServer(content.getvalue())
-    md5 = hashlib.md5(content.getvalue()).hexdigest()
-    source = {"urls": [server.address], "md5": [md5]}
-    folder = laboratory.settle(work / "project", {"archive": source}, epochs=8)
-    status, output = repro(folder)
-    assert status == 0, output
+        with tarfile.open(work / "voc.tar", mode="w") as tar:
+            tar.add(work / "VOCdevkit", "VOCdevkit")
+            tar.addfile(padding, io.BytesIO(random.Random(0).randbytes(padding.size)))
+        content = (work / "voc.tar").read_bytes()
+        with laboratory.serving(content) as server:
+            source = {"urls": [server.address], "md5": [hashlib.md5(content).hexdigest()]}
+            folder = laboratory.settle(work / "project", {"archive": source}, epochs=8)
+            status, output = repro(folder)
+        assert status == 0, output
+        (work / "port").write_text(str(server.server_port))
+
+    made = made_once(tmp_path_factory, "with_archive", make)
+    folder = tmp_path_factory.mktemp("work") / "project"
+    shutil.copytree(made / "project", folder, symlinks=True)
     expected = results(folder)
     assert len(expected) > 40
-    yield folder, expected
-    server.shutdown()
+    content, port = (made / "voc.tar").read_bytes(), int((made / "port").read_text())
+    with laboratory.serving(content, port):
+        yield folder, expected
 
 
 def command(name, target):
