@@ -134,6 +134,7 @@ def follow() -> None:
     git(CLONE, "fetch", "--quiet", "origin", "HEAD")
     git(CLONE, "reset", "--quiet", "--hard", "FETCH_HEAD")
     lock.write_bytes(done)
+    subprocess.run([sys.executable, ".dvc/repair.py"], cwd=CLONE, check=True)  # after a kill
     shutil.copytree("data/weights", CLONE / "data/weights", dirs_exist_ok=True)
 
 
