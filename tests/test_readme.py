@@ -12,13 +12,8 @@ ROOT = Path(__file__).parents[1]
 STUDY = "reports/voc_sample"
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 FOUND = ROOT / STUDY / "README.md"
-SECTIONS = [
-    "architectures",
-    "pretraining",
-    "losses",
-    "batchnorm",
-    "best",
-]  # whose tables are quoted
+# whose tables are quoted
+SECTIONS = ["architectures", "pretraining", "losses", "batchnorm", "best"]
 RESULTS = ["reports/comparison/summary.md", f"{STUDY}/probes/probes.md"]
 RESULTS += [f"{STUDY}/{name}/{table}.md" for name in SECTIONS for table in ("frequent", "summary")]
 POINTS = re.compile(r"[+-]\d+\.\d\d\b")
