@@ -1,5 +1,7 @@
 """The study in reports/voc_sample: what it would train, and its tables against its results."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +58,14 @@ def test_only_what_a_section_is_about_differs_within_it():
             encoder = "lite2" if section == "best" else "lite0"
             assert model["backbone"] == f"timm/tf_efficientnet_{encoder}", name
             assert set(model.get("train", {})) <= keys, name
+
+
+def test_an_unknown_model_is_one_line():
+    command = [sys.executable, "-m", "reports.voc_sample.study", "fnc"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("fnc: expected models of reports/voc_sample/study.yaml: ['fcn',")
+    assert done.stderr.count("\n") == 1
 
 
 def test_results_are_of_models_of_the_study():

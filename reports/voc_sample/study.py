@@ -21,7 +21,7 @@ import pandas as pd
 import yaml
 
 from reports.voc_sample import frequent, puzzle
-from segmodels import files, process
+from segmodels import files
 from segmodels.evaluation.scores import overlap_miou
 from segmodels.reporting import tables
 from segmodels.reporting.canvas import png
@@ -197,4 +197,9 @@ def git(folder: str | Path, *arguments: str) -> str:
 
 
 if __name__ == "__main__":
-    process.run(main)
+    try:  # not process.run, which dies with its parent: hours go on after `nohup ... &` and logout
+        main()
+    except (ValueError, OSError) as error:
+        sys.exit(f"{error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
