@@ -22,7 +22,7 @@ SMALL = [
     ("deeplabv3_cascade", {"backbone": "resnet50", "last_block": 5}),
     ("deeplabv3plus", RESNET18 | {"aux": True}),
     ("deeplabv3plus", {"backbone": "mobilenet_v3_large", "output_stride": 8}),
-    ("deeplabv3plus", RESNET18 | {"decoder_channels": 16, "separable": True}),
+    ("deeplabv3plus", RESNET18 | {"decoder_channels": 16}),
     pytest.param(
         "deeplabv3plus",
         {"backbone": "timm/tf_efficientnet_lite0"},
@@ -61,17 +61,6 @@ LARGE_FOV = (9 * 512 * 1024 + 1024) + (1024 * 1024 + 1024) + (1024 * 21 + 21)
 PYRAMID = 2048 * 256 * (1 + 3 * 9 + 1) + 5 * 256 * 256 + 6 * 2 * 256
 DECODER = (256 * 48 + 2 * 48) + 9 * (256 + 48) * 256 + 9 * 256 * 256 + 4 * 256 + (256 * 21 + 21)
 NARROW_DECODER = (256 * 48 + 2 * 48) + 9 * (256 + 48) * 64 + 9 * 64 * 64 + 4 * 64 + (64 * 21 + 21)
-# v3+, figure 3: nine weights for each channel, then 1 x 1; BatchNorm behind both.
-SEPARABLE_PYRAMID = (
-    2048 * 256 * 2 + 3 * (9 * 2048 + 2048 * 256 + 2 * 2048) + 5 * 256 * 256 + 6 * 2 * 256
-)
-SEPARABLE_DECODER = (
-    (256 * 48 + 2 * 48)
-    + (9 * 304 + 304 * 256 + 2 * 304)
-    + (9 * 256 + 256 * 256 + 2 * 256)
-    + 4 * 256
-    + (256 * 21 + 21)
-)
 # v3, figure 3: a copy of block4 has three bottlenecks on 2048 channels and no projection.
 BLOCK = 3 * (2048 * 512 + 9 * 512 * 512 + 512 * 2048 + 4 * 512 + 2 * 2048)
 
@@ -107,12 +96,6 @@ BLOCK = 3 * (2048 * 512 + 9 * 512 * 512 + 512 * 2048 + 4 * 512 + 2 * 2048)
             {"decoder_channels": 64},
             resnet_parameters((3, 4, 23, 3)) + PYRAMID + NARROW_DECODER,
             58_261_237,
-        ),
-        (
-            "deeplabv3plus",
-            {"separable": True},
-            resnet_parameters((3, 4, 23, 3)) + SEPARABLE_PYRAMID + SEPARABLE_DECODER,
-            45_688_261,
         ),
     ],
 )

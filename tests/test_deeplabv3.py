@@ -9,7 +9,6 @@ from test_deeplab import RESNET18, Part, built, width_seen
 from torch import nn
 
 from segmodels.models import deeplabv2
-from segmodels.models.deeplabv3plus import separable_conv
 
 
 def randomize_batch_norm(model):
@@ -55,16 +54,13 @@ def test_large_rate_degenerates_to_a_1x1_convolution():
     torch.testing.assert_close(conv(x), F.conv2d(x, conv.weight[:, :, 1:2, 1:2]))
 
 
-@pytest.mark.parametrize(
-    ("arch", "arguments"),
-    [("deeplabv3", {}), ("deeplabv3plus", {}), ("deeplabv3plus", {"separable": True})],
-)
+@pytest.mark.parametrize("arch", ["deeplabv3", "deeplabv3plus"])
 @pytest.mark.parametrize(
     ("output_stride", "rates"), [(8, [12, 24, 36]), (16, [6, 12, 18]), (32, [3, 6, 9])]
 )
-def test_rates_follow_the_output_stride(arch, arguments, output_stride, rates):
+def test_rates_follow_the_output_stride(arch, output_stride, rates):
     with torch.device("meta"):
-        model = built(arch, backbone="resnet50", output_stride=output_stride, **arguments)
+        model = built(arch, backbone="resnet50", output_stride=output_stride)
     convs = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
     in_pyramid = [conv for conv in convs if conv.in_channels == 2048 and conv.kernel_size == (3, 3)]
     assert [conv.dilation[0] for conv in in_pyramid] == rates
@@ -104,19 +100,6 @@ def test_v3plus_computes_figure_2_written_out():
         logits = model(image)
         torch.testing.assert_close(logits["out"], resized(x, (65, 97)))
         torch.testing.assert_close(logits["aux"], resized(aux, (65, 97)))
-
-
-def test_separable_convolution_is_a_dense_one_whose_kernel_is_a_product():
-    # BatchNorm as it starts, in eval mode, divides by a constant; nothing negative, so no ReLU acts.
-    layers = separable_conv(4, 6, rate=3).double().eval()
-    (depthwise, batch_norm, _), (pointwise, _, _) = layers
-    x = torch.rand(2, 4, 9, 13, dtype=torch.float64)
-    with torch.no_grad():
-        for parameter in layers.parameters():
-            parameter.abs_()
-        kernel = pointwise.weight * depthwise.weight.transpose(0, 1)  # (6, 4, 3, 3)
-        expected = F.conv2d(x, kernel, padding=3, dilation=3) / (1 + batch_norm.eps)
-        torch.testing.assert_close(layers(x), expected)
 
 
 def test_image_pooling_is_a_mean_whose_gradient_is_the_same_every_time_on_cuda():

@@ -52,10 +52,11 @@ def test_only_what_a_section_is_about_differs_within_it():
         "upsampling": set(),
         "best": {"init"},
         "choice": {"loss"},
+        "best_choice": {"init"},
     }
     for section, keys in allowed.items():
         for name, model in SECTIONS[section]["models"].items():
-            encoder = "lite2" if section == "best" else "lite0"
+            encoder = "lite2" if section.startswith("best") else "lite0"
             assert model["backbone"] == f"timm/tf_efficientnet_{encoder}", name
             assert set(model.get("train", {})) <= keys, name
 

@@ -5,13 +5,12 @@ Semantic Image Segmentation", arXiv 1802.02611: sections 3.1 and 4.1, figure 2 (
 decoder), tables 1 and 2 (48 channels of stride 4, two 3 x 3 convolutions of 256).
 
 Differs from the paper: a ResNet-101 without multi-grid, where the paper's best network is a
-modified Xception; torchvision's pyramid, with dropout; one output stride for training and
-prediction. BatchNorm behind the image pooling sees one element of each picture, so training needs
-at least two pictures in a batch.
+modified Xception with separable convolutions in pyramid and decoder as well; torchvision's pyramid,
+with dropout; one output stride for training and prediction. BatchNorm behind the image pooling sees
+one element of each picture, so training needs at least two pictures in a batch.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Literal
 
 import torch
@@ -56,33 +55,11 @@ class DeepLabV3Plus(nn.Module):
         return {name: upsample(value, like=image) for name, value in logits.items()}
 
 
-def conv_bn_relu(
-    in_channels: int, out_channels: int, kernel: int, *, rate: int = 1, groups: int = 1
-) -> nn.Sequential:
+def conv_bn_relu(in_channels: int, out_channels: int, kernel: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(
-            in_channels,
-            out_channels,
-            kernel,
-            padding=rate * (kernel // 2),
-            dilation=rate,
-            groups=groups,
-            bias=False,
-        ),
+        nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
-    )
-
-
-def separable_conv(in_channels: int, out_channels: int, *, rate: int = 1) -> nn.Sequential:
-    """An atrous separable convolution of 3 x 3: each channel by itself, then all of a pixel.
-
-    Reference:
-        Section 3.1, figure 3; BatchNorm and ReLU between the two, as in the released code.
-    """
-    return nn.Sequential(
-        conv_bn_relu(in_channels, in_channels, 3, rate=rate, groups=in_channels),
-        conv_bn_relu(in_channels, out_channels, 1),
     )
 
 
@@ -93,7 +70,6 @@ def deeplabv3plus(
     output_stride: Literal[8, 16, 32] = 16,
     atrous_rates: Sequence[PositiveInt] | None = None,
     decoder_channels: PositiveInt = HIGH,
-    separable: bool = False,
     aux: bool = False,
 ) -> nn.Module:
     """DeepLab v3+ with random weights.
@@ -106,8 +82,6 @@ def deeplabv3plus(
             stride 16, twice as large at 8, half as large at 32.
         decoder_channels: of the decoder's two 3 x 3 convolutions, which at stride 4 take most of
             the time of a small backbone.
-        separable: whether all 3 x 3 convolutions of pyramid and decoder are separable, as in the
-            paper's Xception, where they compute much less (table 5).
         aux: whether to have an auxiliary head, as torchvision's models do.
     """
     features, channels = backbones.build(
@@ -116,14 +90,10 @@ def deeplabv3plus(
     if atrous_rates is None:
         atrous_rates = [rate * 16 // output_stride for rate in RATES]
     aspp = ASPP(channels["out"], atrous_rates, HIGH)
-    conv = separable_conv if separable else partial(conv_bn_relu, kernel=3)
-    if separable:
-        for k, rate in enumerate(atrous_rates, start=1):  # behind the pyramid's 1 x 1
-            aspp.convs[k] = separable_conv(channels["out"], HIGH, rate=rate)
     low_level = conv_bn_relu(channels["low"], LOW, 1)
     classifier = nn.Sequential(
-        conv(HIGH + LOW, decoder_channels),
-        conv(decoder_channels, decoder_channels),
+        conv_bn_relu(HIGH + LOW, decoder_channels, 3),
+        conv_bn_relu(decoder_channels, decoder_channels, 3),
         nn.Conv2d(decoder_channels, num_classes, 1),
     )
     aux_classifier = FCNHead(channels["aux"], num_classes) if aux else None
