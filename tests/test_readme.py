@@ -80,7 +80,7 @@ def test_rows_with_scores_are_rows_of_the_result_files(page, results):
 @every
 def test_shares_and_points_stand_in_the_result_files(page, results):
     """But for the coverage of the intervals, which no file has: the next test."""
-    for pattern in (re.compile(r"(\d+\.\d) ?%"), POINTS):
+    for pattern in (re.compile(r"(\d+\.\d+) ?%"), POINTS):
         shown = set(pattern.findall(COVERAGE.sub("", read(page))))
         assert shown
         assert shown <= set(pattern.findall(results)), shown
