@@ -29,6 +29,7 @@ SLOW = [
     ("deeplabv3", R18),
     ("deeplabv3_cascade", {}),
     ("deeplabv3plus", R18),
+    ("fpn", R18),
     ("segnet", {"width": 4, "upsampling": "bilinear"}),
     ("segnet", {"width": 4, "upsampling": "transposed"}),
     ("fcn_skip", {**R18, "stride": 8, "upsampling": "transposed"}),

@@ -27,6 +27,7 @@ MODELS = [
     ("deeplabv1", {"backbone": "resnet18"}),
     ("deeplabv2", {"backbone": "resnet18"}),
     ("deeplabv3plus", {"backbone": "resnet18"}),
+    ("fpn", {"backbone": "resnet18"}),
 ]
 
 

@@ -43,6 +43,7 @@ MODELS = {
     "deeplabv3": ("deeplabv3", {}),
     "deeplabv3_cascade": ("deeplabv3_cascade", {"backbone": "resnet50"}),
     "deeplabv3plus": ("deeplabv3plus", {"backbone": "resnet50"}),
+    "fpn": ("fpn", {}),
 }
 BACKBONES = [*sorted(set(IMAGENET) - {"vgg16"}), "timm/tf_efficientnet_lite0"]
 LOSSES = {
