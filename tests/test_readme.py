@@ -13,8 +13,9 @@ STUDY = "reports/voc_sample"
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 FOUND = ROOT / STUDY / "README.md"
 # whose tables are quoted
-SECTIONS = ["architectures", "pretraining", "seeds", "losses", "batchnorm", "best"]
+SECTIONS = ["architectures", "pretraining", "seeds", "losses", "batchnorm", "network", "best"]
 RESULTS = ["reports/comparison/summary.md", f"{STUDY}/probes/probes.md"]
+RESULTS += [f"{STUDY}/choice/variants_fpn_choice.md"]
 RESULTS += [f"{STUDY}/{name}/{table}.md" for name in SECTIONS for table in ("frequent", "summary")]
 POINTS = re.compile(r"[+-]\d+\.\d\d\b")
 SCORE = re.compile(rf"\| (?:\d+\.\d+%|{POINTS.pattern}) \|")  # a cell of its own

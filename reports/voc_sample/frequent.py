@@ -116,3 +116,13 @@ def probes(files: Sequence[Path], target: Path) -> None:
         for _, row in both.iterrows()
     ]
     write_text(target, printed.table(head, rows))
+
+
+def variants(source: Path, target: Path) -> None:
+    """The table of a model's scores in several ways to predict, for people."""
+    head = ["long side", "seen at", HEAD[1]]
+    rows = [
+        [str(row["input_long_side"]), row["test_time"], f"{row['miou']:.1%}"]
+        for _, row in pd.read_csv(source).iterrows()
+    ]
+    write_text(target, printed.table(head, rows))

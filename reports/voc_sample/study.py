@@ -57,6 +57,8 @@ def main() -> None:
                 probe(*pair)
         if redraw and "probes" in content:
             probes()
+        for file in (HERE / section).glob("variants_*.csv"):
+            frequent.variants(file, file.with_suffix(".md"))
 
 
 def evaluate(name: str) -> None:
