@@ -7,7 +7,7 @@ import pytest
 from made_up_reports import CLASSES, GROUPS, confusion, counts_of, write_report
 
 from segmodels.evaluation import scores, statistics
-from segmodels.reporting import printed, tables
+from segmodels.reporting import canvas, figures, printed, tables
 
 NATS = ("cross_entropy", "cross-entropy (nats per pixel)")
 WEIGHTED_NAME = "class-weighted cross-entropy"
@@ -167,6 +167,18 @@ def test_caption_says_when_pictures_were_shrunk(tmp_path):
     text = printed.caption([tables.read_result("unet", tmp_path)])
     assert "original size (seen at long side 384), single scale" in text
     assert "last epoch. Curves: seen at long side 256. Start: imagenet" in text
+
+
+def test_curves_are_of_val_where_other_pictures_are_scored(tmp_path):
+    """So the floor of those pictures is not theirs."""
+    recipe = {"init": "imagenet", "val_size": 256}
+    write_report(tmp_path, "unet", counts=confusion(1), split="holdout of train", recipe=recipe)
+    results = [tables.read_result("unet", tmp_path)]
+    assert "last epoch. Curves: val, seen at long side 256. Start" in printed.caption(results)
+    curves = tables.curves(results)
+    assert set(curves["model"]) == {"unet"}
+    (axes,) = figures.miou(curves, canvas.looks(["unet"]), "", "").axes
+    assert [line.get_label() for line in axes.lines if line.get_label()[0] != "_"] == ["unet"]
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,7 @@ def _draw_val_loss(axes: Axes, curves: pd.DataFrame, look: Look, shown: tuple[st
 
 def _draw_miou(axes: Axes, curves: pd.DataFrame, look: Look) -> None:
     percent = curves.assign(val_miou=curves["val_miou"] * 100)
-    floor = {FLOOR: {"color": GREY, "linestyle": "--"}}
+    floor = {FLOOR: {"color": GREY, "linestyle": "--"}} if FLOOR in set(curves["model"]) else {}
     _draw(axes, percent, {**floor, **look}, "val_miou")
     axes.set_ylim(bottom=0)
     _finish(axes, "val mIoU (%)")

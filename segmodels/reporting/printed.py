@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from segmodels.evaluation import statistics
-from segmodels.reporting.tables import CROSS_ENTROPY, FLOOR, Result, otherwise, rise, usual
+from segmodels.reporting.tables import CROSS_ENTROPY, FLOOR, WATCHED, Result, otherwise, rise, usual
 
 RISE = 0.01  # val mIoU; a curve that still rises by more than this has not flattened
 MARK = "*"  # of a model that was trained otherwise than most
@@ -98,8 +98,10 @@ def caption(results: Sequence[Result]) -> str:
     side = protocol["input_long_side"]
     seen = "" if side == "original" else f" (seen at long side {side})"
     recipe = usual(results)
-    shrunk = recipe.get("val_size") not in (None, side)
-    curves = f"Curves: seen at long side {recipe['val_size']}. " if shrunk else ""
+    other = [] if metrics["split"] == WATCHED else [WATCHED]
+    if recipe.get("val_size") not in (None, side):
+        other.append(f"seen at long side {recipe['val_size']}")
+    curves = f"Curves: {', '.join(other)}. " if other else ""
     start = "random weights" if recipe["init"] == "none" else recipe["init"]
     rising = [result.model for result in results if rise(result.history) > RISE]
     return (

@@ -21,6 +21,7 @@ from segmodels.reporting import checks
 from segmodels.reporting.checks import BANDS, LOSSES
 
 FLOOR = "all background"
+WATCHED = "val"  # the split that histories are of, whichever is scored
 SCORES = ["miou", "miou_present", "fw_iou", "mean_dice", "pixel_acc", "mean_acc"]
 INTERVAL, COUNTS = ["miou_low", "miou_high"], ["classes_counted", "classes_present"]
 TRAINING = {"epochs", "batch_size", "crop_size", "init"}  # of the protocol, see `otherwise`
@@ -124,9 +125,11 @@ def otherwise(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
 
 
 def curves(results: Sequence[Result]) -> pd.DataFrame:
-    """model, epoch, lr, losses and val scores; the floor has scores only."""
-    floor = {f"val_{name}": results[0].floor[name] for name in ("miou", "pixel_acc", "mean_acc")}
+    """model, epoch, lr, losses and val scores; the floor, if it is val's, has scores only."""
     own = {result.model: result.history for result in results}
+    if results[0].metrics["split"] != WATCHED:
+        return _long(own)
+    floor = {f"val_{name}": results[0].floor[name] for name in ("miou", "pixel_acc", "mean_acc")}
     return _long({**own, FLOOR: results[0].history[["epoch"]].assign(**floor)})
 
 
