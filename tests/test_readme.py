@@ -13,7 +13,8 @@ STUDY = "reports/voc_sample"
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 FOUND = ROOT / STUDY / "README.md"
 # whose tables are quoted
-SECTIONS = ["architectures", "pretraining", "seeds", "losses", "batchnorm", "network", "best"]
+SECTIONS = ["architectures", "pretraining", "seeds", "losses", "upsampling", "batchnorm"]
+SECTIONS += ["network", "best"]
 RESULTS = ["reports/comparison/summary.md", f"{STUDY}/probes/probes.md"]
 RESULTS += [f"{STUDY}/choice/variants_fpn_choice.md"]
 RESULTS += [f"{STUDY}/{name}/{table}.md" for name in SECTIONS for table in ("frequent", "summary")]

@@ -13,6 +13,7 @@ from sklearn.metrics import jaccard_score
 from reports.voc_sample import frequent, study
 from segmodels import models, params
 from segmodels.reporting import tables
+from segmodels.reporting.checks import read_json
 
 ROOT = Path(__file__).parents[1]
 HERE = ROOT / "reports/voc_sample"
@@ -85,6 +86,15 @@ def test_results_belong_to_the_study_and_to_its_pictures(name):
     assert result.metrics["protocol"]["seed"] == model.get("seed", 0)
     split, count = ("holdout of train", 80) if "choice" in name else ("val", 200)
     assert (result.metrics["split"], result.metrics["images"]) == (split, count)
+
+
+def test_the_hours_of_the_whole_are_those_of_its_models():
+    """A model of two sections is trained once."""
+    names = {name for content in SECTIONS.values() for name in content["models"]}
+    costs = [read_json(HERE / "models" / name / "cost.json") for name in names]
+    hours = sum(cost["train_seconds"] for cost in costs) / 3600
+    page = (HERE / "README.md").read_text(encoding="utf-8")
+    assert f"everything, {hours:.1f} hours of training steps" in page
 
 
 @pytest.mark.parametrize("section", COMPARED)
