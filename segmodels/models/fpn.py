@@ -54,7 +54,7 @@ class FPN(nn.Module):
         levels = list(self.pyramid({name: features[name] for name in LEVELS}).values())
         total = torch.zeros_like(levels[0][:, :1])
         for level, (x, convs) in enumerate(zip(levels, self.branches, strict=True)):
-            for k, conv in enumerate(convs, start=1):
+            for k, conv in enumerate(convs.children(), start=1):
                 x = upsample(conv(x), like=levels[max(level - k, 0)])
             total = total + x  # (N, 128, H/4, W/4)
         return {"out": upsample(self.classifier(total), like=image)}
