@@ -2,9 +2,12 @@
 
 `make repro` runs it before DVC, which would ask for a hand. Nothing is lost: DVC's run cache has
 the results of all stages that ended. While another DVC is at work here, its files are left alone.
+What a stage that was killed had begun to write goes too, where DVC, which clears the folders that
+are results, does not see it.
 """
 
 import fcntl
+import itertools
 import json
 import re
 import sys
@@ -20,6 +23,11 @@ from ruamel.yaml.error import YAMLError
 from voluptuous import Invalid
 
 LOCK, HELD, PATHS = Path("dvc.lock"), Path(".dvc/tmp/lock"), Path(".dvc/tmp/rwlock")
+# segmodels.files.write, beside the results in dvc.yaml that are files: .<name>.<eight characters>
+BEGUN = (
+    *("data/.params.ok.????????", "data/*/.index.csv.????????", "data/*/.statistics.json.????????"),
+    *("data/runs/*/*/.*.json.????????", "data/costs/*/.*.json.????????"),
+)
 
 
 def main() -> None:
@@ -28,8 +36,13 @@ def main() -> None:
             print(f"{LOCK} was cut off: mended, its stages are checked again", file=sys.stderr)
             replace(LOCK, complete_stages(LOCK.read_text(encoding="utf-8", errors="ignore")))
     with alone(PATHS.with_name("rwlock.lock")) as mine:
-        if mine and PATHS.exists():
-            replace(PATHS, held_paths(PATHS.read_bytes()))
+        if mine:
+            held = held_paths(PATHS.read_bytes()) if PATHS.exists() else "{}"
+            if PATHS.exists():
+                replace(PATHS, held)
+            if not json.loads(held).get("write"):  # or a stage is at work
+                for begun in itertools.chain.from_iterable(map(Path().glob, BEGUN)):
+                    begun.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -15,7 +15,9 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -197,15 +199,38 @@ def test_lock_of_paths_that_was_left_needs_no_hand(laboratory_with_archive, what
         check(folder, expected)
 
 
+def test_what_a_killed_stage_had_begun_to_write_goes(laboratory_with_archive):
+    """Found: beside a result that is a file it stayed for good, where the run cache had the result.
+
+    All results of dvc.yaml that are files are tried, so that a new one is not forgotten.
+    """
+    folder, expected = laboratory_with_archive
+    stages = yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    outs = [folder / out["path"] for name in stages for out in stages[name].get("outs", [])]
+    files = [path for path in outs if path.is_file()]
+    assert {"index.csv", "cost.json", "gflops.json", "params.ok"} <= {path.name for path in files}
+    with attack("interruptions"):
+        begun = []
+        for path in files:  # as segmodels.files.write does
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            os.close(handle)
+            begun.append(Path(name))
+        check(folder, expected)
+        assert not [path for path in begun if path.exists()]
+
+
 def test_repair_leaves_alone_what_a_dvc_at_work_holds(laboratory_with_archive):
     folder, expected = laboratory_with_archive
     path = folder / ".dvc/tmp/rwlock"
     process = start(folder, *command("train", "dvc"))
     laboratory.importing(folder)
     held = path.read_text(encoding="utf-8")
+    begun = folder / "data/tiny/.index.csv.at_work0"
+    begun.touch()
     done = subprocess.run([sys.executable, ".dvc/repair.py"], cwd=folder, check=True)
     assert done.returncode == 0
     assert json.loads(path.read_text(encoding="utf-8")) == json.loads(held)
-    assert json.loads(held)["write"]
+    assert json.loads(held)["write"] and begun.exists()
+    begun.unlink()
     assert process.wait(laboratory.SECONDS) == 0, told(folder)
     check(folder, expected)
