@@ -14,7 +14,7 @@ ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 FOUND = ROOT / STUDY / "README.md"
 # whose tables are quoted
 SECTIONS = ["architectures", "pretraining", "seeds", "losses", "upsampling", "batchnorm"]
-SECTIONS += ["network", "best"]
+SECTIONS += ["network", "crop", "best"]
 RESULTS = ["reports/comparison/summary.md", f"{STUDY}/probes/probes.md"]
 RESULTS += [f"{STUDY}/choice/variants_fpn_choice.md"]
 RESULTS += [f"{STUDY}/{name}/{table}.md" for name in SECTIONS for table in ("frequent", "summary")]

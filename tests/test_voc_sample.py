@@ -53,7 +53,8 @@ def test_only_what_a_section_is_about_differs_within_it():
         "upsampling": set(),
         "network": {"init", "epochs"},
         "choice": {"init", "epochs"},
-        "best": {"init", "epochs"},
+        "crop": {"init", "epochs", "crop_size"},
+        "best": {"init", "epochs", "crop_size"},
     }
     for section, keys in allowed.items():
         for name, model in SECTIONS[section]["models"].items():
@@ -84,7 +85,8 @@ def test_results_belong_to_the_study_and_to_its_pictures(name):
     found = result.provenance["recipe"]
     assert {key: found[key] for key in recipe} == recipe
     assert result.metrics["protocol"]["seed"] == model.get("seed", 0)
-    split, count = ("holdout of train", 80) if "choice" in name else ("val", 200)
+    held = content.get("predict", {}).get("split") == "holdout"
+    split, count = ("holdout of train", 80) if held else ("val", 200)
     assert (result.metrics["split"], result.metrics["images"]) == (split, count)
 
 
