@@ -1,9 +1,13 @@
 # `make repro` computes every number and figure of the project, `make test` tests it. Both install what they need into .venv first.
+# `make setup CPU=1` takes PyTorch's CPU builds, without gigabytes of CUDA, where an index that pip knows has them.
 
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+CPU_BUILDS := -E -e 's/^(torch|torchvision)==.*/&+cpu/' -e '/^(cuda|nvidia|triton)/d'
+NO_CPU_BUILDS := CPU=1 needs an index with builds called torch==...+cpu; name one in PIP_EXTRA_INDEX_URL
+NO_INDEX := the first run needs the package index (a network or a mirror), later ones do not
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
@@ -13,6 +17,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 repro: setup
 	@$(PY) .dvc/repair.py
 	@$(PY) -m dvc --wait-for-lock repro
+	@$(PY) tools/after_repro.py
 
 test: setup
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4 --dist worksteal -m "not slow"
@@ -30,7 +35,9 @@ $(INSTALLED): constraints.txt pyproject.toml
 	  { echo "error: $(PYTHON) is missing or older than 3.11; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PY) -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV) || \
 	  { echo "error: no virtual environment can be made; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
-	@echo "installing into $(VENV) (torch is large: some minutes)"
-	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs,onnx,sbd]' || \
-	  { echo "error: pip could not install; the first run needs the package index (a network or a mirror), later ones do not"; exit 1; }
+	@sed $(if $(CPU),$(CPU_BUILDS),-e '') constraints.txt > $(VENV)/constraints.txt
+	@echo "installing into $(VENV); PyTorch is large: some minutes$(if $(CPU),,; 6.3 GB of disk in all)"
+	@$(PY) -m pip install --disable-pip-version-check -c $(VENV)/constraints.txt -e '.[dev,docs,onnx,sbd]' || \
+	  { echo "error: pip could not install: $(if $(CPU),$(NO_CPU_BUILDS),$(NO_INDEX))"; exit 1; }
+	@du -sh $(VENV)
 	@touch $@

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tqdm import tqdm
@@ -93,6 +93,46 @@ def _die_with_parent() -> None:
 
 def progress(items: Iterable[Any], count: int, what: str) -> Iterable[Any]:
     """Show on a terminal how far `items` are, with rate and time left; elsewhere pass them on."""
-    if not sys.stderr.isatty() or os.environ.get("RANK", "0") != "0":
+    if not _on_terminal():
         return items
     return tqdm(items, desc=what, total=count, leave=False, dynamic_ncols=True)
+
+
+class Bar:
+    """One bar over several series of items, such as the epochs of a training.
+
+    Args:
+        what: stands before the bar.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._bar = tqdm(desc=what, leave=False, dynamic_ncols=True, disable=not _on_terminal())
+
+    def expect(self, total: int) -> None:
+        """Say how many items all series have."""
+        self._bar.total = total
+
+    def progress(self, items: Iterable[Any], count: int, what: str) -> Iterator[Any]:
+        """Pass items on and move the bar, behind which stands the name of their series."""
+        self._bar.set_postfix_str(what)
+        for item in items:
+            yield item
+            self._bar.update()
+
+    def reach(self, done: int) -> None:
+        """Move the bar to a number of items, e.g. where a training goes on from a checkpoint."""
+        if not self._bar.disable:
+            self._bar.update(done - self._bar.n)
+
+    def write(self, line: str) -> None:
+        """Print a line above the bar."""
+        with tqdm.external_write_mode():
+            print(line, flush=True)
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+def _on_terminal() -> bool:
+    """Whether a person watches this process; of several that train together, only the first."""
+    return sys.stderr.isatty() and os.environ.get("RANK", "0") == "0"

@@ -151,6 +151,7 @@ class Train(Section):
     precision: Precision
     deterministic: bool
     threads: Threads
+    compile: bool = False  # results from before this key have none
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

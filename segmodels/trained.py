@@ -101,13 +101,15 @@ def _record(path: Path) -> dict[str, Any]:
 
 def _published(name: str, entry: Model) -> Network:
     """torchvision's weights, which know VOC's classes."""
+    from torchvision.models.segmentation import FCN_ResNet50_Weights  # slow to import
+
     arch, arguments = entry.arch, entry.arguments
     module = models.build(arch, num_classes=COCO_CLASSES, **arguments)
     coverage = weights.start(module, arch=arch, arguments=arguments, init="coco")
     random = coverage["missing"] + [tensor["name"] for tensor in coverage["wrong_shape"]]
     if any(not key.startswith("aux_classifier.") for key in random):
         raise ValueError(f"models.{name}: {weights.summary(coverage)}")
-    published = models.coco_weights(arch)[str(models.backbone(arch, arguments))]
+    published = FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1  # preset and classes of all of them
     preset = published.transforms()
     normalization = Normalize(mean=tuple(preset.mean), std=tuple(preset.std))
     classes = ["background", *published.meta["categories"][1:]]

@@ -1,29 +1,53 @@
 """params.yaml -> data/params.ok: a bad value stops everything before any stage trains."""
 
 import os
+import time
 from pathlib import Path
+
+import torch
 
 from segmodels import models, params
 from segmodels.files import write_text
 from segmodels.prediction import runtime
 from segmodels.process import run
+from segmodels.training import estimate
 
 LEAST = 4e9  # bytes of memory; training the miniature's largest model takes 2.9
 GROUPS, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # cgroups(7), version 1 and 2
 
 
 def main() -> None:
+    start_seconds = time.process_time()
     settings = params.load()
     for name, model in settings.every_model:
         models.check_arguments(name, model.arch, model.arguments)
-    if settings.train[settings.dataset].precision == "auto" and not runtime.has_bf16():
-        print("no bf16 on this machine: fp32 takes 1.6 times as long as the README says")
+    if not torch.cuda.is_available():
+        print(expected(settings, start_seconds), flush=True)
     if (memory := memory_bytes()) < LEAST:
         print(
             f"this machine has {memory / 1e9:.1f} GB of memory, {LEAST / 1e9:.0f} are needed: "
             "a training may be killed; lower batch_size in params.yaml"
         )
     write_text("data/params.ok", "ok\n")
+
+
+def expected(settings: params.Params, start_seconds: float) -> str:
+    """How long all models of the data set will take on this CPU, as far as one can tell."""
+    recipe = settings.train[settings.dataset]
+    machine = runtime.start(recipe.precision, recipe.threads, deterministic=True, seed=0)
+    images, known = (1000, 0), settings.data.generate
+    if known:
+        images = (known.train, known.val)
+    minutes = estimate.minutes(settings, images=images, start_seconds=start_seconds)
+    what = "all of them" if known else "every 1,000 training images"
+    precision = machine.precision
+    if precision == "fp32" and runtime.has_bf16():
+        precision = f"fp32 (asked for by train.{settings.dataset}.precision; this CPU has bf16)"
+    return (
+        f"{len(settings.models)} models, {precision}, {machine.threads} threads: about "
+        f"{max(1, round(minutes)):,} min for {what}, measured on this machine just now; "
+        "what has been computed before takes none"
+    )
 
 
 def memory_bytes() -> float:

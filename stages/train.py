@@ -19,7 +19,10 @@ def train(name: str, group: processes.Processes) -> None:
     model = models.build(entry.arch, num_classes=len(data.classes), **entry.arguments)
     start = weights.start(model, arch=entry.arch, arguments=entry.arguments, init=recipe.init)
     print(f"start: {weights.summary(start)}", flush=True)
-    job = Job.of(settings, name, machine, process.progress, group)
+    bar = process.Bar(name)
+    job = Job.of(settings, name, machine, bar.progress, group)
+    passes = 2 if recipe.bn == "recalibrate" else 1  # over the training images, each epoch
+    bar.expect((recipe.epochs * passes + 1) * job.steps_per_epoch)
     provenance = {
         **{"model": name, "dataset": settings.dataset, "arch": entry.arch},
         **{"arguments": entry.arguments, "parameters": sum(p.numel() for p in model.parameters())},
@@ -29,9 +32,11 @@ def train(name: str, group: processes.Processes) -> None:
         run, epochs = Path("data/runs", settings.dataset, name), []
         for epoch in loop.epochs(model, job, kept):
             epochs.append(epoch)
-            print(history.line(epochs, recipe.epochs), flush=True)
+            bar.reach((epoch.number * passes + 1) * job.steps_per_epoch)
+            bar.write(history.line(epochs, recipe.epochs))
             if group.first:
                 history.save(run / "train", epochs, data.classes)
+        bar.close()
         if group.first:
             checkpoint.save_weights(model.state_dict(), run / "train/weights.pt")
             checkpoint.save_weights(kept.best_weights(), run / "train/best.pt")

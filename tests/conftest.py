@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,32 @@ from segmodels.data import voc
 from segmodels.reporting import tables
 
 VOID = 255
+# These take longest and begin first, the longest of all before the others.
+LONGEST = ["test_pipeline.py", "test_processes.py", "test_models.py", "test_backbones.py"]
+LONGEST += ["test_startup.py", "test_docs.py", "test_checkpoint.py", "test_export.py"]
+
+
+@pytest.hookimpl(trylast=True)  # after the selection by -m
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each process of pytest-xdist begin with files that take long.
+
+    With worksteal each gets an equal part of the list, to be done in order; one that has nothing
+    left takes over the end of another's part. So a file that begins a part stays in one process,
+    which makes the file's fixtures once.
+    """
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    begins: list[list[pytest.Item]] = [[] for _ in range(processes)]
+    for k, name in enumerate(LONGEST):
+        begins[k % processes] += [item for item in items if item.path.name == name]
+    first = {item for begin in begins for item in begin}
+    others = [item for item in items if item not in first]
+    ordered: list[pytest.Item] = []
+    for k, begin in enumerate(begins):
+        part = (len(items) - len(ordered)) // (processes - k)  # as worksteal divides
+        room = max(0, part - len(begin))
+        ordered += begin + others[:room]
+        others = others[room:]
+    items[:] = ordered + others
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +49,15 @@ def torch_as_it_was() -> Iterator[None]:
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
+    if torch.are_deterministic_algorithms_enabled():  # the call imports torch's compiler
+        torch.use_deterministic_algorithms(False)
+
+
+def missing(what: str) -> NoReturn:
+    """Skip a test whose program is not there; in CI, where it must be, the test fails."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what}; with CI set this is a failure")
+    pytest.skip(what)
 
 
 @pytest.fixture(scope="session")

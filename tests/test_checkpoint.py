@@ -138,13 +138,13 @@ def test_fingerprint_sees_every_value_and_no_order():
 
 def test_code_hashes_are_of_the_files_that_were_imported():
     """The program that trains depends on what dvc.yaml says it does."""
-    program = "import stages.train, segmodels.models.unet, segmodels.training.checkpoint as c, json"
+    program = "import stages.train, segmodels.models.fcn, segmodels.training.checkpoint as c, json"
     printed = subprocess.run(
         [sys.executable, "-c", f"{program}; print(json.dumps(c.code()))"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     stage = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]["train"]["do"]
-    declared = {d.replace("${item.arch}", "unet") for d in stage["deps"] if d.endswith(".py")}
+    declared = {d.replace("${item.arch}", "fcn") for d in stage["deps"] if d.endswith(".py")}
     hashes = yaml.safe_load(printed)
     assert set(hashes) == declared - {"stages/train.py"}  # here the program is another
     assert all(files.sha256(ROOT / name) == value for name, value in hashes.items())

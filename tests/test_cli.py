@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ import yaml
 from conftest import VOID, write_tree
 from PIL import Image
 from sklearn.metrics import accuracy_score, jaccard_score
-from torchvision.models.segmentation import FCN_ResNet50_Weights
 from torchvision.transforms import v2
 
 from segmodels import models, process
@@ -195,11 +193,7 @@ def published(project, monkeypatch):
     save_weights(model.state_dict(), cache / "new")
     digest = hashlib.sha256((cache / "new").read_bytes()).hexdigest()
     file = (cache / "new").rename(cache / f"fcn18-{digest[:8]}.pth")
-    theirs = FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1
-    entry = SimpleNamespace(
-        url=f"http://127.0.0.1:9/{file.name}", meta=theirs.meta, transforms=theirs.transforms
-    )
-    monkeypatch.setitem(fcn.COCO, "resnet18", entry)
+    monkeypatch.setitem(fcn.COCO, "resnet18", f"http://127.0.0.1:9/{file.name}")
     return model, file
 
 

@@ -1,5 +1,6 @@
 """docs/*.md against the code: whatever can be computed is computed again."""
 
+import functools
 import math
 import re
 import shlex
@@ -73,6 +74,7 @@ def arch_and_arguments(model):
     return entry.arch, entry.arguments
 
 
+@functools.cache
 def built(model):
     arch, arguments = arch_and_arguments(model)
     with torch.device("meta"):

@@ -6,12 +6,10 @@ import json
 import numpy as np
 import pytest
 from chromium import PROGRAM, Browser
+from conftest import missing
 from made_up_page import CLASSES, COSTS, GROUPS, MODELS, SIZE, VAL, prediction, target
 
 from segmodels.data import voc
-
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium or Chrome on the path")
-
 
 MARKS = """[...document.querySelectorAll("#chart-cost .series")].map((group) => {
     const { x, width } = group.querySelector(".mark").getBBox();
@@ -27,6 +25,8 @@ def page(made_up_project):
 
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory):
+    if PROGRAM is None:
+        missing("needs Chromium or Chrome on the path")
     with Browser(tmp_path_factory.mktemp("profile")) as browser:
         yield browser
 

@@ -3,6 +3,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from segmodels.reporting import canvas, pareto
@@ -49,15 +50,34 @@ def drawn(models, seed=0):
     return table, pareto.against_cost(table, canvas.looks(models), note="as measured")
 
 
-@pytest.mark.parametrize("cost", [0.009388032, *np.random.default_rng(0).lognormal(0, 3, 40)])
-def test_models_of_one_cost_have_room_around_it(cost):
-    """Found: on some CPUs the axis of a single model began and ended at it, and plot failed."""
+COSTS = [0.009388032, *np.random.default_rng(0).lognormal(0, 3, 40)]
+
+
+def same_costs(cost):
+    """Two models whose costs differ by a rounding; both, and one by itself."""
     models = ["a", "b"]
     table = summary(models, seed=0).assign(gflops=[cost, cost * (1 + 1e-15)])
-    for shown in (models, models[:1]):
-        figure = pareto.against_cost(table, canvas.looks(shown), note="as measured")
-        low, high = figure.axes[0].get_xlim()
-        assert low < 0.9 * cost < 1.1 * cost < high
+    return [(table, canvas.looks(shown)) for shown in (models, models[:1])]
+
+
+def has_room(axes, cost):
+    low, high = axes.get_xlim()
+    return low < 0.9 * cost < 1.1 * cost < high
+
+
+@pytest.mark.parametrize("cost", COSTS[:4])
+def test_figure_of_models_of_one_cost_has_room_around_it(cost):
+    """Found: on some CPUs the axis of a single model began and ended at it, and plot failed."""
+    for table, look in same_costs(cost):
+        assert has_room(pareto.against_cost(table, look, note="as measured").axes[0], cost)
+
+
+@pytest.mark.parametrize("cost", COSTS)
+def test_axis_of_models_of_one_cost_has_room_around_it(cost):
+    for table, look in same_costs(cost):
+        axes = Figure().subplots()
+        pareto._draw(axes, table.set_index("model").loc[list(look)], look, "gflops")
+        assert has_room(axes, cost)
 
 
 def test_points_bars_and_steps_are_where_the_numbers_are():

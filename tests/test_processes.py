@@ -15,7 +15,7 @@ from segmodels.training import loop, processes
 from segmodels.training.processes import Processes
 
 HERE = Path(__file__).parent
-MODEL = {"backbone": "resnet18", "stride": 32}
+MODEL = {"width": 4}
 
 
 def train(tree, group, folder):
@@ -24,7 +24,7 @@ def train(tree, group, folder):
     recipe = {"epochs": 5, "batch_size": 4, "bn": "frozen", "lr": 1e-4, "warmup_epochs": 0}
     job = make_job(tree, processes=group, crop_size=32, optimizer="sgd", schedule="poly", **recipe)
     torch.manual_seed(0)
-    model = models.build("fcn_skip", num_classes=NUM_CLASSES, **MODEL)
+    model = models.build("unet", num_classes=NUM_CLASSES, **MODEL)
     epochs = list(loop.epochs(model, job))
     assert (job.steps_per_epoch, len(epochs)) == (4, 6)
     result = {
@@ -65,8 +65,8 @@ def test_two_processes_train_as_one_with_the_same_batch(results):
         assert torch.equal(first["weights"][name], second["weights"][name]), name
     torch.testing.assert_close(first["losses"], one["losses"], rtol=1e-5, atol=0)
     assert torch.equal(first["losses"], second["losses"])
-    moved = models.build("fcn_skip", num_classes=NUM_CLASSES, **MODEL).state_dict()
-    name = "backbone.layer4.1.conv2.weight"
+    moved = models.build("unet", num_classes=NUM_CLASSES, **MODEL).state_dict()
+    name = "encoder.4.1.conv.weight"
     assert not torch.allclose(one["weights"][name], moved[name], atol=1e-4)  # or it would be idle
 
 
@@ -86,7 +86,7 @@ def test_shares_of_a_batch_are_the_batch():
 
 def test_trained_batchnorm_in_several_cpu_processes_is_refused(tmp_path):
     tree = tmp_path, write_tree(tmp_path, train=9, val=1, num_classes=NUM_CLASSES)
-    model = models.build("fcn_skip", num_classes=NUM_CLASSES, **MODEL)
+    model = models.build("unet", num_classes=NUM_CLASSES, **MODEL)
     job = make_job(tree, processes=Processes(0, 2))
     with pytest.raises(ValueError, match=r"bn = train in 2 processes: .*train in one process, or"):
         next(loop.epochs(model, job))

@@ -5,7 +5,6 @@ import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import product
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -45,7 +44,7 @@ def serve(server, state, name):
     digest = hashlib.sha256((folder / "new").read_bytes()).hexdigest()
     file = folder / f"{name}-{digest[:8]}.pth"
     (folder / "new").rename(file)
-    return file, digest, SimpleNamespace(url=f"{address}/{file.name}")
+    return file, digest, f"{address}/{file.name}"
 
 
 @pytest.fixture
@@ -55,8 +54,8 @@ def coco(server, monkeypatch):
     theirs = torchvision.models.segmentation.fcn_resnet50(
         weights=None, weights_backbone=None, num_classes=21, aux_loss=True
     )
-    file, digest, entry = serve(server, theirs.state_dict(), "fcn_resnet50_coco")
-    monkeypatch.setitem(fcn.COCO, "resnet50", entry)
+    file, digest, url = serve(server, theirs.state_dict(), "fcn_resnet50_coco")
+    monkeypatch.setitem(fcn.COCO, "resnet50", url)
     return theirs, file, digest
 
 
@@ -64,8 +63,8 @@ def coco(server, monkeypatch):
 def imagenet(server, monkeypatch):
     """The file of a torchvision resnet18, offered as its ImageNet weights."""
     theirs = torchvision.models.resnet18(weights=None)
-    _, _, entry = serve(server, theirs.state_dict(), "resnet18")
-    monkeypatch.setitem(weights.IMAGENET, "resnet18", entry)
+    _, _, url = serve(server, theirs.state_dict(), "resnet18")
+    monkeypatch.setitem(weights.IMAGENET, "resnet18", url)
     return theirs
 
 
@@ -175,9 +174,19 @@ def test_urls_are_those_of_torchvisions_own_builders():
         official = torchvision.models.get_model_weights(f"{arch}_{backbone}").DEFAULT
         given = weights.source(arch=arch, arguments={"backbone": backbone}, init="coco")
         assert given == official.url
-    skip = {"arch": "fcn_skip", "arguments": {"backbone": "vgg16"}}
-    official = torchvision.models.VGG16_Weights.IMAGENET1K_V1
-    assert weights.source(**skip, init="imagenet") == official.url
+    for backbone in weights.IMAGENET:
+        official = torchvision.models.get_model_weights(backbone).IMAGENET1K_V1
+        skip = {"arch": "fcn_skip", "arguments": {"backbone": backbone}}
+        assert weights.source(**skip, init="imagenet") == official.url
+
+
+def test_coco_weights_have_one_normalisation_and_the_same_classes():
+    every = [
+        torchvision.models.get_model_weights(f"{arch}_{backbone}").COCO_WITH_VOC_LABELS_V1
+        for arch, backbone in product(("fcn", "deeplabv3"), ("resnet50", "resnet101"))
+    ]
+    assert len({(*w.transforms().mean, *w.transforms().std) for w in every}) == 1
+    assert len({tuple(w.meta["categories"]) for w in every}) == 1
 
 
 def test_wrong_byte_is_refused_and_not_kept(imagenet, server, tmp_path):
@@ -197,7 +206,7 @@ def test_wrong_byte_is_refused_and_not_kept(imagenet, server, tmp_path):
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9", None])
 def test_no_network_or_404_says_where_to_put_the_file(server, monkeypatch, tmp_path, address):
     url = f"{address or server[1]}/resnet18-0123abcd.pth"
-    monkeypatch.setitem(weights.IMAGENET, "resnet18", SimpleNamespace(url=url))
+    monkeypatch.setitem(weights.IMAGENET, "resnet18", url)
     with pytest.raises(ValueError) as caught:
         started("imagenet", **FCN18)
     place = tmp_path / "cache/hub/checkpoints/resnet18-0123abcd.pth"

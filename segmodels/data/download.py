@@ -5,6 +5,8 @@ its own, named by a digest of the address, and beside it the validator (ETag or 
 which the server sent it, so that two versions of a file are never joined. The result is handed out
 only with the right checksum.
 Source: RFC 9110, sections 13.1.5 (If-Range), 14 (Range) and 15.5.17 (416).
+
+requests is imported where it is used: a training starts from this module, and seldom downloads.
 """
 
 import hashlib
@@ -15,12 +17,12 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import requests
-import urllib3
+from typing import TYPE_CHECKING, Any
 
 from segmodels.files import explained, free_space, locked, megabytes, remove, write_json
+
+if TYPE_CHECKING:
+    import requests
 
 CHUNK = 1 << 18  # bytes
 PATIENCE = 24 * 3600  # seconds in which another process may make the same data set
@@ -192,8 +194,11 @@ def _headers(offset: int, state: dict[str, Any]) -> dict[str, str]:
     return headers
 
 
-def _get(url: str, headers: dict[str, str], timeout: tuple[float, float]) -> requests.Response:
+def _get(url: str, headers: dict[str, str], timeout: tuple[float, float]) -> "requests.Response":
     """Open a connection; the answer's body is not read yet."""
+    import requests
+    import urllib3
+
     try:
         return requests.get(url, headers=headers, stream=True, timeout=timeout)
     except requests.TooManyRedirects:
@@ -209,7 +214,7 @@ def _get(url: str, headers: dict[str, str], timeout: tuple[float, float]) -> req
 
 
 def _span(
-    response: requests.Response, part: Path, offset: int, state: dict[str, Any]
+    response: "requests.Response", part: Path, offset: int, state: dict[str, Any]
 ) -> tuple[int, int | None]:
     """Where in the file the answer starts, and how long the whole file is (None: not said)."""
     status, headers = response.status_code, response.headers
@@ -233,8 +238,10 @@ def _span(
     return start, total
 
 
-def _receive(response: requests.Response, file: Any, total: int | None, watch: Watch) -> None:
+def _receive(response: "requests.Response", file: Any, total: int | None, watch: Watch) -> None:
     """Append the body as it comes, undecoded; one that ends early is a broken connection."""
+    import urllib3
+
     reason = "connection ended"
     mark, deadline = file.tell() + STEP, time.monotonic() + SLOWEST * watch.timeout[1]
     try:
@@ -256,7 +263,7 @@ def _receive(response: requests.Response, file: Any, total: int | None, watch: W
     raise _Broken(f"{reason} at {_megabytes(file.tell())} of {_megabytes(total)}")
 
 
-def _validator(response: requests.Response) -> str | None:
+def _validator(response: "requests.Response") -> str | None:
     """What If-Range accepts: a strong ETag, else the date."""
     etag = response.headers.get("ETag", "W/")
     return response.headers.get("Last-Modified") if etag.startswith("W/") else etag

@@ -85,8 +85,8 @@ def backbone(arch: str, arguments: dict[str, Any]) -> str | None:
     return None if parameter is None else arguments.get("backbone", parameter.default)
 
 
-def coco_weights(arch: str) -> dict[str, Any]:
-    """torchvision's whole models trained on COCO with VOC's classes, by backbone."""
+def coco_weights(arch: str) -> dict[str, str]:
+    """Addresses of torchvision's whole models trained on COCO with VOC's classes, by backbone."""
     return getattr(_module(arch), "COCO", {})
 
 

@@ -1,4 +1,4 @@
-"""ImageNet classifiers without their last layer, from torchvision's own parts or timm's.
+"""ImageNet classifiers without their last layer, as torchvision or timm has them.
 
 A backbone maps an image (N, 3, H, W) to features by name: "stem" has stride 2 (some of timm's have
 no such layer), "low" 4, "mid" 8, "aux" 16 and "out" 32; with dilation no stride exceeds the output
@@ -12,23 +12,23 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision import models
-from torchvision.models import resnet, vgg
-from torchvision.models._utils import IntermediateLayerGetter
 
 from segmodels.models.layers import he_initialize
+from segmodels.models.resnet import LAYERS, ResNet
 
-# V1, from which torchvision's segmentation models were trained too; V2 of the ResNets had another,
-# longer recipe, and ResNet-18, ResNet-34 and VGG16 have no V2 that could stand beside it.
+SERVER = "https://download.pytorch.org/models"
+# torchvision's IMAGENET1K_V1, from which its segmentation models were trained too; V2 of the
+# ResNets had another, longer recipe, and ResNet-18, ResNet-34 and VGG16 have no V2 that could stand
+# beside it.
 IMAGENET = {
-    "resnet18": models.ResNet18_Weights.IMAGENET1K_V1,
-    "resnet34": models.ResNet34_Weights.IMAGENET1K_V1,
-    "resnet50": models.ResNet50_Weights.IMAGENET1K_V1,
-    "resnet101": models.ResNet101_Weights.IMAGENET1K_V1,
-    "resnet152": models.ResNet152_Weights.IMAGENET1K_V1,
-    "vgg16": models.VGG16_Weights.IMAGENET1K_V1,
-    "vgg16_bn": models.VGG16_BN_Weights.IMAGENET1K_V1,
-    "mobilenet_v3_large": models.MobileNet_V3_Large_Weights.IMAGENET1K_V1,
+    "resnet18": f"{SERVER}/resnet18-f37072fd.pth",
+    "resnet34": f"{SERVER}/resnet34-b627a593.pth",
+    "resnet50": f"{SERVER}/resnet50-0676ba61.pth",
+    "resnet101": f"{SERVER}/resnet101-63fe2227.pth",
+    "resnet152": f"{SERVER}/resnet152-394f9c45.pth",
+    "vgg16": f"{SERVER}/vgg16-397923af.pth",
+    "vgg16_bn": f"{SERVER}/vgg16_bn-6c64b313.pth",
+    "mobilenet_v3_large": f"{SERVER}/mobilenet_v3_large-8738ca79.pth",
 }
 TIMM = "timm/"  # in front of any timm model that gives features
 STRIDES = {2: "stem", 4: "low", 8: "mid", 16: "aux", 32: "out"}  # without dilation
@@ -66,15 +66,34 @@ def build(
 
 def residual(name: str, output_stride: int) -> tuple[nn.Module, dict[str, int]]:
     """A ResNet (He et al., arXiv 1512.03385, table 1); "stem" is conv1."""
-    # Every residual block starts as the identity (Goyal et al., arXiv 1706.02677, section 5.1).
-    # Otherwise the random blocks' variances add up: on the miniature FCN-ResNet-50 then starts at a
-    # validation loss of 9.1 instead of 3.1 (ln 21 = 3.04), and learns several times slower.
-    net = getattr(resnet, name)(weights=None, zero_init_residual=True)
+    block, depths = LAYERS[name]
+    net = ResNet(block, depths)
     dilate(net, output_stride)
     names = {"relu": "stem", "layer1": "low", "layer2": "mid", "layer3": "aux", "layer4": "out"}
-    width = 64 * net.layer1[0].expansion
+    width = 64 * block.expansion
     channels = {"stem": 64, "low": width, "mid": 2 * width, "aux": 4 * width, "out": 8 * width}
-    return IntermediateLayerGetter(net, names), channels
+    return Features(net, names), channels
+
+
+class Features(nn.ModuleDict):
+    """A network's layers, which compute one after the other; some of them give features.
+
+    Args:
+        net: its children are the layers, under names that stay.
+        names: of the layers that give features, and what to call these.
+    """
+
+    def __init__(self, net: nn.Module, names: dict[str, str]) -> None:
+        super().__init__(dict(net.named_children()))
+        self.names = names
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        features = {}
+        for key, layer in self.items():
+            x = layer(x)
+            if key in self.names:
+                features[self.names[key]] = x
+        return features
 
 
 class VGG16(nn.Module):
@@ -92,10 +111,10 @@ class VGG16(nn.Module):
 
     def __init__(self, output_stride: int, *, batch_norm: bool, fully_connected: bool) -> None:
         super().__init__()
-        layers = vgg.make_layers(vgg.cfgs["D"], batch_norm)
+        layers = vgg16_layers(64, batch_norm=batch_norm)
         pools = [key for key, layer in layers.named_children() if isinstance(layer, nn.MaxPool2d)]
         names = dict(zip(pools, STRIDES.values(), strict=True))
-        self.features = IntermediateLayerGetter(layers, names)
+        self.features = Features(layers, names)
         self.classifier = nn.Sequential()
         if fully_connected:
             self.classifier = nn.Sequential(
@@ -115,6 +134,21 @@ class VGG16(nn.Module):
         return features
 
 
+def vgg16_layers(width: int, *, batch_norm: bool) -> nn.Sequential:
+    """VGG16's convolutions and poolings, 64 channels wide at first in the paper."""
+    layers: list[nn.Module] = []
+    in_channels = 3
+    for channels, depth in zip((1, 2, 4, 8, 8), (2, 2, 3, 3, 3), strict=True):
+        for _ in range(depth):
+            layers.append(nn.Conv2d(in_channels, channels * width, 3, padding=1))
+            if batch_norm:
+                layers.append(nn.BatchNorm2d(channels * width))
+            layers.append(nn.ReLU(inplace=True))
+            in_channels = channels * width
+        layers.append(nn.MaxPool2d(2, stride=2))
+    return nn.Sequential(*layers)
+
+
 class MobileNetV3Large(nn.Module):
     """MobileNetV3-Large up to its last 1 x 1 convolution; each feature is the last of its stride.
 
@@ -127,11 +161,13 @@ class MobileNetV3Large(nn.Module):
     """
 
     def __init__(self, output_stride: int) -> None:
+        from torchvision import models  # takes as long as `import torch`; the others need it not
+
         super().__init__()
         norm_layer = partial(nn.BatchNorm2d, eps=0.001)
         layers = models.mobilenet_v3_large(weights=None, norm_layer=norm_layer).features
         names = {"1": "stem", "3": "low", "6": "mid", "12": "aux", "16": "out"}
-        self.features = IntermediateLayerGetter(layers, names)
+        self.features = Features(layers, names)
         dilate(self, output_stride)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:

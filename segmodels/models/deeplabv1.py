@@ -16,10 +16,9 @@ from typing import Literal
 
 from pydantic import PositiveInt
 from torch import nn
-from torchvision.models.segmentation._utils import _SimpleSegmentationModel
 
 from segmodels.models import backbones
-from segmodels.models.layers import large_fov
+from segmodels.models.layers import Segmentation, large_fov
 
 
 def deeplabv1(
@@ -40,4 +39,4 @@ def deeplabv1(
     features, channels = backbones.build(
         backbone, output_stride=output_stride, fully_connected=False
     )
-    return _SimpleSegmentationModel(features, large_fov(channels["out"], num_classes, atrous_rate))
+    return Segmentation(features, large_fov(channels["out"], num_classes, atrous_rate))

@@ -19,10 +19,9 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
-from torchvision.models.segmentation._utils import _SimpleSegmentationModel
 
 from segmodels.models import backbones
-from segmodels.models.layers import he_initialize, large_fov
+from segmodels.models.layers import Segmentation, he_initialize, large_fov
 
 
 class ASPP(nn.ModuleList):
@@ -60,4 +59,4 @@ def deeplabv2(
     )
     branch = large_fov if backbone.startswith("vgg") else atrous_score
     branches = (branch(channels["out"], num_classes, rate) for rate in atrous_rates)
-    return _SimpleSegmentationModel(features, ASPP(branches))
+    return Segmentation(features, ASPP(branches))

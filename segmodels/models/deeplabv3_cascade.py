@@ -15,11 +15,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 from torch import nn
-from torchvision.models.resnet import Bottleneck
-from torchvision.models.segmentation._utils import _SimpleSegmentationModel
 
 from segmodels.models import backbones
-from segmodels.models.layers import he_initialize
+from segmodels.models.layers import Segmentation, he_initialize
+from segmodels.models.resnet import Bottleneck
 
 
 def copy_of_block4() -> nn.Sequential:
@@ -54,4 +53,4 @@ def deeplabv3_cascade(
     for number, block in enumerate([features.get_submodule("layer4"), *copies]):
         backbones.use_multi_grid(block, 2**number * 32 // output_stride, multi_grid)
     classifier = nn.Sequential(*copies, nn.Conv2d(channels["out"], num_classes, 1))
-    return _SimpleSegmentationModel(features, classifier)
+    return Segmentation(features, classifier)

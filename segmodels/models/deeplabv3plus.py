@@ -16,14 +16,13 @@ from typing import Literal
 import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
-from torchvision.models.segmentation.deeplabv3 import ASPP
-from torchvision.models.segmentation.fcn import FCNHead
 
 from segmodels.models import backbones
+from segmodels.models.heads import ASPP, CHANNELS, fcn_head
 from segmodels.models.layers import upsample
 
 RATES = (6, 12, 18)  # at output stride 16
-LOW, HIGH = 48, 256  # channels of stride 4 (table 1); of pyramid and decoder (table 2)
+LOW, HIGH = 48, CHANNELS  # channels of stride 4 (table 1); of pyramid and decoder (table 2)
 
 
 class DeepLabV3Plus(nn.Module):
@@ -89,12 +88,12 @@ def deeplabv3plus(
     )
     if atrous_rates is None:
         atrous_rates = [rate * 16 // output_stride for rate in RATES]
-    aspp = ASPP(channels["out"], atrous_rates, HIGH)
+    aspp = ASPP(channels["out"], atrous_rates)
     low_level = conv_bn_relu(channels["low"], LOW, 1)
     classifier = nn.Sequential(
         conv_bn_relu(HIGH + LOW, decoder_channels, 3),
         conv_bn_relu(decoder_channels, decoder_channels, 3),
         nn.Conv2d(decoder_channels, num_classes, 1),
     )
-    aux_classifier = FCNHead(channels["aux"], num_classes) if aux else None
+    aux_classifier = fcn_head(channels["aux"], num_classes) if aux else None
     return DeepLabV3Plus(features, aspp, low_level, classifier, aux_classifier)

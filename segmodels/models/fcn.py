@@ -12,14 +12,15 @@ convolution; a second such head on layer3, of use to training only.
 from typing import Literal
 
 from torch import nn
-from torchvision.models.segmentation import FCN_ResNet50_Weights, FCN_ResNet101_Weights
-from torchvision.models.segmentation.fcn import FCN, FCNHead
 
 from segmodels.models import backbones
+from segmodels.models.backbones import SERVER
+from segmodels.models.heads import fcn_head
+from segmodels.models.layers import Segmentation
 
-COCO = {
-    "resnet50": FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1,
-    "resnet101": FCN_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1,
+COCO = {  # torchvision's COCO_WITH_VOC_LABELS_V1
+    "resnet50": f"{SERVER}/fcn_resnet50_coco-1167a1af.pth",
+    "resnet101": f"{SERVER}/fcn_resnet101_coco-7ecb50ca.pth",
 }
 
 
@@ -41,5 +42,5 @@ def fcn(
     features, channels = backbones.build(
         backbone, output_stride=output_stride, fully_connected=False
     )
-    aux_classifier = FCNHead(channels["aux"], num_classes) if aux else None
-    return FCN(features, FCNHead(channels["out"], num_classes), aux_classifier)
+    aux_classifier = fcn_head(channels["aux"], num_classes) if aux else None
+    return Segmentation(features, fcn_head(channels["out"], num_classes), aux_classifier)

@@ -1,13 +1,83 @@
 """Parts that several models share."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 def upsample(x: Tensor, like: Tensor) -> Tensor:
-    """Resize x bilinearly (align_corners=False) to the height and width of `like`."""
-    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+    """Resize x (N, C, h, w) bilinearly, align_corners=False, to the height and width of `like`."""
+    return resize(x, like.shape[-2:])
+
+
+def resize(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize x (N, C, h, w) bilinearly, align_corners=False, to (height, width).
+
+    On a GPU under torch.use_deterministic_algorithms, F.interpolate gathers four neighbours and
+    its gradient is a sorted index_put, which is slow; two matrix products take its place there.
+    """
+    if x.is_cuda and torch.are_deterministic_algorithms_enabled():
+        return resize_by_products(x, size)
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def resize_by_products(x: Tensor, size: Sequence[int]) -> Tensor:
+    """The same as F.interpolate, as rows @ x @ columns, in float32 or wider under autocast too."""
+    wide = torch.promote_types(x.dtype, torch.float32)
+    rows, columns = (
+        interpolation_matrix(target, source, dtype=wide, device=x.device)
+        for target, source in zip(size, x.shape[-2:], strict=True)
+    )
+    with torch.autocast(x.device.type, enabled=False):
+        return (rows @ x.to(wide) @ columns.T).to(x.dtype)  # (N, C, H, w), then (N, C, H, W)
+
+
+def interpolation_matrix(
+    target: int, source: int, *, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """(target, source) weights of linear interpolation; each row sums up to 1."""
+    centres = torch.arange(target, dtype=dtype, device=device) + 0.5
+    places = (centres * (source / target) - 0.5).clamp(0, source - 1)
+    distances = places[:, None] - torch.arange(source, dtype=dtype, device=device)
+    return (1 - distances.abs()).clamp(min=0)
+
+
+class Doubling(nn.Module):
+    """Resize to twice the height and width."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return resize(x, [2 * side for side in x.shape[-2:]])
+
+
+class ImagePooling(nn.Sequential):
+    """Layers that make one element of each channel, which is spread to the size before."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return upsample(super().forward(x), like=x)
+
+
+class Segmentation(nn.Module):
+    """A backbone and a classifier, and perhaps an auxiliary one, resized to the image's size.
+
+    The parts have torchvision's names, so that weights of its models fit.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, classifier: nn.Module, aux_classifier: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.classifier = classifier
+        self.aux_classifier = aux_classifier
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        features = self.backbone(image)
+        logits = {"out": self.classifier(features["out"])}  # (N, C, H/os, W/os)
+        if self.aux_classifier is not None:
+            logits["aux"] = self.aux_classifier(features["aux"])
+        return {name: upsample(value, like=image) for name, value in logits.items()}
 
 
 class LearnedUpsampling(nn.Module):

@@ -16,8 +16,8 @@ from typing import Literal
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
-from torchvision.models import vgg
 
+from segmodels.models.backbones import vgg16_layers
 from segmodels.models.layers import (
     LearnedUpsampling,
     he_initialize,
@@ -34,9 +34,7 @@ class Encoder(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        plan = vgg.cfgs["D"]
-        scaled = [entry if entry == "M" else entry * width // 64 for entry in plan]
-        self.features = vgg.make_layers(scaled, batch_norm=True)
+        self.features = vgg16_layers(width, batch_norm=True)
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Pooling]]:
         pooled: list[Pooling] = []

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segmodels.models import backbones
-from segmodels.models.layers import he_initialize
+from segmodels.models.layers import Doubling, he_initialize
 
 STEP = 32  # stride of the coarsest feature
 # Channels of each level of the expansive path, by the backbone's feature of the same size. A
@@ -37,7 +37,7 @@ class UpBlock(nn.Module):
             self.up = nn.ConvTranspose2d(in_channels, out_channels, 2, stride=2)
             in_channels = out_channels
         else:
-            self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+            self.up = Doubling()
         self.convs = nn.Sequential(
             nn.Conv2d(in_channels + skip, out_channels, 3, padding=1, bias=False),
             nn.BatchNorm2d(out_channels),

@@ -5,16 +5,22 @@ counter counts it twice). Convolutions and matrix products are counted, nothing 
 median over passes, so that one that the system interrupts says nothing.
 """
 
+import inspect
 from collections.abc import Callable
 from time import perf_counter
 
 import numpy as np
 import pandas as pd
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, _FlopCounterMode
+
+# torch wraps it to keep its compiler out of it, and imports the compiler for that.
+_FlopCounterMode.__torch_dispatch__ = inspect.unwrap(  # type: ignore[method-assign]
+    _FlopCounterMode.__torch_dispatch__
+)
 
 WARM_UP = 3  # passes before those that are measured
 LEAST, MOST = 5, 50  # measured passes
-ENOUGH = 5.0  # seconds after which, LEAST aside, no further pass is made
+ENOUGH = 2.0  # seconds after which, LEAST aside, no further pass is made
 
 
 def usual_picture(pictures: pd.DataFrame) -> pd.DataFrame:

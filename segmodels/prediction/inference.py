@@ -15,8 +15,9 @@ def normalize(image: Tensor, normalization: Normalize) -> Tensor:
     n, _, height, width = image.shape
     # Whole rows: broadcasting over an innermost axis of three is several times slower on a CPU.
     rows = image.permute(0, 2, 3, 1).float().reshape(n, height, 3 * width)
+    # torch.tensor(..., device=) would make the program wait until the GPU has done all before it.
     shift, spread = (
-        (torch.tensor(values, device=image.device) * 255).repeat(width)
+        (torch.tensor(values) * 255).to(image.device, non_blocking=True).repeat(width)
         for values in (normalization.mean, normalization.std)
     )
     return rows.sub_(shift).div_(spread).view(n, height, width, 3).permute(0, 3, 1, 2)

@@ -10,11 +10,11 @@ import platform
 import resource
 import sys
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # mallopt(3)
 
@@ -31,7 +31,8 @@ class Runtime:
 
     def record(self) -> dict[str, object]:
         """The choices and the versions of the numerical packages, for provenance.json."""
-        versions = {m.__name__: m.__version__ for m in (torch, torchvision, np)}
+        versions = {module.__name__: module.__version__ for module in (torch, np)}
+        versions["torchvision"] = version("torchvision")
         return {**asdict(self), "versions": versions}
 
 
@@ -48,7 +49,7 @@ def start(precision: str, threads: str | int, deterministic: bool, seed: int) ->
     reuse_memory()
     torch.manual_seed(seed)
     torch.backends.cudnn.benchmark = not deterministic
-    torch.use_deterministic_algorithms(deterministic)
+    forbid_nondeterminism(deterministic)
     # It takes time and decides nothing where no program reads what it has not written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if deterministic:  # cuBLAS reads it when it starts
@@ -57,6 +58,18 @@ def start(precision: str, threads: str | int, deterministic: bool, seed: int) ->
     if precision == "auto":
         precision = "bf16" if has_bf16() else "fp16" if gpu else "fp32"
     return Runtime("cuda" if gpu else "cpu", precision, count, _cpu(), gpu)
+
+
+def forbid_nondeterminism(wanted: bool) -> None:
+    """As torch.use_deterministic_algorithms, but the compiler is told only if it is ever imported.
+
+    torch imports it to tell it, and that takes nearly as long as `import torch`.
+    """
+    os.environ["TORCHINDUCTOR_DETERMINISTIC"] = str(int(wanted))  # read where it is imported
+    if "torch._inductor" in sys.modules:
+        torch.use_deterministic_algorithms(wanted)
+    else:
+        torch.set_deterministic_debug_mode("error" if wanted else "default")
 
 
 def reuse_memory() -> None:

@@ -21,7 +21,7 @@ from segmodels.training import batchnorm, guard, losses
 from segmodels.training.checkpoint import Checkpoints
 from segmodels.training.job import Job
 from segmodels.training.losses import Losses
-from segmodels.training.recipe import lr_factor, optimizer, set_lr
+from segmodels.training.recipe import lr_factor, optimizer, set_lr, start_momentum
 from segmodels.training.run import Epoch, Run
 from segmodels.training.step import Batch, gradients, sum_of, untouched
 from segmodels.training.validation import measure
@@ -40,8 +40,12 @@ def epochs(model: nn.Module, job: Job, checkpoints: Checkpoints | None = None) -
     network = _prepared(model, job)
     scaler = torch.amp.GradScaler(job.device.type, enabled=job.precision == "fp16")
     run = Run(model, optimizer(model, job.recipe), scaler)
+    if scaler.is_enabled():
+        start_momentum(run.updates)
     if checkpoints:
         checkpoints.resume(run)
+    if run.sums is not None:
+        run.sums = run.sums.to(job.device)
     job.processes.wait()  # before one of them changes the file
     yield from list(run.epochs)
     while len(run.epochs) <= job.recipe.epochs:
@@ -81,7 +85,11 @@ def validate(model: nn.Module, job: Job, split: str = "val") -> tuple[Losses, np
 
 
 def _prepared(model: nn.Module, job: Job) -> nn.Module:
-    """Bring a model to its device, treat its BatchNorm as asked, and join the other processes."""
+    """Bring a model to its device, treat its BatchNorm as asked, and join the other processes.
+
+    Returns:
+        what the steps pass their batches through; its parameters are the model's own.
+    """
     recipe, processes = job.recipe, job.processes
     parts = processes.count * recipe.accumulate
     if recipe.batch_size % parts:
@@ -103,7 +111,12 @@ def _prepared(model: nn.Module, job: Job) -> nn.Module:
                 "GPUs (SyncBatchNorm); train in one process, or with bn: frozen"
             )
         batchnorm.synchronise(model)
-    return DistributedDataParallel(model, broadcast_buffers=False) if processes.count > 1 else model
+    network: nn.Module = model
+    if recipe.compile:  # of the steps alone: crops have one size, whole pictures have many
+        network = torch.compile(model, dynamic=False)
+    if processes.count > 1:
+        network = DistributedDataParallel(network, broadcast_buffers=False)
+    return network
 
 
 def recalibrate(model: nn.Module, job: Job, epoch: int) -> None:

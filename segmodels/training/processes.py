@@ -14,8 +14,6 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed import run as torchrun
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 VARIABLE = "SEGMODELS_NPROC"
 
@@ -79,6 +77,9 @@ def launch(module: str, *arguments: str, count: int) -> None:
     Raises:
         ValueError: one of them failed; the message is that of the first to fail.
     """
+    from torch.distributed import run as torchrun  # slow to import, and one process needs it not
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     try:

@@ -1,5 +1,6 @@
 """Optimizer and learning-rate schedule of a training section of params.yaml."""
 
+import inspect
 import math
 from typing import Any
 
@@ -32,16 +33,31 @@ def parameter_groups(model: nn.Module, recipe: Train) -> list[dict[str, Any]]:
     return [{"params": groups[key], "factor": factors[key]} for key in factors if groups[key]]
 
 
+def uncompiled(kind: Any) -> Any:
+    """A class of torch.optim without its wrappers for torch.compile, which keep out of its graphs.
+
+    No graph has an optimizer's step here, and the wrappers import the compiler, which takes nearly
+    as long as `import torch`. What is left of `step` is that it is done without gradients.
+    """
+    wrapped = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in wrapped}
+    methods["step"] = torch.no_grad()(inspect.unwrap(kind.step))
+    return type(kind.__name__, (kind,), methods)
+
+
+SGD, AdamW = uncompiled(torch.optim.SGD), uncompiled(torch.optim.AdamW)
+
+
 def optimizer(model: nn.Module, recipe: Train) -> torch.optim.Optimizer:
     """SGD with momentum, or AdamW, whose beta1 is the momentum; groups as in parameter_groups."""
     groups = parameter_groups(model, recipe)
     updates: torch.optim.Optimizer
     if recipe.optimizer == "sgd":
-        updates = torch.optim.SGD(
+        updates = SGD(
             groups, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
         )
     else:
-        updates = torch.optim.AdamW(
+        updates = AdamW(
             groups,
             betas=(recipe.momentum, 0.999),
             weight_decay=recipe.weight_decay,
@@ -49,6 +65,18 @@ def optimizer(model: nn.Module, recipe: Train) -> torch.optim.Optimizer:
         )
     set_lr(updates, recipe.lr)
     return updates
+
+
+def start_momentum(updates: torch.optim.Optimizer) -> None:
+    """Begin SGD's momentum at 0, for fp16.
+
+    Fused SGD allocates it in its first step and does not write to it if that step overflows, which
+    is usual: the next step would add whatever was in that memory.
+    """
+    if isinstance(updates, torch.optim.SGD):
+        for group in updates.param_groups:
+            for parameter in group["params"] if group["momentum"] else []:
+                updates.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def set_lr(updates: torch.optim.Optimizer, lr: float) -> None:

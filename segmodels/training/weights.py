@@ -71,7 +71,7 @@ def source(*, arch: str, arguments: dict[str, Any], init: str) -> str | Path | N
             "of it with torch.save and name that file"
         )
     if init == "imagenet":
-        return IMAGENET[str(backbone)].url
+        return IMAGENET[str(backbone)]
     if init == "coco":
         return _coco(arch, backbone)
     if not Path(init).is_file():
@@ -147,7 +147,7 @@ def _coco(arch: str, backbone: str | None) -> str:
     """URL of torchvision's weights for a model, or a ValueError that names those there are."""
     weights = models.coco_weights(arch)
     if backbone in weights:
-        return weights[backbone].url
+        return weights[backbone]
     known = {name: ", ".join(models.coco_weights(name)) for name in models.available()}
     there = ", ".join(f"{name} ({backbones})" for name, backbones in known.items() if backbones)
     wanted = f"{arch} with backbone {backbone}" if backbone else arch

@@ -1,5 +1,6 @@
 """What the attacks of this folder have in common: how they are counted and reported."""
 
+import datetime
 import fcntl
 import os
 import signal
@@ -18,7 +19,34 @@ _survived: Counter[str] = Counter()
 _totals: dict[str, Counter[str]] = {}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+# Of the tests with a parameter `third`, `-m "not every"` runs one third, another each day (UTC).
+# The processes of pytest-xdist inherit the date; set it to run an earlier day's third again.
+DAY = os.environ.setdefault("FAULTS_DAY", datetime.datetime.now(datetime.UTC).date().isoformat())
+THIRDS = [1, 2, 3]
+
+
+def third_of(day: str) -> int:
+    """The third of a day; three days in a row have all."""
+    return THIRDS[datetime.date.fromisoformat(day).toordinal() % len(THIRDS)]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "every: another day's third, left out by `not every`")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Mark the thirds of other days, then order what is left after the selection by `-m`."""
+    today = third_of(DAY)
+    for item in items:
+        callspec = getattr(item, "callspec", None)  # of a test with parameters
+        if callspec and callspec.params.get("third", today) != today:
+            item.add_marker("every")
+    yield
+    order(items)
+
+
+def order(items: list[pytest.Item]) -> None:
     """The longest first in each half, so that neither of two processes is left with one at the end.
 
     pytest-xdist's worksteal gives each process its half, to be done in this order. The one begins

@@ -58,6 +58,7 @@ DRAWN = {"generate": {"train": 6, "val": 3, "short_side": 64, "long_side": 64}}
 def environment(**changes):
     """What a program is started with; None takes a variable away."""
     values = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "SHELL": "/bin/sh", **changes}
+    values["PYTHONDONTWRITEBYTECODE"] = None  # or each of hundreds of processes compiles anew
     values["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{values['PATH']}"
     return {name: value for name, value in values.items() if value is not None}
 

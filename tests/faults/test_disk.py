@@ -48,6 +48,7 @@ def small_disk(tmp_path_factory, computed):
         shutil.copytree(computed[0], folder, symlinks=True)
         check(folder, computed[1])
         yield folder, computed[1]
+        check(folder, computed[1])
 
 
 @contextmanager
@@ -141,7 +142,7 @@ def test_folder_that_must_not_be_written_is_one_line(small_disk, name):
         assert status == 1 and "Read-only file system" in error, error
         assert error.startswith("error: ") and error.count("\n") == 1, error
     with attack():
-        check(folder, expected)
+        assert results(folder) == expected  # nothing was touched
 
 
 @pytest.mark.parametrize("name, key", [("train", "crop_size"), ("predict", "long_side")])
@@ -155,7 +156,7 @@ def test_memory_that_is_short_in_a_stage_is_one_line(small_disk, name, key):
         (folder / "params.yaml").write_bytes(before)
         assert status == 1 and error.startswith("error: ") and error.count("\n") == 1, error
         assert "memory" in error and "batch_size" in error
-        check(folder, expected)
+        assert results(folder) == expected
 
 
 @pytest.mark.parametrize("code", ["torch.empty(10**13)", "bytearray(10**15)"])
@@ -182,6 +183,7 @@ def test_small_machine_is_told_at_once(small_disk):
     program = (
         "import pathlib; from stages import check\n"
         "check.GROUPS, check.OWN = map(pathlib.Path, {})\n"
+        "check.expected = lambda *_: ''\n"  # takes seconds to measure
         "print(check.memory_bytes()); check.main()"
     )
     for line, root in (("4:cpu,memory:/a/b", groups), ("0::/a/b", groups / "unified")):

@@ -1,9 +1,11 @@
 """SIGKILL, SIGTERM and SIGINT at random moments of every stage; the witness is an undisturbed run.
 
-20 for each stage, aimed at the stage itself, at the process group of DVC and the stage (Ctrl-C in a
-terminal), and at `dvc` alone.
+20 signals for each stage, aimed at the stage itself, at the process group of DVC and the stage
+(Ctrl-C in a terminal), and at `dvc` alone. They are numbered: number k always has the same target,
+signal and moments. `-m "not every"` runs a third of them, another third each day.
 """
 
+import functools
 import hashlib
 import io
 import itertools
@@ -24,11 +26,12 @@ import yaml
 from conftest import write_tree
 
 from faults import laboratory
-from faults.conftest import attack, count, made_once
+from faults.conftest import DAY, THIRDS, attack, count, made_once, third_of
 from faults.laboratory import NAMED, OUTS, STAGES, check, mend, repro, results, start, told
 
 pytestmark = pytest.mark.slow
-KILLS = 20  # of each stage
+KILLS = {1: range(0, 7), 2: range(7, 14), 3: range(14, 20)}  # of each stage, by third
+TRIES = 10  # of one signal, until it comes before the stage has ended
 SIGNALS = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
 TARGETS = ["stage", "group", "dvc"]
 ROTATION = list(itertools.product(TARGETS, SIGNALS))
@@ -70,6 +73,7 @@ def command(name, target):
     return ["-m", "dvc", "repro", "--force", "--single-item", STAGES[name]]
 
 
+@functools.cache
 def durations(folder, name):
     """Seconds of an undisturbed stage, and of the same by DVC."""
     seconds = {}
@@ -78,6 +82,14 @@ def durations(folder, name):
         assert start(folder, *command(name, target)).wait(laboratory.SECONDS) == 0, told(folder)
         seconds[target] = time.monotonic() - begin
     return {**seconds, "group": seconds["dvc"]}
+
+
+def part_of_stage(name, third, k):
+    """The part of the stage in which signal k comes: those of a third are spread over the whole."""
+    numbers = list(KILLS[third])
+    random.Random(f"{name} {third}").shuffle(numbers)
+    place = numbers.index(k)
+    return place / len(numbers), (place + 1) / len(numbers)
 
 
 def strike(folder, name, target, number, seconds):
@@ -111,34 +123,53 @@ def check_whole(folder, expected):
 
 
 @pytest.mark.longest
+@pytest.mark.parametrize("third", THIRDS, ids=lambda third: f"third {third}")
 @pytest.mark.parametrize("name", STAGES)
-def test_stage_that_is_interrupted_ends_with_the_same_bits(laboratory_with_archive, name):
+def test_stage_that_is_interrupted_ends_with_the_same_bits(laboratory_with_archive, name, third):
     folder, expected = laboratory_with_archive
-    seconds, rng, struck, resumed = durations(folder, name), random.Random(name), 0, 0
-    for _ in range(3 * KILLS):
-        if struck == KILLS:
-            break
-        target, number = ROTATION[struck % len(ROTATION)]
-        if struck % 2:  # as DVC does; every other time what is there stays
-            laboratory.without(folder, *OUTS[name])
-        moment = rng.uniform(0, seconds[target])
-        resumed += any((folder / ".scratch").glob("*/last.pt"))
-        with attack("interruptions") as counted:
-            counted.only_if(strike(folder, name, target, number, moment))
-            check_whole(folder, expected)
-            count("DVC's own files", mended_after_a_kill=mend(folder))
-            if struck % 4 == 3:
-                with laboratory.without_run_cache(folder):  # or DVC runs nothing
-                    check(folder, expected)
-        struck += counted.took_place
-    assert struck == KILLS
+    seconds = durations(folder, name)
+    numbers = KILLS[third]
+    resumed = 0
+    for k in numbers:
+        target, number = ROTATION[k % len(ROTATION)]
+        early, late = part_of_stage(name, third, k)
+        rng = random.Random(f"{name} {k}")
+        for _ in range(TRIES):
+            if k % 2:  # as DVC does; every other time what is there stays
+                laboratory.without(folder, *OUTS[name])
+            moment = rng.uniform(early, late) * seconds[target]
+            with attack("interruptions") as counted:
+                counted.only_if(strike(folder, name, target, number, moment))
+                check_whole(folder, expected)
+                resumed += any((folder / ".scratch").glob("*/last.pt"))  # the next one goes on
+                early = 0  # what goes on from a checkpoint ends earlier
+                count("DVC's own files", mended_after_a_kill=mend(folder))
+                if k % 4 == 3:
+                    with laboratory.without_run_cache(folder):  # or DVC runs nothing
+                        check(folder, expected)
+            if counted.took_place:
+                break
+        assert counted.took_place, f"signal {k} came too late {TRIES} times"
     if name == "train":
-        assert resumed >= KILLS // 5  # or the kills came too early to mean something
+        assert resumed >= len(numbers) // 5  # or the signals came too early to mean something
         count("trainings", gone_on_from_a_checkpoint=resumed)
     check(folder, expected)
-    status, output = repro(folder, "--force", "--single-item", STAGES[name])
-    assert status == 0 and results(folder) == expected, output
+    laboratory.without(folder, *OUTS[name])
+    with laboratory.without_run_cache(folder):
+        output = check(folder, expected)
+    assert f"exec python -m stages.{name}" in output  # it ran undisturbed
     assert not list((folder / ".scratch").iterdir())
+    count(f"interruptions on {DAY}", **{f"stages with third {third} of {len(THIRDS)}": 1})
+
+
+def test_three_days_try_every_signal_and_each_day_every_target():
+    assert [k for third in THIRDS for k in KILLS[third]] == list(range(20))
+    for third in THIRDS:
+        struck = [ROTATION[k % len(ROTATION)] for k in KILLS[third]]
+        assert {target for target, _ in struck} == {*TARGETS}
+        assert {number for _, number in struck} == {*SIGNALS}
+    for days in (["2026-02-27", "2026-02-28", "2026-03-01"], ["2026-12-31", "2027-01-01"]):
+        assert len({third_of(day) for day in days}) == len(days)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda n: n.name)

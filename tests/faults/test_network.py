@@ -7,7 +7,6 @@ the end is one line within the time that the time-outs allow, with nothing wrong
 import hashlib
 import time
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 
@@ -52,8 +51,7 @@ def published(server, tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "ATTEMPTS", (0,))
 
     def fetch(behaviour):
-        entry = SimpleNamespace(url=f"{server.url}/{behaviour}/{NAME}")
-        monkeypatch.setitem(weights.IMAGENET, "resnet18", entry)
+        monkeypatch.setitem(weights.IMAGENET, "resnet18", f"{server.url}/{behaviour}/{NAME}")
         arguments = {"backbone": "resnet18"}
         url = weights.source(arch="fcn", arguments=arguments, init="imagenet")
         return weights._download(url)

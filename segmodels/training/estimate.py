@@ -1,0 +1,69 @@
+"""How long a comparison will train on this machine, said before it begins.
+
+The work is counted: multiply-adds of every model, on the meta device, for the images that training
+and validation show it. The speed is measured: a small FCN trains for two seconds at the recipe's
+batch and crop. Models differ in how well they use a CPU, so the answer is good to about a third.
+"""
+
+import time
+
+import torch
+from torch import nn
+
+from segmodels import models
+from segmodels.params import Params
+from segmodels.prediction import cost
+from segmodels.sections import Model, Train
+
+SECONDS = 2.0  # of the measurement
+BACKWARD = 2  # passes that the gradient costs, in forward passes
+STARTS = 4  # processes of a model: train, predict, cost and evaluate
+
+
+def minutes(settings: Params, *, images: tuple[int, int], start_seconds: float) -> float:
+    """Minutes to train, predict and score all models of `models` on a CPU.
+
+    Args:
+        images: of train and of val.
+        start_seconds: that a process takes to start.
+    """
+    train, val = images
+    seconds = 0.0
+    for name, entry in settings.models.items():
+        recipe = settings.recipe(name)
+        learned = recipe.epochs * train * (1 + BACKWARD)
+        seen = train + (recipe.epochs + 2) * val  # before the first step, each epoch, predict
+        seconds += (learned + seen) * work(entry, recipe.crop_size)
+    starts = STARTS * len(settings.models) * start_seconds
+    return (seconds / speed(settings.train[settings.dataset]) + starts) / 60
+
+
+def work(entry: Model, side: int) -> float:
+    """Billions of multiply-adds to see one image of side x side pixels."""
+    with torch.device("meta"):
+        model = models.build(entry.arch, num_classes=21, **entry.arguments).eval()
+        image = torch.empty(1, 3, side, side)
+    with torch.inference_mode():
+        return cost.gflops(lambda: model(image))
+
+
+def speed(recipe: Train) -> float:
+    """Billions of multiply-adds a second in training steps on this CPU."""
+    probe = Model(arch="fcn", backbone="resnet18", aux=False)  # type: ignore[call-arg]
+    model = models.build(probe.arch, num_classes=21, **probe.arguments)
+    model.to(memory_format=torch.channels_last).train()
+    image = torch.randn(recipe.batch_size, 3, recipe.crop_size, recipe.crop_size)
+    image = image.contiguous(memory_format=torch.channels_last)
+    _step(model, image)  # the first allocates memory
+    spent = list[float]()
+    while sum(spent) < SECONDS:
+        begin = time.perf_counter()
+        _step(model, image)
+        spent.append(time.perf_counter() - begin)
+    # The fastest: other programs only ever make a step slower.
+    return (1 + BACKWARD) * recipe.batch_size * work(probe, recipe.crop_size) / min(spent)
+
+
+def _step(model: nn.Module, image: torch.Tensor) -> None:
+    model.zero_grad(set_to_none=True)
+    model(image)["out"].square().mean().backward()

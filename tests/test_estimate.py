@@ -1,0 +1,48 @@
+"""Minutes said beforehand, from counted work and a measured speed."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.models import get_model_weights
+
+from segmodels import params
+from segmodels.sections import Model
+from segmodels.training import estimate
+
+SETTINGS = params.load(Path(__file__).parents[1] / "params.yaml")
+
+
+def test_work_of_an_image_is_that_of_torchvisions_table():
+    published = get_model_weights("fcn_resnet50").DEFAULT.meta["_ops"]  # at 520 x 520
+    entry = Model.model_validate({"arch": "fcn", "backbone": "resnet50"})
+    assert estimate.work(entry, 520) == pytest.approx(published, abs=0.001)
+
+
+def test_minutes_count_every_pass_over_the_images(monkeypatch):
+    monkeypatch.setattr(estimate, "work", lambda entry, side: 2.0)
+    monkeypatch.setattr(estimate, "speed", lambda recipe: 4.0)
+    recipe = SETTINGS.train["miniature"].model_copy(update={"epochs": 3})
+    models = {
+        "plain": Model.model_validate({"arch": "unet"}),
+        "longer": Model.model_validate({"arch": "unet", "train": {"epochs": 5}}),
+    }
+    settings = SETTINGS.model_copy(update={"models": models, "train": {"miniature": recipe}})
+    # One forward pass of train before the first step, three of work in each epoch; val before the
+    # first step, after each epoch, and in predict.
+    plain = 10 + 3 * 10 * 3 + (1 + 3 + 1) * 4
+    longer = 10 + 5 * 10 * 3 + (1 + 5 + 1) * 4
+    expected = (plain + longer) * 2 / 4 + 2 * 4 * 1.5
+    minutes = estimate.minutes(settings, images=(10, 4), start_seconds=1.5)
+    assert minutes == pytest.approx(expected / 60)
+
+
+def test_speed_is_work_over_the_time_of_the_fastest_step(monkeypatch):
+    moments = iter([0, 0.5, 1, 1.25, 2, 4])  # steps of 0.5, 0.25 and 2 seconds
+    monkeypatch.setattr(estimate.time, "perf_counter", lambda: next(moments))
+    monkeypatch.setattr(estimate, "work", lambda entry, side: 7.0)
+    shapes = []
+    monkeypatch.setattr(estimate, "_step", lambda model, image: shapes.append(image.shape))
+    recipe = SETTINGS.train["miniature"].model_copy(update={"batch_size": 2, "crop_size": 33})
+    assert estimate.speed(recipe) == pytest.approx(3 * 2 * 7.0 / 0.25)
+    assert shapes == [torch.Size([2, 3, 33, 33])] * 4  # the first warms up

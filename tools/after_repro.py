@@ -1,0 +1,63 @@
+"""What `make repro` says at its end: where the results are, what Git shows and why, what next."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+PAGE = Path("data/page/index.html")
+PROVENANCES = "reports/models/*/provenance.json"
+
+
+def main() -> None:
+    params = YAML(typ="safe", pure=True).load(Path("params.yaml").read_text(encoding="utf-8"))
+    dataset, model = params["dataset"], params["model"]
+    print(f"\nresults: open {PAGE} in a browser; tables and figures are in reports/comparison/")
+    if Path(".git").exists():
+        print(f"git: {changes()}")
+    print(
+        f"next: another learning rate, `dvc exp run headline -S train.{dataset}.lr=0.002`; "
+        f"masks of your photo, `segmodels predict photo.jpg --model {model}` "
+        "(first: source .venv/bin/activate)"
+    )
+
+
+def changes() -> str:
+    """How the results differ from the committed ones, and why."""
+    changed = git("status", "--porcelain", "--", "reports", "dvc.lock").splitlines()
+    if not changed:
+        return "nothing changed: these are the committed results, bit for bit"
+    here, there = machines()
+    text = f"{len(changed)} result files differ from the commit"
+    if there and here != there:
+        return (
+            f"{text}, as expected: it was made on {there}, this is {here}, which rounds "
+            "differently; commit them or leave them, nothing else depends on it"
+        )
+    return f"{text}; parameters, code or data changed since"
+
+
+def machines() -> tuple[str, str]:
+    """CPU or GPU and precision of the results here, and of the committed ones; "" if unknown."""
+    paths = git("ls-files", PROVENANCES).splitlines()
+    known = [path for path in paths if Path(path).exists()]
+    if not known:
+        return "", ""
+    here = Path(known[0]).read_text(encoding="utf-8")
+    there = git("show", f"HEAD:{known[0]}")
+    return machine(here), machine(there)
+
+
+def machine(provenance: str) -> str:
+    facts = json.loads(provenance)
+    return f"{facts['gpu'] or facts['cpu']} in {facts['precision']}"
+
+
+def git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], check=True, capture_output=True, encoding="utf-8")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()
