@@ -56,8 +56,9 @@ def test_logits_that_do_not_vary_are_no_check(monkeypatch):
 
 
 def test_steps_that_differ_fail(monkeypatch):
-    steps = lambda model, fused: torch.optim.SGD(model.parameters(), 0.3)  # noqa: E731
+    steps = lambda model, fused: torch.optim.SGD(model.parameters(), 0.1)  # noqa: E731
     monkeypatch.setattr(gpu_common, "sgd", steps)
+    monkeypatch.setitem(CASES, "fcn", ("unet", {"width": 4}))
     gpu_checks.steps_agree(PLACE)
     forward = nn.BatchNorm2d.forward
     noise = iter(range(1000))
