@@ -159,7 +159,7 @@ def test_two_queue_workers_that_need_the_same_archive(tmp_path):
         hashes = []
         for k in range(2):
             run(folder, "git", "checkout", "-q", "-f", run_of(folder, f"seed{k + 1}"))
-            dvc(folder, "checkout", "--force")
+            dvc(folder, "checkout", "--force", "--with-deps", LAST)
             hashes.append(results(folder))
             status, output = repro(folder, LAST)
             assert status == 0 and "exec python" not in output, output  # nothing is left to do
