@@ -70,19 +70,24 @@ def run_checks(place: Place) -> list[str]:
 
 def run_rows(
     place: Place, rows: list[gpu_speed.Row], clock: Clock, root: Path, image_ids: list[str]
-) -> list[str]:
-    """Print the table; names of the rows for which the time does not suffice."""
+) -> tuple[list[str], list[str]]:
+    """Print the table; names of the rows that fail and of those there is no time for."""
     print(TABLE, flush=True)
     expected = {True: gpu_speed.COMPILING, False: gpu_speed.OTHERS}
-    left = []
+    failed, left = [], []
     for row in rows:
         if not clock.reaches(0 if place.small else expected[row.way.compiled]):
             left.append(row.name)
             continue
         begin = clock.passed
-        print(gpu_speed.timed(place, row, root, image_ids), flush=True)
+        try:
+            print(gpu_speed.timed(place, row, root, image_ids), flush=True)
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            print(f"| {row.network} | {row.batch} | {row.way.name} | failed: {reason} | | | |")
+            failed.append(row.name)
         expected[row.way.compiled] = max(expected[row.way.compiled], clock.passed - begin)
-    return left
+    return failed, left
 
 
 @contextmanager
@@ -141,10 +146,11 @@ def main() -> None:
             rows = [row for row in rows if row.way.compiled == (given.only == "compiled")]
         print(RESIZING, *gpu_speed.resizing(place), sep="\n", flush=True)
         with pictures(given.voc, place) as (root, image_ids):
-            left = run_rows(place, rows, clock, root, image_ids)
+            broken, left = run_rows(place, rows, clock, root, image_ids)
+        failed += broken
         if left:
             print(f"\nNo time for {len(left)} rows:", *left, sep="\n- ")
-    print(f"\n{clock.passed:.0f} s; failed checks: {', '.join(failed) or 'none'}")
+    print(f"\n{clock.passed:.0f} s; failed: {', '.join(failed) or 'none'}")
     sys.exit(1 if failed else 0)
 
 

@@ -5,7 +5,7 @@ share of the time that the loader makes it wait is 1 - first / second. Both side
 processes, and first take what these had prefetched.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice, repeat
@@ -30,7 +30,6 @@ WARM_UP, STEPS, SECONDS = 3, 20, 4.0  # steps before; steps that are timed, and 
 PREFETCHED = 2  # batches that each loading process has ready
 COMPILING = 90.0  # seconds that a compiled network is expected to take, until one has
 OTHERS = 15.0  # the same of a network that is not compiled
-Batches = Iterator[tuple[Tensor, Tensor]]
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "FCN-ResNet-50": ("fcn", {"backbone": "resnet50"}),
     "DeepLab v3, ResNet-50": ("deeplabv3", {"backbone": "resnet50"}),

@@ -56,8 +56,9 @@ def test_logits_that_do_not_vary_are_no_check(monkeypatch):
 
 
 def test_steps_that_differ_fail(monkeypatch):
-    steps = lambda model, fused: torch.optim.SGD(model.parameters(), 0.1)  # noqa: E731
+    steps = lambda model, fused: torch.optim.SGD(model.parameters(), 0.03)  # noqa: E731
     monkeypatch.setattr(gpu_common, "sgd", steps)
+    monkeypatch.setattr(gpu_checks, "STEPS", 1e-2)  # so small a network amplifies more
     monkeypatch.setitem(CASES, "fcn", ("unet", {"width": 4}))
     gpu_checks.steps_agree(PLACE)
     forward = nn.BatchNorm2d.forward
@@ -65,7 +66,7 @@ def test_steps_that_differ_fail(monkeypatch):
 
     def wrong(self, x):
         y = forward(self, x)
-        return y + 0.01 * (next(noise) % 7) if y.dtype == torch.float32 else y
+        return y + 0.05 * (next(noise) % 7) if y.dtype == torch.float32 else y
 
     monkeypatch.setattr(nn.BatchNorm2d, "forward", wrong)
     with pytest.raises(Failed, match="8 losses"):
@@ -248,10 +249,25 @@ def test_rows_without_time_are_named(capsys):
     place = Place(torch.device("cuda"), small=False)
     rows = gpu_speed.rows(place)
     assert len({row.name for row in rows}) == len(rows) == 3 * 2 * 6
-    left = gpu.run_rows(place, rows, gpu.Clock(0.0), None, [])
-    assert left == [row.name for row in rows]
+    assert gpu.run_rows(place, rows, gpu.Clock(0.0), None, []) == ([], [row.name for row in rows])
     clock = gpu.Clock(1.0)  # enough for the others, not for those that are compiled
     assert clock.reaches(gpu_speed.OTHERS) and not clock.reaches(gpu_speed.COMPILING)
+
+
+def test_row_that_fails_or_needs_too_much_memory_says_so(monkeypatch, capsys):
+    row = gpu_speed.Row("U-Net, width 8", 2, gpu_speed.FIRST[1])
+    for error, cell, failed in (
+        (torch.OutOfMemoryError("2 GiB"), "out of memory", []),
+        (RuntimeError("no kernel\nmore"), "failed: no kernel", [row.name]),
+    ):
+
+        def measured(*arguments, error=error):
+            raise error
+
+        monkeypatch.setattr(gpu_speed, "_measured", measured)
+        assert gpu.run_rows(PLACE, [row], gpu.Clock(1.0), None, []) == (failed, [])
+        expected = f"| U-Net, width 8 | 2 | ours, fp32 | {cell} | | | |"
+        assert capsys.readouterr().out.splitlines()[-1] == expected
 
 
 def test_pictures_come_in_turn():

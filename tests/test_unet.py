@@ -204,9 +204,9 @@ def features_of_torchvisions(resnet, x):
 
 @pytest.mark.parametrize("upsampling", ["bilinear", "transposed"])
 def test_unet_encoder_computes_its_levels_written_out(upsampling):
-    model = shake(built("unet_encoder", backbone="resnet18", upsampling=upsampling)).eval()
+    model = shake(built("unet_encoder", backbone="resnet18", upsampling=upsampling)).eval().double()
     state = model.state_dict()
-    resnet = torchvision.models.resnet18(weights=None).eval()
+    resnet = torchvision.models.resnet18(weights=None).eval().double()
     left = resnet.load_state_dict(model.backbone.state_dict(), strict=False)
     assert left.missing_keys == ["fc.weight", "fc.bias"] and not left.unexpected_keys
 
@@ -216,7 +216,7 @@ def test_unet_encoder_computes_its_levels_written_out(upsampling):
         weight, bias = state[f"{name}.up.weight"], state[f"{name}.up.bias"]
         return F.conv_transpose2d(x, weight, bias, stride=2)
 
-    image = torch.randn(1, 3, 33, 50)
+    image = torch.randn(1, 3, 33, 50, dtype=torch.float64)
     with torch.no_grad():
         features = features_of_torchvisions(resnet, F.pad(image, (0, 14, 0, 31), mode="reflect"))
         x = features["out"]
@@ -228,7 +228,7 @@ def test_unet_encoder_computes_its_levels_written_out(upsampling):
                 x = norm(x, state, f"decoder.{name}.convs.{k + 1}").relu()
         x = F.conv2d(x, state["classifier.weight"], state["classifier.bias"], padding=1)
         expected = x[..., :33, :50]
-        torch.testing.assert_close(model(image)["out"], expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(model(image)["out"], expected, rtol=1e-9, atol=1e-9)
 
 
 def test_unet_encoder_parameter_count_is_that_of_segmentation_models_pytorch():
