@@ -21,8 +21,8 @@ def main() -> None:
     settings = params.load()
     for name, model in settings.every_model:
         models.check_arguments(name, model.arch, model.arguments)
-    if not torch.cuda.is_available():
-        print(expected(settings, start_seconds), flush=True)
+    if not torch.cuda.is_available() and (line := expected(settings, start_seconds)):
+        print(line, flush=True)
     if (memory := memory_bytes()) < LEAST:
         print(
             f"this machine has {memory / 1e9:.1f} GB of memory, {LEAST / 1e9:.0f} are needed: "
@@ -31,8 +31,8 @@ def main() -> None:
     write_text("data/params.ok", "ok\n")
 
 
-def expected(settings: params.Params, start_seconds: float) -> str:
-    """How long all models of the data set will take on this CPU, as far as one can tell."""
+def expected(settings: params.Params, start_seconds: float) -> str | None:
+    """How long all models of the data set will take on this CPU; None: hardly any time."""
     recipe = settings.train[settings.dataset]
     machine = runtime.start(recipe.precision, recipe.threads, deterministic=True, seed=0)
     images, known = (1000, 0), settings.data.generate
@@ -40,6 +40,8 @@ def expected(settings: params.Params, start_seconds: float) -> str:
         images = (known.train, known.val)
     minutes = estimate.minutes(settings, images=images, start_seconds=start_seconds)
     what = "all of them" if known else "every 1,000 training images"
+    if minutes is None:
+        return None
     precision = machine.precision
     if precision == "fp32" and runtime.has_bf16():
         precision = f"fp32 (asked for by train.{settings.dataset}.precision; this CPU has bf16)"

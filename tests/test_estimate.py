@@ -20,8 +20,8 @@ def test_work_of_an_image_is_that_of_torchvisions_table():
 
 
 def test_minutes_count_every_pass_over_the_images(monkeypatch):
-    monkeypatch.setattr(estimate, "work", lambda entry, side: 2.0)
-    monkeypatch.setattr(estimate, "speed", lambda recipe: 4.0)
+    monkeypatch.setattr(estimate, "work", lambda entry, side: 20.0)
+    monkeypatch.setattr(estimate, "speed", lambda recipe: 40.0)
     recipe = SETTINGS.train["miniature"].model_copy(update={"epochs": 3})
     models = {
         "plain": Model.model_validate({"arch": "unet"}),
@@ -32,9 +32,11 @@ def test_minutes_count_every_pass_over_the_images(monkeypatch):
     # first step, after each epoch, and in predict.
     plain = 10 + 3 * 10 * 3 + (1 + 3 + 1) * 4
     longer = 10 + 5 * 10 * 3 + (1 + 5 + 1) * 4
-    expected = (plain + longer) * 2 / 4 + 2 * 4 * 1.5
+    expected = (plain + longer) * 20 / 40 + 2 * 4 * 1.5
     minutes = estimate.minutes(settings, images=(10, 4), start_seconds=1.5)
     assert minutes == pytest.approx(expected / 60)
+    monkeypatch.setattr(estimate, "speed", None)  # a minute's work is not measured
+    assert estimate.minutes(settings, images=(1, 1), start_seconds=1.5) is None
 
 
 def test_speed_is_work_over_the_time_of_the_fastest_step(monkeypatch):

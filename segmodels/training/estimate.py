@@ -1,7 +1,7 @@
 """How long a comparison will train on this machine, said before it begins.
 
 The work is counted: multiply-adds of every model, on the meta device, for the images that training
-and validation show it. The speed is measured: a small FCN trains for two seconds at the recipe's
+and validation show it. The speed is measured: FCN-ResNet-50 trains for two seconds at the recipe's
 batch and crop. Models differ in how well they use a CPU, so the answer is good to about a third.
 """
 
@@ -16,26 +16,29 @@ from segmodels.prediction import cost
 from segmodels.sections import Model, Train
 
 SECONDS = 2.0  # of the measurement
+SMALL = 1000.0  # billions of multiply-adds: a minute on a slow CPU; not worth a measurement
 BACKWARD = 2  # passes that the gradient costs, in forward passes
 STARTS = 4  # processes of a model: train, predict, cost and evaluate
 
 
-def minutes(settings: Params, *, images: tuple[int, int], start_seconds: float) -> float:
-    """Minutes to train, predict and score all models of `models` on a CPU.
+def minutes(settings: Params, *, images: tuple[int, int], start_seconds: float) -> float | None:
+    """Minutes to train, predict and score all models of `models` on a CPU; None: hardly any.
 
     Args:
         images: of train and of val.
         start_seconds: that a process takes to start.
     """
     train, val = images
-    seconds = 0.0
+    total = 0.0
     for name, entry in settings.models.items():
         recipe = settings.recipe(name)
         learned = recipe.epochs * train * (1 + BACKWARD)
         seen = train + (recipe.epochs + 2) * val  # before the first step, each epoch, predict
-        seconds += (learned + seen) * work(entry, recipe.crop_size)
+        total += (learned + seen) * work(entry, recipe.crop_size)
+    if total < SMALL:
+        return None
     starts = STARTS * len(settings.models) * start_seconds
-    return (seconds / speed(settings.train[settings.dataset]) + starts) / 60
+    return (total / speed(settings.train[settings.dataset]) + starts) / 60
 
 
 def work(entry: Model, side: int) -> float:
@@ -49,7 +52,7 @@ def work(entry: Model, side: int) -> float:
 
 def speed(recipe: Train) -> float:
     """Billions of multiply-adds a second in training steps on this CPU."""
-    probe = Model(arch="fcn", backbone="resnet18", aux=False)  # type: ignore[call-arg]
+    probe = Model(arch="fcn", backbone="resnet50")  # type: ignore[call-arg]
     model = models.build(probe.arch, num_classes=21, **probe.arguments)
     model.to(memory_format=torch.channels_last).train()
     image = torch.randn(recipe.batch_size, 3, recipe.crop_size, recipe.crop_size)
