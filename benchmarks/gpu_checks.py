@@ -35,7 +35,9 @@ from segmodels.training.step import Objective, gradients
 
 LOGITS = 1e-4  # of the largest logit: float32 has 24 bits, some 50 layers lose a few of them
 LOGITS_TF32 = 3e-2  # the same where convolutions round their inputs to 11 bits
-STEPS = 2e-3  # of the loss: differences of float32 grow from step to step
+# Of the loss: differences of float32 grow from step to step, on a CPU to 1.4e-3 after 50.
+EARLY, FIRST_STEPS = 1e-4, 8
+STEPS = 1e-2
 HALF = 0.1  # of the loss after 50 steps: bf16 has 8 bits, fp16 11
 RESIZED = 1e-5  # of the largest element
 FORBIDDEN = {  # aten operations that torch refuses on a GPU under use_deterministic_algorithms
@@ -98,7 +100,7 @@ def logits_agree(place: Place, case: str) -> str:
         with torch.inference_mode():
             expected = logits(exact, image)["out"]
             expect(bool(expected.std() > 1e-3), f"logits of {case} hardly vary: no check")
-            for rounded in worst:
+            for rounded in (False,) if place.small else (False, True):
                 with tf32(rounded), deterministic(True):
                     found = logits(here, image.to(place.device))["out"].cpu().double()
                 error = (found - expected).abs().max() / expected.abs().max()
@@ -116,11 +118,13 @@ def steps_agree(place: Place) -> str:
     with tf32(False), deterministic(True):
         found = train(deepcopy(model).to(place.device), place, steps=place.steps)
     expected = train(model.double(), place, steps=place.steps)
-    worst = max(abs(a - b) / b for a, b in zip(found, expected, strict=True))
+    errors = [abs(a - b) / b for a, b in zip(found, expected, strict=True)]
+    early, worst = max(errors[:FIRST_STEPS]), max(errors)
     return expect(
-        worst <= STEPS and expected[-1] < expected[0],
-        f"{place.steps} losses from {expected[0]:.3f} to {expected[-1]:.3f}, largest difference "
-        f"{worst:.1e} of the loss (at most {STEPS:g})",
+        early <= EARLY and worst <= STEPS and sum(expected[-4:]) < sum(expected[:4]),
+        f"{place.steps} losses from {expected[0]:.3f} to {expected[-1]:.3f}; largest difference "
+        f"{early:.1e} of the loss in the first {FIRST_STEPS} steps (at most {EARLY:g}), then "
+        f"{worst:.1e} (at most {STEPS:g})",
     )
 
 
@@ -134,7 +138,7 @@ def same_bits(place: Place, case: str, losses: list[str]) -> str:
     steps = 1 if place.small else 2
     recorder = Recorder()
     for loss in losses:
-        parts = 2 if loss == "both" else 1
+        parts = 2 if loss == "both" and not place.small else 1  # two images each, for BatchNorm
         runs = []
         for watch in (nullcontext(), recorder):
             trained = deepcopy(model).to(place.device)
@@ -161,14 +165,16 @@ def same_bits(place: Place, case: str, losses: list[str]) -> str:
 
 def halves_train(place: Place, precision: str) -> str:
     """Training in 16 bits ends near training in 32."""
-    case = "segnet_bilinear" if place.small else "fcn"  # a CPU takes seconds for a step in fp16
+    case = "unet" if place.small else "fcn"  # a CPU takes seconds for a step in fp16
     model = without_dropout(build(case))
     full, half = (
         train(deepcopy(model).to(place.device), place, steps=place.steps, precision=each)
         for each in ("fp32", precision)
     )
     return expect(
-        abs(half[-1] - full[-1]) <= HALF * full[-1] and half[-1] < half[0] and half != full,
+        abs(half[-1] - full[-1]) <= HALF * full[-1]
+        and sum(half[-4:]) < sum(half[:4])
+        and half != full,
         f"{place.steps} losses from {half[0]:.3f} to {half[-1]:.3f}, in fp32 to {full[-1]:.3f} "
         f"(at most {HALF:.0%} apart)",
     )

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from benchmarks.train_step import CLASSES, NORMALIZE, random_batch, sgd
 from segmodels import models
+from segmodels.prediction import runtime
 from segmodels.prediction.inference import autocast, normalize
 from segmodels.sections import Loss
 from segmodels.training.processes import Processes
@@ -70,8 +71,8 @@ class Place:
         return 33 if self.small else 65
 
     def batch(self, seed: int) -> tuple[Tensor, Tensor]:
-        """image (4, 3, crop, crop) uint8, channels-last, and target (4, crop, crop) uint8."""
-        return random_batch(4, self.crop, seed)
+        """image (N, 3, crop, crop) uint8, channels-last, and target (N, crop, crop) uint8."""
+        return random_batch(2 if self.small else 4, self.crop, seed)
 
 
 def expect(holds: bool, line: str) -> str:
@@ -109,12 +110,12 @@ def without_dropout(model: nn.Module) -> nn.Module:
 def deterministic(wanted: bool) -> Iterator[None]:
     """Forbid kernels that vary, as `deterministic: true` does, or allow them."""
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    torch.use_deterministic_algorithms(wanted)
+    runtime.forbid_nondeterminism(wanted)
     torch.backends.cudnn.benchmark = not wanted
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0])
+        runtime.forbid_nondeterminism(before[0])
         torch.backends.cudnn.benchmark = before[1]
 
 

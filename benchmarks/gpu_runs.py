@@ -106,12 +106,13 @@ def resumes(place: Place, precision: str) -> str:
     with TemporaryDirectory() as folder:
         root = Path(folder)
         job = small_job(root, place.device, precision)
-        whole, weights = finish(job, build(case))
         command = [sys.executable, "-m", "benchmarks.gpu_runs", folder, str(place.device)]
         command += [precision, str(KILLED_AFTER), case]
-        child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        child = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        whole, weights = finish(job, build(case))
+        _, problem = child.communicate()
         if child.returncode != -signal.SIGKILL:
-            raise Failed(f"the process to be killed ended with {child.stderr[-300:]}")
+            raise Failed(f"the process to be killed ended with {problem[-300:]}")
         state = Checkpoints(root / "killed", 0, True).load() or {"epochs": [], "step": 0}
         expect(state["step"] > 0, f"the checkpoint is of step {state['step']}: not in an epoch")
         # Other weights: all that the run has comes from the checkpoint.
@@ -191,7 +192,7 @@ def compiled_agrees(place: Place) -> str:
     losses = []
     with TemporaryDirectory() as folder, patch.object(torch, "compile", compiler):
         for wanted in (False, True):
-            job = small_job(Path(folder), place.device, compile=wanted)
+            job = small_job(Path(folder), place.device, compile=wanted, epochs=1)
             epochs, _ = finish(job, deepcopy(model))
             losses.append([epoch[0] for epoch in epochs])
     torch.compiler.reset()
