@@ -35,11 +35,14 @@ def expected(settings: params.Params, start_seconds: float) -> str | None:
     """How long all models of the data set will take on this CPU; None: hardly any time."""
     recipe = settings.train[settings.dataset]
     machine = runtime.start(recipe.precision, recipe.threads, deterministic=True, seed=0)
-    images, known = (1000, 0), settings.data.generate
-    if known:
-        images = (known.train, known.val)
+    generated = settings.data.generate
+    if generated:
+        images = (generated.train, generated.val)
+        what = "all of them"
+    else:  # how many there are is not known before the download
+        images, start_seconds = (1000, 0), 0.0
+        what = "every 1,000 training images"
     minutes = estimate.minutes(settings, images=images, start_seconds=start_seconds)
-    what = "all of them" if known else "every 1,000 training images"
     if minutes is None:
         return None
     precision = machine.precision

@@ -9,6 +9,7 @@ from torchvision.models import get_model_weights
 from segmodels import params
 from segmodels.sections import Model
 from segmodels.training import estimate
+from stages import check
 
 SETTINGS = params.load(Path(__file__).parents[1] / "params.yaml")
 
@@ -32,7 +33,7 @@ def test_minutes_count_every_pass_over_the_images(monkeypatch):
     # first step, after each epoch, and in predict.
     plain = 10 + 3 * 10 * 3 + (1 + 3 + 1) * 4
     longer = 10 + 5 * 10 * 3 + (1 + 5 + 1) * 4
-    expected = (plain + longer) * 20 / 40 + 2 * 4 * 1.5
+    expected = (plain + longer) * 20 / 40 + 2 * 8 * 1.5
     minutes = estimate.minutes(settings, images=(10, 4), start_seconds=1.5)
     assert minutes == pytest.approx(expected / 60)
     monkeypatch.setattr(estimate, "speed", None)  # a minute's work is not measured
@@ -48,3 +49,34 @@ def test_speed_is_work_over_the_time_of_the_fastest_step(monkeypatch):
     recipe = SETTINGS.train["miniature"].model_copy(update={"batch_size": 2, "crop_size": 33})
     assert estimate.speed(recipe) == pytest.approx(3 * 2 * 7.0 / 0.25)
     assert shapes == [torch.Size([2, 3, 33, 33])] * 4  # the first warms up
+
+
+def test_large_recipes_are_measured_small(monkeypatch):
+    moments = iter([0.0, 3.0])
+    monkeypatch.setattr(estimate.time, "perf_counter", lambda: next(moments))
+    sides = []
+    monkeypatch.setattr(estimate, "work", lambda entry, side: float(sides.append(side) or 1))
+    shapes = []
+    monkeypatch.setattr(estimate, "_step", lambda model, image: shapes.append(image.shape))
+    recipe = SETTINGS.train["voc2012"].model_copy(update={"batch_size": 16})
+    assert estimate.speed(recipe) == pytest.approx(3 * 8 / 3)  # as many images as were shown
+    assert shapes == [torch.Size([8, 3, 64, 64])] * 2 and sides == [64]
+
+
+def test_a_model_that_reads_values_has_no_estimate(monkeypatch):
+    def reads(entry, side):
+        with torch.device("meta"):
+            return float(torch.ones(1).item())
+
+    monkeypatch.setattr(estimate, "work", reads)
+    assert estimate.minutes(SETTINGS, images=(128, 64), start_seconds=1.0) is None
+
+
+@pytest.mark.parametrize(("asked", "named"), [("fp32", True), ("auto", False)])
+def test_fp32_on_a_machine_with_bf16_is_named(monkeypatch, asked, named):
+    monkeypatch.setattr(check.runtime, "has_bf16", lambda: True)
+    monkeypatch.setattr(estimate, "minutes", lambda *_, **__: 2.0)
+    recipe = SETTINGS.train["miniature"].model_copy(update={"precision": asked, "threads": 1})
+    settings = SETTINGS.model_copy(update={"train": {"miniature": recipe}})
+    line = check.expected(settings, 1.0)
+    assert ("train.miniature.precision; this CPU has bf16" in line) is named

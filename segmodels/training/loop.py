@@ -10,6 +10,7 @@ checkpoint ends with the bits of one that was never stopped.
 import time
 from collections.abc import Iterator
 from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
@@ -111,9 +112,9 @@ def _prepared(model: nn.Module, job: Job) -> nn.Module:
                 "GPUs (SyncBatchNorm); train in one process, or with bn: frozen"
             )
         batchnorm.synchronise(model)
-    network: nn.Module = model
+    network = model
     if recipe.compile:  # of the steps alone: crops have one size, whole pictures have many
-        network = torch.compile(model, dynamic=False)
+        network = cast(nn.Module, torch.compile(model, dynamic=False))
     if processes.count > 1:
         network = DistributedDataParallel(network, broadcast_buffers=False)
     return network
