@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+VOID = "void"  # in `labels`, what stands for no class
 INDEX_COLUMNS = {"image_id", "split", "width", "height", "void_share"}  # of index.csv
 
 Positive = Annotated[float, Field(gt=0)]
@@ -76,13 +77,19 @@ class Dataset(Section):
     """Where a data set comes from and what its labels mean.
 
     With `archive` it is downloaded, with `generate` drawn, with neither it is the user's own and
-    lies in data/own/<name>. `holdout` pictures of train become a split of their own.
+    lies in data/own/<name>. `holdout` pictures of train become a split of their own. `labels` says
+    what the values in the masks mean, `masks` whether values or colours count; `allow_absent`
+    names classes that no training mask needs to hold.
     """
 
     classes: Annotated[list[str], Field(min_length=2, max_length=255)]
     groups: dict[str, list[str]] = {}
     palette: list[tuple[int, int, int]] | None = None
     void: Annotated[int, Field(ge=0, le=255)] = 255
+    labels: dict[Annotated[int, Field(ge=0, le=65535)], str] | None = None
+    masks: Literal["auto", "index", "colour"] = "auto"
+    allow_absent: list[str] = []
+    allow_void: Annotated[float, Field(gt=0, le=1)] = 0.9
     train: str = "train"
     val: str = "val"
     holdout: Annotated[int, Field(ge=0)] = 0
@@ -102,6 +109,11 @@ class Dataset(Section):
         unknown = {c for names in self.groups.values() for c in names} - set(self.classes)
         if unknown:
             raise ValueError(f"groups name {sorted(unknown)}, which are not in classes")
+        if strange := set(self.allow_absent) - set(self.classes):
+            raise ValueError(f"allow_absent names {sorted(strange)}, which are not in classes")
+        meanings = set((self.labels or {}).values())
+        if strange := meanings - {*self.classes, VOID}:
+            raise ValueError(f"labels name {sorted(strange)}: expected a class or {VOID}")
         if self.archive and self.generate:
             raise ValueError("a data set has an archive or is generated, not both")
         if self.sbd and (self.archive is None or self.archive.only):
