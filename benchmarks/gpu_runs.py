@@ -53,13 +53,7 @@ def small_job(root: Path, device: torch.device, precision: str = "fp32", **chang
     """A training of two epochs of three steps."""
     settings = params.load(ROOT / "params.yaml")
     data = settings.datasets["miniature"]
-    table, _ = index.build(
-        drawn(root),
-        splits={"train": "train", "val": "val"},
-        classes=data.classes,
-        void=data.void,
-        groups=data.groups,
-    )
+    table, _ = index.build(drawn(root), data)
     return Job(
         root=drawn(root),
         index=table,

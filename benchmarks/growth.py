@@ -69,13 +69,7 @@ def main() -> None:
             classes=data.classes,
             seed=0,
         )
-        table, _ = index.build(
-            root,
-            splits={"train": "train", "val": "val"},
-            classes=data.classes,
-            void=data.void,
-            groups=data.groups,
-        )
+        table, _ = index.build(root, data.model_copy(update={"train": "train", "val": "val"}))
         table.to_csv(root / "index.csv", index=False)
         print("| pictures | ms a picture | peak MiB |\n|---:|---:|---:|")
         for count in COUNTS:

@@ -17,8 +17,7 @@ from tqdm import tqdm
 
 from segmodels import files, params, process, trained
 from segmodels.data import voc
-from segmodels.evaluation import folder, scores
-from segmodels.evaluation.confusion import class_accuracy, iou
+from segmodels.evaluation import folder, scores, submitted
 from segmodels.params import Params
 from segmodels.prediction import drawing, export, photos, runtime, testtime
 from segmodels.trained import Network
@@ -48,13 +47,14 @@ def predict(options: argparse.Namespace) -> None:
     networks = [_network(settings, name, options) for name in names]
     choices = settings.predict[settings.dataset]
     machine = runtime.start(choices.precision, choices.threads, deterministic=True, seed=0)
+    _complain(*filter(None, [_renamed(settings, n) for n in networks if options.start is None]))
     for network in networks:
         network.module.to(machine.device).to(memory_format=torch.channels_last)
 
-    paths, problems = photos.find(options.photos)
-    _complain(*problems)
-    failed, warned = len(problems), options.start == "coco"
-    work = list(zip(paths, photos.stems(paths, names), strict=True))
+    found = photos.find(options.photos, options.out.resolve())
+    _complain(*found.problems)
+    failed, warned = len(found.problems), options.start == "coco"
+    work = list(zip(found.files, photos.stems(found.files, names), strict=True))
     for path, stem in process.progress(work, len(work), "predict"):
         try:
             image = photos.read(path)
@@ -63,12 +63,14 @@ def predict(options: argparse.Namespace) -> None:
             failed += 1
             continue
         warned = warned or _warn_of_drawings(settings, image)
-        found = _labelled(image, networks, choices.long_side, machine)
-        _write(options.out / stem, image, found, networks[0])
-        for name, labels in found.items():
+        labelled = _labelled(image, networks, choices.long_side, machine)
+        _write(options.out / stem, image, labelled, networks[0])
+        for name, labels in labelled.items():
             tqdm.write(f"{_one_line(path)}, {name}: {_shares(labels, networks[0].classes)}")
-    if failed:
-        sys.exit(f"error: {failed} not predicted, {len(work)} pictures in all")
+    if failed or found.others:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.others.items()))
+        others = f"; not looked at: {kinds} (no images that can be read)" * bool(kinds)
+        sys.exit(f"error: {failed} not predicted, {len(work)} images in all{others}")
 
 
 def export_model(options: argparse.Namespace) -> None:
@@ -89,19 +91,30 @@ def export_model(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Score a folder of label maps, whichever program has made them."""
-    data = _settings(options).data
+    settings = _evaluated(options)
+    data = settings.data
     image_ids = voc.read_split(options.voc, options.split)
+    files = submitted.Folder(options.predictions, options.voc, options.model)
     counts = folder.per_image(
         options.predictions,
         options.voc,
         process.progress(image_ids, len(image_ids), "evaluate"),
         num_classes=len(data.classes),
         ignore_index=data.void,
+        read=submitted.Reader(data, options.read, files),
+        undecided=options.undecided,
     )
     _complain(*counts.problems)
-    if counts.confusion.any():
-        print(_table(counts.confusion, data.classes))
-    print(f"{len(counts.image_ids)} of {len(image_ids)} pictures of {options.split}")
+    last = f"{len(counts.image_ids)} of {len(image_ids)} images of {options.split}"
+    if unused := files.unused():
+        last += f"; {unused} files of {options.predictions} are of none of them: not used"
+    if counts.overlap.any():
+        wrong, notes = submitted.doubts(counts, data, settings.dataset)
+        if wrong:
+            raise ValueError(f"{options.voc}: {wrong}")
+        _complain(*notes)
+        print(_table(counts, data.classes))
+    print(last)
     if len(counts.image_ids) < max(1, len(image_ids)):
         sys.exit(1)
 
@@ -166,6 +179,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--voc", type=Path, required=True, metavar="DIR", help=tree)
     split = "a list of ImageSets/Segmentation (default: val)"
     command.add_argument("--split", default="val", metavar="NAME", help=split)
+    model = "whose masks of `segmodels predict` are meant, where there are several models'"
+    command.add_argument("--model", metavar="NAME", help=model)
+    read = "what counts in a prediction with a palette (default: what both agree on)"
+    command.add_argument("--read", choices=["index", "colour"], help=read)
+    undecided = "how void in a prediction counts (default: it is refused)"
+    command.add_argument("--undecided", choices=["wrong", "ignore"], help=undecided)
     _add_dataset(command)
     command.set_defaults(command=evaluate, refuse=command.error)
     return parser
@@ -190,12 +209,40 @@ def _settings(options: argparse.Namespace) -> Params:
     return settings.model_copy(update={"dataset": name})
 
 
+def _evaluated(options: argparse.Namespace) -> Params:
+    """params.yaml with the data set that a VOC tree belongs to, if it lies in data/."""
+    settings = _settings(options)
+    if options.dataset:
+        return settings
+    tree = options.voc.resolve()
+    for name in settings.datasets:
+        own = Path("data/own", name).resolve()
+        if tree in (own, voc.dataset_root(name).resolve()):
+            return settings.model_copy(update={"dataset": name})
+    _complain(
+        f"class names are those of {settings.dataset}, the `dataset` of params.yaml; "
+        "--dataset names another one"
+    )
+    return settings
+
+
 def _network(settings: Params, name: str, options: argparse.Namespace) -> Network:
     """The model that the command line asks for."""
     known = dict(settings.every_model)
     if name not in known:
         options.refuse(f"model {name}: expected one of {', '.join(known)}")
     return trained.load(settings, name, start=options.start)
+
+
+def _renamed(settings: Params, network: Network) -> str | None:
+    """A line where params.yaml calls the classes otherwise than the training did."""
+    now = settings.data.classes
+    if network.classes == now:
+        return None
+    return (
+        f"{network.name}: classes are called as when it was trained; params.yaml has "
+        f"{', '.join(now[:10])}"
+    )
 
 
 def _labelled(
@@ -251,14 +298,21 @@ def _shares(labels: np.ndarray, classes: list[str]) -> str:
     return ", ".join(f"{classes[k]} {share}" for k, share in zip(order, shown, strict=True))
 
 
-def _table(confusion: np.ndarray, classes: list[str]) -> str:
+def _table(counts: folder.Counts, classes: list[str]) -> str:
     """Scores for people: of each class, then over all."""
-    summary = scores.summarize(confusion)
+    overlap = counts.overlap.sum(0)
+    summary = scores.of_overlap(overlap)
     width = max(map(len, classes))
     lines = [f"{'class':<{width}}     IoU  accuracy  true pixels"]
-    each = zip(classes, iou(confusion), class_accuracy(confusion), confusion.sum(1), strict=True)
-    for name, overlap, found, pixels in each:
-        lines.append(f"{name:<{width}} {_percent(overlap):>7} {_percent(found):>9} {pixels:>12,}")
+    each = zip(
+        classes,
+        scores.overlap_iou(overlap),
+        scores.overlap_accuracy(overlap),
+        overlap[1],
+        strict=True,
+    )
+    for name, iou, accuracy, pixels in each:
+        lines.append(f"{name:<{width}} {_percent(iou):>7} {_percent(accuracy):>9} {pixels:>12,}")
     overall = {
         f"mIoU over the {summary['classes_counted']} classes in truth or prediction": "miou",
         f"mIoU over the {summary['classes_present']} classes in the truth": "miou_present",

@@ -17,7 +17,17 @@ from ruamel.yaml import YAML, YAMLError
 from segmodels.sections import Dataset, Model, Normalize, Positive, Predict, Section, Train
 
 # Folders of data/ with another meaning.
-RESERVED_DATASETS = {"costs", "own", "page", "predictions", "runs", "splits", "weights"}
+RESERVED_DATASETS = {
+    "costs",
+    "links",
+    "own",
+    "page",
+    "predictions",
+    "runs",
+    "splits",
+    "starts",
+    "weights",
+}
 UNSEEN = {"size", "nfiles"}  # what DVC's run cache leaves out of what tells two runs apart
 SHORT = reprlib.Repr()  # never writes out what a few anchors of YAML can make of a value
 SHORT.maxlevel, SHORT.maxstring = 2, 60

@@ -39,7 +39,7 @@ def run(main: Callable[[], None]) -> None:
             _report(launcher, error, expected)
             sys.exit(1)
         if expected:
-            sys.exit(f"error: {error}")
+            sys.exit(f"error: {_said(error)}")
         raise
     finally:
         if interrupts is signal.SIG_DFL:
@@ -70,12 +70,19 @@ def _plain(error: Exception) -> Exception:
     )
 
 
+def _said(error: Exception) -> str:
+    """The message of an expected error; a missing file is named without Python's error number."""
+    if isinstance(error, FileNotFoundError) and error.filename and error.strerror:
+        return f"{error.filename}: there is no such file; `dvc repro` makes what a stage needs"
+    return str(error)
+
+
 def _report(path: str, error: Exception, expected: bool) -> None:
     """Tell torchrun, which shows the message with the smallest time, why this process fails.
 
     An unexpected error is often that another process is gone: it steps back behind that one's.
     """
-    message = str(error) if expected else traceback.format_exc()
+    message = _said(error) if expected else traceback.format_exc()
     seconds = int(time.time()) + (0 if expected else 3600)
     with open(path, "w", encoding="utf-8") as file:
         json.dump({"message": message, "timestamp": seconds}, file)

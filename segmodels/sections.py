@@ -103,7 +103,11 @@ class Dataset(Section):
             others = ", ".join(sorted(INDEX_COLUMNS))
             raise ValueError(f"class names must differ from each other and from {others}")
         if self.void < len(self.classes):
-            raise ValueError(f"void = {self.void} is also the label of class {self.void}")
+            raise ValueError(
+                f"void = {self.void} is also the label of class {self.void}; where masks store "
+                "other values than 0, 1, 2, ..., leave void at 255 and say what they mean, as "
+                f"`labels: {{{self.void}: {VOID}, 1: {self.classes[0]}, 2: {self.classes[1]}}}`"
+            )
         if self.palette is not None and len(self.palette) != len(self.classes):
             raise ValueError("palette needs one colour for each class")
         unknown = {c for names in self.groups.values() for c in names} - set(self.classes)

@@ -74,11 +74,12 @@ def _trained(settings: Params, name: str) -> Network:
         )
     settings = as_trained(settings, name)
     data, entry = settings.data, settings.models[name]
+    classes = trained_classes(path.with_name("provenance.json")) or data.classes
     models.check_arguments(name, entry.arch, entry.arguments)
-    module = models.build(entry.arch, num_classes=len(data.classes), **entry.arguments)
+    module = models.build(entry.arch, num_classes=len(classes), **entry.arguments)
     weights.fill(module, tensors.read(path), path)
     palette = voc.palette(data.palette)
-    return Network(name, module, settings.normalization(name), data.classes, palette)
+    return Network(name, module, settings.normalization(name), classes, palette)
 
 
 def _run(settings: Params, name: str) -> Path:
@@ -97,6 +98,20 @@ def _record(path: Path) -> dict[str, Any]:
     ):
         raise ValueError(f"{path}: expected the train stage's record with {', '.join(RECORDED)}")
     return record
+
+
+def trained_classes(path: Path) -> list[str] | None:
+    """Names of the classes at the time of a training; None: it is from before they were noted.
+
+    Raises:
+        ValueError: they are no names.
+    """
+    classes = _record(path).get("classes")
+    if classes is None:
+        return None
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise ValueError(f"{path}: classes = {classes!r}: expected a list of names")
+    return classes
 
 
 def _published(name: str, entry: Model) -> Network:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from segmodels import params, sections
-from segmodels.data import archive, download, miniature, own, sbd, voc
+from segmodels.data import archive, download, miniature, own, sbd, tidy, voc
 from segmodels.process import run
 
 SEED = 2012  # of miniature; not params.seed: that makes another training, not another data set
@@ -33,8 +33,21 @@ def main() -> None:
                 sbd.extend(obtain(data.sbd, "SEGMODELS_SBD_ARCHIVE", scratch / "sbd"), tree)
         else:
             own.copy(Path("data/own") / settings.dataset, tree)
+        if not data.generate:
+            report(tidy.tidy(tree, data, partial(tqdm, unit=" images", disable=None)))
         shutil.rmtree(root, ignore_errors=True)
         tree.rename(root)
+
+
+def report(done: dict[str, int]) -> None:
+    """Say what was brought into another form."""
+    if done["masks"]:
+        print(f"{done['masks']} masks converted to label maps", file=sys.stderr)
+    if done["images"]:
+        print(
+            f"{done['images']} images fit their masks only without their EXIF: stored so",
+            file=sys.stderr,
+        )
 
 
 def obtain(source: sections.Download, variable: str, folder: Path) -> Path:

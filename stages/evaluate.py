@@ -52,8 +52,13 @@ def main() -> None:
     write_json(report / "metrics.json", metrics)
     for file, table in folder.tables(counts, data.classes, data.groups).items():
         write_csv(report / f"{file}.csv", table)
-    for copied in ("history.csv", "per_class_history.csv", "provenance.json"):
+    for copied in ("history.csv", "provenance.json"):
         shutil.copyfile(run / copied, report / copied)
+    per_class = pd.read_csv(run / "per_class_history.csv", float_precision="round_trip")
+    epochs = len(per_class) // len(data.classes)
+    write_csv(
+        report / "per_class_history.csv", per_class.assign(**{"class": data.classes * epochs})
+    )
 
 
 if __name__ == "__main__":

@@ -1,30 +1,27 @@
 """Check the data set in use and count its labels -> data/<dataset>/{index.csv,statistics.json}."""
 
+import sys
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from segmodels import params
-from segmodels.data import index, voc
+from segmodels.data import index, tidy, voc
 from segmodels.files import write_csv, write_json
 from segmodels.process import run
 
 
 def main() -> None:
     settings = params.load()
-    data = settings.data
-    table, statistics = index.build(
-        voc.dataset_root(settings.dataset),
-        splits={"train": data.train, "val": data.val},
-        classes=data.classes,
-        void=data.void,
-        groups=data.groups,
-        holdout=data.holdout,
-        watch=partial(tqdm, unit=" pictures", disable=None),
-    )
+    data, root = settings.data, voc.dataset_root(settings.dataset)
+    table, statistics = index.build(root, data, partial(tqdm, unit=" images", disable=None))
+    tidy.refuse(index.meaning_problems(table, data, settings.dataset), root)
+    for note in index.notes(root, table, data):
+        print(note, file=sys.stderr)
     folder = Path("data") / settings.dataset
-    write_csv(folder / "index.csv", table)
+    columns = dict(zip(data.classes, voc.label_columns(data.classes), strict=True))
+    write_csv(folder / "index.csv", table.rename(columns=columns))
     write_json(folder / "statistics.json", statistics)
 
 

@@ -23,12 +23,12 @@ def train(name: str, group: processes.Processes) -> None:
     job = Job.of(settings, name, machine, bar.progress, group)
     passes = 2 if recipe.bn == "recalibrate" else 1  # over the training images, each epoch
     bar.expect((recipe.epochs * passes + 1) * job.steps_per_epoch)
-    provenance = {
+    identity = {
         **{"model": name, "dataset": settings.dataset, "arch": entry.arch},
         **{"arguments": entry.arguments, "parameters": sum(p.numel() for p in model.parameters())},
         **{"start": start, **job.identity(), **machine.record()},
     }
-    with checkpoint.hold(provenance, settings.checkpoint_minutes, writes=group.first) as kept:
+    with checkpoint.hold(identity, settings.checkpoint_minutes, writes=group.first) as kept:
         run, epochs = Path("data/runs", settings.dataset, name), []
         for epoch in loop.epochs(model, job, kept):
             epochs.append(epoch)
@@ -40,7 +40,7 @@ def train(name: str, group: processes.Processes) -> None:
         if group.first:
             checkpoint.save_weights(model.state_dict(), run / "train/weights.pt")
             checkpoint.save_weights(kept.best_weights(), run / "train/best.pt")
-            write_json(run / "train/provenance.json", provenance)
+            write_json(run / "train/provenance.json", {**identity, "classes": data.classes})
             cost = history.cost(epochs, job.steps_per_epoch * recipe.batch_size)
             write_json(run / "cost.json", cost | {"peak_memory_bytes": runtime.peak_memory_bytes()})
 

@@ -14,6 +14,7 @@ from segmodels.data import index, voc
 from segmodels.evaluation import folder
 from segmodels.files import write_csv, write_json
 from segmodels.reporting import tables
+from segmodels.sections import Dataset
 
 ROOT = Path(__file__).parents[1]
 CLASSES = ["background", "<b>cat</b> & dog", "鳥", "NA"]  # names that careless pages break on
@@ -62,8 +63,7 @@ def write_project(home):
         voc.write_target(root / "SegmentationObject" / f"{image_id}.png", objects, voc.palette())
     write_split(root, "val", VAL)
     write_split(root, "train", [f"train_{k}" for k in range(len(VAL))])
-    splits = {"train": "train", "val": "val"}
-    _, facts = index.build(root, splits=splits, classes=CLASSES, void=255, groups={})
+    _, facts = index.build(root, Dataset(classes=CLASSES))
     write_json(home / "data/miniature/statistics.json", facts)
     for worse, model in enumerate(MODELS):
         _write_model(home, root, model, worse)

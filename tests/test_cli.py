@@ -130,11 +130,10 @@ def test_predict_goes_on_after_bad_files_and_names_each(project, capsys):
     starts = [
         "0.jpg: 0 bytes",
         "cut.png: ",
-        "folder.jpg: a folder",
         "text?.jpg: not",
         "missing.jpg",
     ]
-    for line, start in zip(lines, [*starts, "error: 5 not predicted, 10 pictures"], strict=True):
+    for line, start in zip(lines, [*starts, "error: 4 not predicted, 9 images"], strict=True):
         assert start in line
     written = sorted(Image.open(f).size for f in (project / "out").glob("*_mask.png"))
     assert written == sorted([(80, 64), *sizes.values()])
@@ -273,7 +272,7 @@ def test_evaluate_prints_scikit_learns_scores(project, scored, plain, capsys):
     weighted = jaccard_score(truth, guess, average="weighted", labels=range(6))
     assert f"frequency-weighted IoU: {weighted:.4%}" in out
     assert f"pixel accuracy: {accuracy_score(truth, guess):.4%}" in out
-    assert "4 of 4 pictures of val" in out
+    assert "4 of 4 images of val" in out
 
 
 def test_evaluate_names_each_missing_or_malformed_mask(project, scored, capsys):
@@ -283,14 +282,15 @@ def test_evaluate_names_each_missing_or_malformed_mask(project, scored, capsys):
     Image.new("L", (3, 3)).save(masks[2])
     assert status(["evaluate", "--predictions", "masks", "--voc", "voc", "--split", "val"]) == 1
     out, err = capsys.readouterr()
-    assert "1 of 4 pictures of val" in out
-    for line, mask in zip(err.splitlines(), masks, strict=False):
+    assert "1 of 4 images of val" in out
+    lines = [line for line in err.splitlines() if "masks/" in line]
+    for line, mask in zip(lines, masks, strict=False):
         assert mask.name in line
-    assert len(err.splitlines()) == 3
+    assert len(lines) == 3
 
 
 def test_evaluate_without_a_list_or_masks_is_one_line(project, scored, capsys):
     with pytest.raises(SystemExit, match=r"ImageSets.*test\.txt"):
         main(["evaluate", "--predictions", "masks", "--voc", "voc", "--split", "test"])
     assert status(["evaluate", "--predictions", "elsewhere", "--voc", "voc"]) == 1
-    assert "0 of 4 pictures of val" in capsys.readouterr().out
+    assert "0 of 4 images of val" in capsys.readouterr().out

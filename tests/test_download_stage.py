@@ -72,7 +72,8 @@ def test_archive_is_downloaded_and_indexed_and_scratch_is_cleaned(run, archive, 
     assert run("index", entry)[0] == 0
     table = pd.read_csv(Path("data") / NAME / "index.csv")
     assert list(table["split"]) == ["train"] * 3 + ["val"] * 2
-    assert (table[["a", "b", "c"]].sum(axis=1) < table["width"] * table["height"]).all()
+    labels = ["label_0", "label_1", "label_2"]
+    assert (table[labels].sum(axis=1) < table["width"] * table["height"]).all()
 
 
 def test_archive_at_hand_needs_no_network(run, archive, monkeypatch):

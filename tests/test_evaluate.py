@@ -16,6 +16,7 @@ from sklearn import metrics as sklearn_metrics
 
 from segmodels.data import voc
 from segmodels.data.index import build
+from segmodels.sections import Dataset
 
 ROOT = Path(__file__).parents[1]
 CLASSES = ["background", "007", "NA", "car, blue"]
@@ -34,8 +35,7 @@ def home(tmp_path):
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     root = tmp_path / voc.dataset_root("mine")
     write_tree(root, train=1, val=4, num_classes=len(CLASSES))
-    splits = {"train": "train", "val": "val"}
-    index, _ = build(root, splits=splits, classes=CLASSES, void=VOID, groups={})
+    index, _ = build(root, Dataset(classes=CLASSES))
     index.to_csv(tmp_path / "data/mine/index.csv", index=False)
     masks = tmp_path / "data/predictions/mine/small"
     for image_id in index.query("split == 'val'")["image_id"]:

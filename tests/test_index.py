@@ -11,6 +11,7 @@ from PIL import Image
 
 from segmodels.data import archive, index, voc
 from segmodels.files import write_csv, write_json
+from segmodels.sections import Dataset
 
 CLASSES = ["background", "cat", "dog", "train"]
 GROUPS = {"animals": ["cat", "dog"], "vehicles": ["train"], "none": []}
@@ -24,8 +25,7 @@ def write(root, image_id, labels):
 
 
 def build(root, classes=CLASSES, void=VOID, groups=GROUPS, **splits):
-    splits = {"train": "train", "val": "val", **splits}
-    return index.build(root, splits=splits, classes=classes, void=void, groups=groups)
+    return index.build(root, Dataset(classes=classes, void=void, groups=groups, **splits))
 
 
 @pytest.fixture
@@ -147,16 +147,17 @@ def test_all_problems_are_listed_at_once(broken):
         "SegmentationClass/lost_mask.png: missing",
         "JPEGImages/cut_image.jpg: image file is truncated",
         "SegmentationClass/cut_mask.png: image file is truncated",
-        "JPEGImages/png_inside.jpg: PNG inside, expected JPEG",
-        "JPEGImages/text.jpg: not a picture",
+        "JPEGImages/text.jpg: not a picture; expected JPEG, PNG, WEBP, GIF, BMP, TIFF",
         *(
             f"SegmentationClass/{mode}.png: mode {mode}, expected a palette PNG (P) or labels (L)"
             for mode in ("RGB", "RGBA", "1", "LA", "I;16")
         ),
-        "SegmentationClass/turned.png: 40 x 50 pixels, but the picture has 50 x 40",
-        "SegmentationClass/strange.png: labels 4, 37, 254; expected 0..3 and 255 (void)",
-        "SegmentationClass/many.png: labels 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, ...; "
-        "expected 0..3 and 255 (void)",
+        "SegmentationClass/turned.png: 40 x 50 pixels, but the image has 50 x 40: is one of them "
+        "turned, by EXIF or a program?",
+        "SegmentationClass/strange.png: labels 4, 37, 254; expected 0..3 and 255 (void); `labels` "
+        "of the data set says what others mean, as {4: train}",
+        "SegmentationClass/many.png: labels 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, ...; expected 0..3 "
+        "and 255 (void); `labels` of the data set says what others mean, as {4: train}",
     }
     assert first == f"{len(expected)} problems in {broken}:"
     found = {re.sub(r" \(\d+ bytes not processed\)", "", line.strip()) for line in lines}
@@ -173,7 +174,7 @@ def test_missing_and_empty_lists_are_named(tmp_path):
     error = pytest.raises(ValueError, build, tmp_path).value
     assert str(error).splitlines()[1:] == [
         "  ImageSets/Segmentation/train.txt: missing",
-        "  ImageSets/Segmentation/val.txt: names no picture",
+        "  ImageSets/Segmentation/val.txt: names no image",
     ]
 
 
@@ -187,7 +188,7 @@ def test_many_problems_are_counted_and_the_first_hundred_shown(tmp_path):
 
 
 def test_class_named_like_a_column_is_refused(root):
-    with pytest.raises(ValueError, match="class 'width' is also a column of the index"):
+    with pytest.raises(ValueError, match="class names must differ from each other and from height"):
         build(root, train="aug", classes=["background", "cat", "dog", "width"], groups={})
 
 
@@ -204,14 +205,8 @@ def test_void_is_the_data_sets_own(tmp_path, void):
 
 def test_watch_sees_every_picture(root):
     seen = []
-    index.build(
-        root,
-        splits={"train": "aug", "val": "val"},
-        classes=CLASSES,
-        void=VOID,
-        groups={},
-        watch=lambda pairs: seen.extend(pairs) or pairs,
-    )
+    data = Dataset(classes=CLASSES, void=VOID, train="aug")
+    index.build(root, data, lambda pairs: seen.extend(pairs) or pairs)
     assert seen[0] == ("train", "2012_000003") and len(seen) == 6
 
 

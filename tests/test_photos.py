@@ -129,9 +129,10 @@ def test_find_lists_each_picture_once_and_folders_without_any(tmp_path):
         folder.mkdir()
     for name in ("b.JPG", "a.png", "notes.txt"):
         (inside / name).touch()
-    found, problems = photos.find([inside / "b.JPG", inside, empty, tmp_path / "missing.jpg"])
-    assert found == [inside / "b.JPG", inside / "a.png", tmp_path / "missing.jpg"]
-    assert len(problems) == 1 and problems[0].startswith(f"{empty}: ")
+    found = photos.find([inside / "b.JPG", inside, empty, tmp_path / "missing.jpg"])
+    assert found.files == [inside / "b.JPG", inside / "a.png", tmp_path / "missing.jpg"]
+    assert len(found.problems) == 1 and found.problems[0].startswith(f"{empty}: ")
+    assert found.others == {".txt": 1}
 
 
 def test_results_of_two_pictures_never_share_a_name(tmp_path):

@@ -21,7 +21,7 @@ from segmodels.data import voc
 ROOT = Path(__file__).parents[1]
 MODELS = {
     "small": {"arch": "fcn_skip", "backbone": "resnet18", "stride": 32},
-    "fine": {"arch": "fcn_skip", "backbone": "resnet18", "stride": 8},
+    "fine": {"arch": "fcn_skip", "backbone": "resnet18", "stride": 8, "train": {}},
 }
 MORE_MODELS = {
     "losses": {
@@ -201,12 +201,11 @@ def test_an_edit_reaches_only_what_depends_on_it(project, file, expected):
     before = path.read_text(encoding="utf-8")
     path.write_text(before + "\n# edited\n", encoding="utf-8")
     try:
-        with Repo(str(project)) as repo:
-            changed = repo.status()  # what `dvc status` prints, without another start of DVC
+        changed = changed_stages(project)
     finally:
         path.write_text(before, encoding="utf-8")
     # A stage below a changed one is not listed before the changed one has run.
-    assert {name.rpartition(":")[2] for name in changed if changed[name]} == expected
+    assert changed == expected
 
 
 def test_experiment_with_another_model_runs_headline_only(project):
@@ -235,6 +234,64 @@ def test_one_line_trains_a_study_of_more_models(project):
     run(project, "git", "clean", "-qfd", "reports")
     dvc(project, "checkout")
     assert "up to date" in dvc(project, "status")
+
+
+def changed_stages(project):
+    """Stages that `dvc status` lists, without another start of DVC."""
+    with Repo(str(project)) as repo:
+        changed = repo.status()
+    return {name.rpartition(":")[2] for name in changed if changed[name]}
+
+
+def test_another_name_of_a_class_trains_nothing(project):
+    text = (project / "params.yaml").read_text(encoding="utf-8")
+    change_params(project, **{"datasets__my data/日本__classes": ["空", "rode", *CLASSES[2:]]})
+    try:
+        ran = started(dvc(project, "repro"))
+        assert "evaluate@fine" in ran and not {name for name in ran if name.startswith("train")}
+        per_class = pd.read_csv(project / "reports/models/fine/per_class_history.csv")
+        assert "rode" in set(per_class["class"]) and "road" not in set(per_class["class"])
+        noted = project / "data/runs/my data/日本/fine/train/provenance.json"
+        assert json.loads(noted.read_text(encoding="utf-8"))["classes"] == CLASSES
+    finally:
+        (project / "params.yaml").write_text(text, encoding="utf-8")
+        dvc(project, "repro")
+    assert run(project, "git", "status", "--porcelain") == ""
+
+
+def test_another_start_file_trains_again_and_one_of_the_pipelines_own_is_refused(project):
+    text = (project / "params.yaml").read_text(encoding="utf-8")
+    weights = project / "data/runs/my data/日本/fine/train/weights.pt"
+    start = project.parent / "start.pt"  # anywhere
+    start.write_bytes(weights.read_bytes())
+    change_params(project, models__fine__train={"init": str(start)})
+    try:
+        ran = started(dvc(project, "repro", "train@fine", "train@small"))
+        assert ran == ["check", "starts", "train@fine"]
+        noted = weights.with_name("provenance.json")
+        first = json.loads(noted.read_text(encoding="utf-8"))["start"]
+        assert len(first["loaded"]) == 106 and not first["missing"]
+        assert changed_stages(project) >= {"predict@fine"} and "starts" not in changed_stages(
+            project
+        )
+        start.write_bytes(weights.read_bytes())  # what was learned from it
+        assert "starts" in changed_stages(project)
+        assert started(dvc(project, "repro", "train@fine")) == ["starts", "train@fine"]
+        second = json.loads(noted.read_text(encoding="utf-8"))["start"]
+        assert second["sha256"] != first["sha256"]
+
+        change_params(project, models__fine__train={"init": str(weights.relative_to(project))})
+        refused = dvc(project, "repro", "train@fine", status=255)
+        assert "DVC removes what a stage has made before the stage runs" in refused
+        assert weights.is_file() and "Traceback" not in refused
+        change_params(project, models__fine__train={"init": "nowhere.pt"})
+        refused = dvc(project, "repro", "train@fine", status=255)
+        assert f"no such file in {project}; expected none, imagenet, coco or a file" in refused
+        assert weights.is_file()
+    finally:
+        (project / "params.yaml").write_text(text, encoding="utf-8")
+        dvc(project, "repro")
+    assert run(project, "git", "status", "--porcelain") == ""
 
 
 def test_changing_one_mask_reruns_what_depends_on_it_and_git_brings_it_back(project):

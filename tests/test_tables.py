@@ -10,6 +10,7 @@ from segmodels.evaluation import scores, statistics
 from segmodels.reporting import canvas, figures, printed, tables
 
 NATS = ("cross_entropy", "cross-entropy (nats per pixel)")
+SEED_1 = {"resamples": 2000, "seed": 1, "level": 0.95}
 WEIGHTED_NAME = "class-weighted cross-entropy"
 
 
@@ -190,7 +191,8 @@ def test_curves_are_of_val_where_other_pictures_are_scored(tmp_path):
         ({"protocol": {"precision": "bf16"}}, "precision is 'fp32' and 'bf16'"),
         ({"protocol": {"flip": True}}, "flip is None and True"),
         ({"protocol": {"ids_sha256": "ab"}}, "ids_sha256 is None and 'ab'"),
-        ({"protocol": {"code_sha256": {"scores.py": "0"}}}, "scores.py is '5c0e' and '0'"),
+        ({"protocol": {"evaluation": 2}}, "evaluation is 1 and 2"),
+        ({"protocol": {"bootstrap": SEED_1}}, "bootstrap of seed is 0 and 1"),
         ({"counts": confusion(2, [60, 20, 14, 6, 0])}, "pixels of 007 is 15 and 14"),
         ({"classes": ["background", "NA", "007", "a", "b"]}, r"pixels of a\$b\$ is 5 and None"),
     ],

@@ -1,28 +1,33 @@
 """The VOC layout: where files lie, how they are read and written, and the palette.
 
-A data set root holds ImageSets/Segmentation/<split>.txt, JPEGImages/<image_id>.jpg and
-SegmentationClass/<image_id>.png, and optionally SegmentationObject/ and Annotations/. Targets are
-palette PNGs whose indices are the labels: they are read by index, never through RGB or luminance.
-Files may come from anyone: only JPEG and PNG are decoded, a mask's checksums are looked at, and
-whatever is wrong with a file is one line that names it.
+A data set root holds ImageSets/Segmentation/<split>.txt, JPEGImages/<image_id>.jpg (or another of
+SUFFIXES) and SegmentationClass/<image_id>.png, and optionally SegmentationObject/ and Annotations/.
+Targets are palette PNGs whose indices are the labels: they are read by index, never through RGB or
+luminance; masks.py reads other forms. Images are read as a viewer shows them: turned as their EXIF
+says, the first frame of an animation, transparent parts over white, 16 bits shortened to 8. Colour
+profiles are not applied. Files may come from anyone: few formats are decoded, a mask's checksums
+are compared, and whatever is wrong with a file is one line that names it.
 Source: VOC2012 development kit, section 4 and VOClabelcolormap.m.
 """
 
+import os
 import struct
+import unicodedata
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from segmodels.files import write_bytes
 
+DEFAULT_LIMIT = Image.MAX_IMAGE_PIXELS or 89_478_485  # pixels, Pillow's
 BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 DAMAGED = (  # what Pillow raises on a file that is cut off, altered, or something else
     ArithmeticError,
@@ -38,7 +43,12 @@ DAMAGED = (  # what Pillow raises on a file that is cut off, altered, or somethi
     struct.error,
     zlib.error,
 )
-INDEX_COLUMNS = ["image_id", "split", "width", "height", "void_share"]  # then one for each class
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # JPEG includes the MPO of many cameras
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+LIMIT = "SEGMODELS_MAX_PIXELS"  # of an image; an environment variable, since it changes no result
+VOID_COLOUR = 255  # whose colour in VOC's map stands for void
+UNTURNED = 1  # EXIF orientation
+INDEX_COLUMNS = ["image_id", "split", "width", "height", "void_share"]  # then one for each label
 SPLITS = ("train", "holdout", "val")  # of an index
 
 
@@ -48,7 +58,13 @@ def dataset_root(dataset: str) -> Path:
 
 
 def image_path(root: str | Path, image_id: str) -> Path:
-    return Path(root) / "JPEGImages" / f"{image_id}.jpg"
+    """Where an image lies, or, if there is none, where its JPEG would."""
+    folder = Path(root) / "JPEGImages"
+    for suffix in SUFFIXES:
+        path = folder / f"{image_id}{suffix}"
+        if path.exists():
+            return path
+    return folder / f"{image_id}.jpg"
 
 
 def target_path(root: str | Path, image_id: str) -> Path:
@@ -60,17 +76,48 @@ def split_path(root: str | Path, split: str) -> Path:
 
 
 def read_ids(path: str | Path) -> list[str]:
-    """Image ids of a split list, one a line, in the order of the file.
+    """Image ids of a split list, one a line, in the order of the file and in NFC.
 
     Raises:
-        ValueError: no text.
+        ValueError: no text, or text in UTF-16.
     """
     check_regular(path)
+    content = Path(path).read_bytes()
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content:
+        raise ValueError(f"{path}: UTF-16 or another encoding; save the list as UTF-8 text")
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: byte {error.start} is no UTF-8 text") from None
-    return [line.strip() for line in lines if line.strip()]
+    return [unicodedata.normalize("NFC", line.strip()) for line in lines if line.strip()]
+
+
+def meant_id(line: str, known: Set[str]) -> str | None:
+    """The image that a line of a list means which is no id: a path, a file's name, or columns.
+
+    Args:
+        known: ids of the images there are.
+    """
+    for word in (line, *line.split()):
+        name = word.replace("\\", "/").rpartition("/")[2]
+        for meant in (name, name.rpartition(".")[0]):
+            if meant in known and meant != line:
+                return meant
+    return None
+
+
+def list_problems(root: str | Path, image_ids: Sequence[str]) -> list[str]:
+    """What is wrong with a split list as a whole: one line where its lines are no plain ids."""
+    folder = Path(root) / "JPEGImages"
+    if not folder.is_dir():
+        return []
+    known = {unicodedata.normalize("NFC", path.stem) for path in folder.iterdir()}
+    wrong = [line for line in image_ids if line not in known and meant_id(line, known)]
+    if not wrong:
+        return []
+    lines = f"{len(wrong)} of {len(image_ids)} lines, as {wrong[0]!r},"
+    meant = meant_id(wrong[0], known)
+    return [f"{lines} are no ids; expected one id a line, without folder, suffix, columns: {meant}"]
 
 
 def is_name(image_id: str) -> bool:
@@ -100,7 +147,7 @@ def read_split(root: str | Path, split: str) -> list[str]:
     """
     path = split_path(root, split)
     image_ids = read_ids(path)
-    if problems := id_problems(image_ids):
+    if problems := list_problems(root, image_ids) or id_problems(image_ids):
         more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
         raise ValueError(f"{path}: {problems[0]}{more}")
     return image_ids
@@ -108,6 +155,9 @@ def read_split(root: str | Path, split: str) -> list[str]:
 
 def read_index(dataset: str, classes: Sequence[str]) -> pd.DataFrame:
     """index.csv of a data set: one row per image, see `segmodels.data.index`.
+
+    The file has columns label_0, label_1, ..., so that another name of a class changes nothing of
+    it; the table has the names.
 
     Args:
         classes: names in the order of their labels.
@@ -117,11 +167,19 @@ def read_index(dataset: str, classes: Sequence[str]) -> pd.DataFrame:
     path = Path("data") / dataset / "index.csv"
     try:
         index = pd.read_csv(path, dtype={"image_id": str}, keep_default_na=False)
+        index = index.rename(columns=dict(zip(label_columns(classes), classes, strict=True)))
         _check_index(index, classes)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: missing; `dvc repro index` makes it") from None
     except (ArithmeticError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: {reason}; `dvc repro index` makes it anew") from None
     return index
+
+
+def label_columns(classes: Sequence[str]) -> list[str]:
+    """How index.csv calls the pixels of each class."""
+    return [f"label_{label}" for label in range(len(classes))]
 
 
 def _check_index(index: pd.DataFrame, classes: Sequence[str]) -> None:
@@ -164,6 +222,7 @@ def opened(path: str | Path, *formats: str) -> Iterator[ImageFile.ImageFile]:
         ValueError: it is no such picture, is damaged, or has more pixels than Pillow's limit.
     """
     check_regular(path)
+    Image.MAX_IMAGE_PIXELS = most_pixels()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # e.g. of odd EXIF entries
@@ -175,7 +234,7 @@ def opened(path: str | Path, *formats: str) -> Iterator[ImageFile.ImageFile]:
     except UnidentifiedImageError:
         reason = "not a picture" + f"; expected {', '.join(formats)}" * bool(formats)
     except BOMB:
-        reason = f"more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels"
+        reason = f"more than {most_pixels():,} pixels; the variable {LIMIT} sets another limit"
     except DAMAGED as error:
         message = " ".join(str(error).split()).removeprefix(f"{path}: ")
         reason = message or type(error).__name__
@@ -184,16 +243,50 @@ def opened(path: str | Path, *formats: str) -> Iterator[ImageFile.ImageFile]:
     raise ValueError(f"{path}: {reason}")
 
 
+def most_pixels() -> int:
+    """How many pixels an image may have; more take it for a decompression bomb.
+
+    Raises:
+        ValueError: the variable LIMIT is no number.
+    """
+    said = os.environ.get(LIMIT, "")
+    if not said:
+        return DEFAULT_LIMIT
+    if not said.isdecimal() or int(said) < 1:
+        raise ValueError(f"{LIMIT} = {said!r}: expected a number of pixels, as 200000000")
+    return int(said)
+
+
 def read_image(path: str | Path) -> np.ndarray:
-    """Decode a JPEG.
+    """Decode an image as a viewer shows it.
 
     Returns:
         (H, W, 3) uint8, RGB.
     Raises:
         FileNotFoundError, ValueError: see `opened`.
     """
-    with opened(path, "JPEG") as image:
-        return np.asarray(image.convert("RGB"))
+    with opened(path, *FORMATS) as image:
+        if orientation(image) != UNTURNED:
+            return np.asarray(_rgb(ImageOps.exif_transpose(image)))
+        return np.asarray(_rgb(image))
+
+
+def orientation(image: Image.Image) -> int:
+    """What EXIF says of how to turn it: 1, not at all; 2 to 8, see the EXIF standard."""
+    said = image.getexif().get(ExifTags.Base.Orientation, UNTURNED)
+    return said if said in range(1, 9) else UNTURNED
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """An image of any mode as RGB."""
+    if image.mode in ("I", "F"):
+        raise ValueError(f"mode {image.mode}, expected 8 or 16 bits in a channel")
+    if image.mode.startswith("I;16"):  # Pillow would call all above 255 white
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return image.convert("RGB")
 
 
 def read_target(path: str | Path) -> np.ndarray:
@@ -215,17 +308,23 @@ def read_target(path: str | Path) -> np.ndarray:
     return labels
 
 
-def write_target(path: str | Path, labels: np.ndarray, palette: np.ndarray) -> None:
+def write_target(
+    path: str | Path,
+    labels: np.ndarray,
+    palette: np.ndarray,
+    note: PngImagePlugin.PngInfo | None = None,
+) -> None:
     """Write a label map as a palette PNG.
 
     Args:
         labels: (H, W) uint8.
         palette: (256, 3) uint8 from `palette`.
+        note: text to be stored with it.
     """
     image = Image.fromarray(labels)
     image.putpalette(palette.tobytes())
     content = BytesIO()
-    image.save(content, "PNG")
+    image.save(content, "PNG", pnginfo=note)
     write_bytes(path, content.getvalue())
 
 

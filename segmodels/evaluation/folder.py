@@ -6,7 +6,7 @@ is named and left out, so that all that is wrong with a folder is known after on
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,18 @@ from segmodels.data import voc
 from segmodels.evaluation import boundary, confusion, scores, statistics
 from segmodels.files import sha256
 
+EVALUATION = 1  # counts up when the same masks get other scores; tests/test_golden.py guards it
 MOST_PROBLEMS = 100  # shown of a folder
 MOST_CONFUSED = 20  # pairs of classes
 CODE = [voc, confusion, boundary, scores, statistics]  # and this file: all that makes the numbers
+
+
+@dataclass(frozen=True)
+class Void:
+    """The label of no class; `predicted` is how it counts in a prediction: "wrong" or "ignore"."""
+
+    label: int
+    predicted: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,29 +74,33 @@ def per_image(
     *,
     num_classes: int,
     ignore_index: int,
+    read: Callable[[Path, Path], tuple[np.ndarray, np.ndarray]] | None = None,
+    undecided: str | None = None,
 ) -> Counts:
     """Count a folder of predictions, picture by picture.
 
     Args:
         predictions: holds <image_id>.png, a label map of the picture's size, palette or greyscale.
         root: VOC tree with the targets.
+        read: gives target and prediction of two such paths; None: both are label maps.
+        undecided: how a predicted void counts: "wrong", "ignore" (as if the target were void), or
+            None: its picture is not scored.
     """
+    read = read or _read_both
     scored, problems, distances = list[str](), list[str](), list[int]()
     total = np.zeros((num_classes, num_classes), dtype=np.int64)
     found: dict[str, list[np.ndarray]] = {name: [] for name in ("all", *boundary.NAMES)}
     for image_id in image_ids:
         path = prediction_path(predictions, image_id)
         try:
-            target, prediction = _read(voc.target_path(root, image_id)), _read(path)
-            labels = {"target": target, "prediction": prediction}
-            one = _count(path, labels, num_classes, ignore_index)
+            target, prediction = read(voc.target_path(root, image_id), path)
+            one = _count(path, target, prediction, Void(ignore_index, undecided), num_classes)
         except ValueError as error:
             problems.append(str(error))
             continue
-        bands = boundary.overlaps(**labels, num_classes=num_classes, ignore_index=ignore_index)
-        for name, overlap in {"all": scores.overlap(one), **bands}.items():
+        for name, overlap in one.overlaps.items():
             found[name].append(overlap)
-        total += one
+        total += one.confusion
         scored.append(image_id)
         distances.append(boundary.distance(target.shape))
     arrays = {
@@ -147,6 +160,7 @@ def protocol(predictions: str | Path, root: str | Path, counts: Counts) -> dict[
     ids = counts.image_ids
     narrowest, widest = min(counts.distances, default=0), max(counts.distances, default=0)
     return {
+        "evaluation": EVALUATION,
         "ids_sha256": hashlib.sha256("".join(f"{i}\n" for i in ids).encode()).hexdigest(),
         "targets_sha256": digest(voc.target_path(root, i) for i in ids),
         "predictions_sha256": digest(prediction_path(predictions, i) for i in ids),
@@ -177,16 +191,48 @@ def _code() -> list[str]:
     return [__file__, *(str(module.__file__) for module in CODE)]
 
 
+@dataclass(frozen=True)
+class _One:
+    """Counts of one picture, see `Counts`."""
+
+    confusion: np.ndarray
+    overlaps: dict[str, np.ndarray]
+
+
 def _count(
-    path: Path, labels: dict[str, np.ndarray], num_classes: int, ignore_index: int
-) -> np.ndarray:
-    """Confusion of one picture; what is wrong with its prediction names the file."""
-    try:
-        return confusion.confusion_matrix(
-            **labels, num_classes=num_classes, ignore_index=ignore_index
+    path: Path,
+    target: np.ndarray,
+    prediction: np.ndarray,
+    void: Void,
+    num_classes: int,
+) -> _One:
+    """Counts of one picture; what is wrong with its prediction names the file."""
+    if target.shape != prediction.shape:
+        raise ValueError(f"{path}: target is {target.shape}, prediction is {prediction.shape}")
+    open_ = (prediction == void.label) & (target != void.label)
+    if open_.any() and void.predicted is None:
+        raise ValueError(
+            f"{path}: {int(open_.sum()):,} pixels are predicted as void ({void.label}): "
+            "--undecided wrong counts them as wrong, --undecided ignore leaves them out"
         )
+    decided = np.where(open_, void.label, target).astype(target.dtype)
+    if void.predicted == "ignore":
+        target = decided
+    kinds: dict[str, Any] = {"num_classes": num_classes, "ignore_index": void.label}
+    try:
+        one = confusion.confusion_matrix(target=decided, prediction=prediction, **kinds)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    everywhere = scores.overlap(one)
+    if void.predicted == "wrong":
+        everywhere[1] += np.bincount(target[open_], minlength=256)[:num_classes]
+    bands = boundary.overlaps(target=target, prediction=prediction, **kinds)
+    return _One(one, {"all": everywhere, **bands})
+
+
+def _read_both(target: Path, prediction: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Two label maps."""
+    return _read(target), _read(prediction)
 
 
 def _read(path: Path) -> np.ndarray:

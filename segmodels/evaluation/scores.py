@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from segmodels.evaluation.confusion import class_accuracy, iou, mean, pixel_accuracy
+from segmodels.evaluation.confusion import class_accuracy, iou, mean
 
 PARTS = ["right_pixels", "true_pixels", "predicted_pixels"]  # of an overlap, in this order
 
@@ -27,20 +27,36 @@ def summarize(confusion: np.ndarray) -> dict[str, float | int]:
     Raises:
         ValueError: the matrix counts no pixel.
     """
-    if not confusion.any():
+    return of_overlap(overlap(confusion))
+
+
+def of_overlap(overlap: np.ndarray) -> dict[str, float | int]:
+    """The numbers of `summarize` from (3, C) int64: pixels right, true and predicted.
+
+    A pixel may be true without being predicted, where a program has left it undecided.
+
+    Raises:
+        ValueError: no pixel counts.
+    """
+    right, true, predicted = overlap
+    if not true.any():
         raise ValueError("the confusion matrix counts no pixel: is every target void?")
-    true_pixels, scores = confusion.sum(1), iou(confusion)
-    present = true_pixels > 0
+    scores, present = overlap_iou(overlap), true > 0
     return {
         "miou": mean(scores),
         "miou_present": mean(scores[present]),
-        "fw_iou": float(scores[present] @ true_pixels[present] / confusion.sum()),
-        "mean_dice": mean(dice(confusion)),
-        "pixel_acc": pixel_accuracy(confusion),
-        "mean_acc": mean(class_accuracy(confusion)),
+        "fw_iou": float(scores[present] @ true[present] / true.sum()),
+        "mean_dice": mean(_ratio(2 * right, true + predicted)),
+        "pixel_acc": float(right.sum() / true.sum()),
+        "mean_acc": mean(overlap_accuracy(overlap)),
         "classes_counted": int((~np.isnan(scores)).sum()),
         "classes_present": int(present.sum()),
     }
+
+
+def overlap_accuracy(overlap: np.ndarray) -> np.ndarray:
+    """Share of each true class's pixels that are right, (3, C) -> (C,); NaN if not in the truth."""
+    return _ratio(overlap[0], overlap[1])
 
 
 def dice(confusion: np.ndarray) -> np.ndarray:

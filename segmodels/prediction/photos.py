@@ -1,53 +1,97 @@
 """Any photograph as RGB, and its label map at its own size in bounded memory.
 
-Conventions: the picture is what a viewer shows: turned as its EXIF says, the first frame of an
-animation, transparent parts over white, 16 bits shortened to 8. Colour profiles are not applied.
-A file that cannot be shown raises a ValueError of one line. Logits are enlarged in bands of rows,
-as a picture of 24 million pixels has 2 GB of them, and the argmax is taken of the enlarged ones.
+Images are read as training reads them, see voc.read_image; a file that cannot be shown raises a
+ValueError of one line. Logits are enlarged in bands of rows, as a picture of 24 million pixels has
+2 GB of them, and the argmax is taken of the enlarged ones.
 """
 
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from segmodels.data import transforms, voc
 from segmodels.prediction.inference import label_map
 from segmodels.prediction.testtime import Network
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # JPEG includes the MPO of many cameras
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 SMALLEST = 32  # pixels; every model takes this height and width
 LARGEST = 1024  # pixels of the long side that a model sees unless params.yaml says otherwise
 BAND = 1 << 24  # logits that are enlarged at a time: 64 MiB
 STEM_BYTES = 100  # of the 255 that a file's name may have, the rest for the model and the kind
 
 
-def find(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
-    """The pictures that are meant, each once: files as they are named, of folders their pictures.
+@dataclass
+class Found:
+    """What paths hold.
 
-    Returns:
-        files in the order given, those of a folder by name; and a line for each folder without any.
+    Attributes:
+        files: images, each once, in the order given; those of a folder by name.
+        problems: a line for each folder without any.
+        others: suffix -> how many files of the folders are no images that can be read.
     """
-    found: dict[Path, Path] = {}
-    problems = []
+
+    files: list[Path]
+    problems: list[str]
+    others: Counter[str]
+
+
+def find(paths: Iterable[Path], without: Path | None = None) -> Found:
+    """The images that are meant: files as they are named, of folders and what is in them all.
+
+    A file of a folder is one if its suffix or else its content says so. Hidden files and folders
+    are left out, as in a shell.
+
+    Args:
+        without: a folder that is not looked at, for the results.
+    """
+    files: dict[Path, Path] = {}
+    problems, others = list[str](), Counter[str]()
     for path in paths:
         if not path.is_dir():
-            found.setdefault(path.resolve(), path)
+            files.setdefault(path.resolve(), path)
             continue
-        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        inside = _images(path, without, others)
         for file in inside:
-            found.setdefault(file.resolve(), file)
+            files.setdefault(file.resolve(), file)
         if not inside:
-            problems.append(f"{path}: a folder without pictures ({' '.join(SUFFIXES)})")
-    return list(found.values()), problems
+            problems.append(f"{path}: a folder without images ({' '.join(voc.SUFFIXES)})")
+    return Found(list(files.values()), problems, others)
+
+
+def _images(folder: Path, without: Path | None, others: Counter[str]) -> list[Path]:
+    """The images of a folder and its sub-folders by name; other files are counted."""
+    found = []
+    for place, folders, names in os.walk(folder):
+        shown = sorted(name for name in folders if not name.startswith("."))
+        linked = [name for name in shown if (Path(place) / name).is_symlink()]
+        others.update({"linked folders": len(linked)} if linked else {})
+        folders[:] = [name for name in shown if without != (Path(place) / name).resolve()]
+        for name in sorted(names):
+            file = Path(place) / name
+            if name.startswith("."):
+                continue
+            if file.suffix.lower() in voc.SUFFIXES or _is_image(file):
+                found.append(file)
+            else:
+                others[file.suffix or "without a suffix"] += 1
+    return found
+
+
+def _is_image(file: Path) -> bool:
+    """Whether a file's content is an image, whatever its name."""
+    try:
+        with voc.opened(file, *voc.FORMATS):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def read(path: Path) -> np.ndarray:
@@ -61,20 +105,7 @@ def read(path: Path) -> np.ndarray:
     if not path.is_file() or path.stat().st_size == 0:
         kind = "a folder" if path.is_dir() else "0 bytes" if path.is_file() else "there is no file"
         raise ValueError(f"{path}: {kind}, expected a picture")
-    with voc.opened(path, *FORMATS) as image:
-        return np.asarray(_rgb(ImageOps.exif_transpose(image)))
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """A picture of any mode as RGB."""
-    if image.mode in ("I", "F"):
-        raise ValueError(f"mode {image.mode}, expected 8 or 16 bits in a channel")
-    if image.mode.startswith("I;16"):  # Pillow would call all above 255 white
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return image.convert("RGB")
+    return voc.read_image(path)
 
 
 def stems(paths: Sequence[Path], models: Sequence[str]) -> list[str]:

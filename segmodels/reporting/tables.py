@@ -25,7 +25,8 @@ WATCHED = "val"  # the split that histories are of, whichever is scored
 SCORES = ["miou", "miou_present", "fw_iou", "mean_dice", "pixel_acc", "mean_acc"]
 INTERVAL, COUNTS = ["miou_low", "miou_high"], ["classes_counted", "classes_present"]
 TRAINING = {"epochs", "batch_size", "crop_size", "init"}  # of the protocol, see `otherwise`
-OWN = {"seed", "weights_sha256", "predictions_sha256"} | TRAINING  # of it, each model's own
+HASHES = {"code_sha256", "params_sha256"}  # of it, for a reader; other words for it are compared
+OWN = {"seed", "weights_sha256", "predictions_sha256"} | HASHES | TRAINING  # each model's own
 LOSS = {"loss", "class_weights"}  # of the recipe, what `Result.loss` puts into words
 SAME = ["arch", "arguments", "normalize", "recipe"]  # of the provenance, but for the seed a model
 CROSS_ENTROPY = "cross-entropy"
@@ -230,10 +231,12 @@ def _conditions(result: Result) -> dict[str, Any]:
     conditions = {key: result.metrics[key] for key in ("dataset", "split", "images")}
     truth = zip(result.per_class["class"], result.per_class["true_pixels"], strict=True)
     conditions |= {f"number of pixels of {name}": int(count) for name, count in truth}
-    for key, value in result.metrics["protocol"].items():
+    protocol = {"evaluation": 1, **result.metrics["protocol"]}  # 1: results from before the key
+    for key in sorted(set(protocol) - OWN):
+        value = protocol[key]
         if isinstance(value, dict):
             conditions |= {f"{key} of {name}": member for name, member in value.items()}
-        elif key not in OWN:
+        else:
             conditions[key] = value
     return conditions
 

@@ -112,10 +112,15 @@ class Job:
             **{"seed": self.seed, "recipe": self.recipe.model_dump()},
             **{"normalize": self.normalize.model_dump(), "void": self.ignore_index},
             "processes": self.processes.count,
-            "index_sha256": checkpoint.fingerprint(self.index.to_dict("tight")),
+            "index_sha256": checkpoint.fingerprint(self._numbered_index().to_dict("tight")),
             "pictures_sha256": self.pictures_sha256,
             "code_sha256": checkpoint.code(),
         }
+
+    def _numbered_index(self) -> pd.DataFrame:
+        """The index with labels in place of names, which decide nothing."""
+        columns = dict(zip(self.classes, voc.label_columns(self.classes), strict=True))
+        return self.index.rename(columns=columns)
 
     def see(self, model: nn.Module, image: Tensor) -> dict[str, Tensor]:
         """Logits of image (N, 3, H, W) uint8."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from segmodels.data import index, own, voc
+from segmodels.sections import Dataset
 
 from .fuzz import Trial
 from .fuzz_pictures import wrong_mask
@@ -70,8 +71,7 @@ def data_set(rng: random.Random, home: Path) -> Trial:
         Image.fromarray(picture(0)).rotate(90, expand=True).save(voc.image_path(root, i))
 
     def attempt() -> object:
-        splits = {"train": "train", "val": "val"}
-        return index.build(root, splits=splits, classes=CLASSES, void=VOID, groups={})[0]
+        return index.build(root, Dataset(classes=CLASSES, void=VOID))[0]
 
     def complaint(table: object) -> str | None:
         for row in table.to_dict("records"):

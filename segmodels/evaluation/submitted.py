@@ -1,0 +1,152 @@
+"""A folder of masks as anybody may hand it in: found by name, read by what it says of itself.
+
+Masks are called <image_id>.png, in another format of masks.py, or as `segmodels predict` calls
+them, <image_id>_<model>_mask.png. A palette that gives values other colours than the targets'
+palettes do is refused: which of both is meant, a person has to say.
+"""
+
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from segmodels.data import masks, tidy, voc
+from segmodels.evaluation.folder import Counts
+from segmodels.sections import Dataset
+
+ADVICE = "--read colour or --read index says which of both counts"
+WRITTEN = "_mask"  # how the names of `segmodels predict`'s masks end
+
+
+class Folder:
+    """Where the mask of each image lies.
+
+    Args:
+        model: of which masks are meant, where `segmodels predict` wrote those of several.
+    """
+
+    def __init__(self, predictions: Path, root: Path, model: str | None = None) -> None:
+        self.predictions, self.root, self.model = predictions, root, model
+        self.by_stem: dict[str, list[Path]] = {}
+        self.used: set[Path] = set()
+        inside = sorted(predictions.iterdir()) if predictions.is_dir() else []
+        for path in inside:
+            if path.suffix.lower() in masks.SUFFIXES:
+                stem = unicodedata.normalize("NFC", path.stem)
+                self.by_stem.setdefault(stem, []).append(path)
+
+    def place(self, image_id: str) -> Path:
+        """The mask of an image; where there is none, the path that it should have.
+
+        Raises:
+            ValueError: there are several.
+        """
+        found = self.by_stem.get(image_id) or self._written(image_id)
+        if not found:
+            return self.predictions / f"{image_id}.png"
+        if len(found) > 1:
+            names = ", ".join(path.name for path in found)
+            raise ValueError(
+                f"{self.predictions}: {names} are masks of one image; --model says whose"
+            )
+        self.used.add(found[0])
+        return found[0]
+
+    def unused(self) -> int:
+        """How many masks belong to none of the images that were asked for."""
+        ours = [path for paths in self.by_stem.values() for path in paths]
+        drawn = ("_overlay", "_comparison")  # by `segmodels predict`, beside its masks
+        return sum(1 for p in ours if p not in self.used and not p.stem.endswith(drawn))
+
+    def _written(self, image_id: str) -> list[Path]:
+        """Masks of `segmodels predict`."""
+        begin, end = f"{image_id}_", f"{self.model or ''}{WRITTEN}"
+        stems = [s for s in self.by_stem if s.startswith(begin) and s.endswith(end)]
+        if self.model:
+            stems = [stem for stem in stems if stem == begin + end]
+        return [path for stem in stems for path in self.by_stem[stem]]
+
+
+class Reader:
+    """Reads target and prediction, and compares what their palettes say.
+
+    Args:
+        data: what values and colours mean.
+        read: "index" or "colour": what counts in a prediction; None: what both agree on.
+        files: where the predictions lie.
+    """
+
+    def __init__(self, data: Dataset, read: str | None, files: Folder) -> None:
+        self.data, self.files, self.read = data, files, read
+        self.true = masks.Palettes(data.palette, strict=False) if data.masks == "auto" else None
+        self.found = masks.Palettes(advice=ADVICE) if read is None else None
+
+    def __call__(self, target: Path, prediction: Path) -> tuple[np.ndarray, np.ndarray]:
+        """(H, W) uint8 label maps.
+
+        Args:
+            target: where the target's PNG would lie.
+            prediction: where the prediction's would; its name is the image id.
+        Raises:
+            ValueError: one of both cannot be read; names the file.
+        """
+        image_id = prediction.stem
+        truth = _read(tidy.mask_path(self.files.root, image_id), self.data, self.true)
+        path = self.files.place(image_id)
+        labels = _read(path, self._predicted(), self.found)
+        if self.found is not None:
+            self._compare(path, self.found.colours)
+        return truth, labels
+
+    def _predicted(self) -> Dataset:
+        """What values and colours of a prediction mean; colours count as those of the targets."""
+        palette = self.data.palette
+        if palette is None and self.read == "colour":
+            known = self.true.colours if self.true else {}
+            usual = voc.palette()[: len(self.data.classes)].tolist()
+            palette = [known.get(label, (*colour,)) for label, colour in enumerate(usual)]
+        choice = {"masks": self.read or "auto", "labels": None, "palette": palette}
+        return self.data.model_copy(update=choice)
+
+    def _compare(self, path: Path, colours: Mapping[int, masks.Colour]) -> None:
+        """Refuse a prediction that gives a value the colour that the targets give to another."""
+        known = self.true.colours if self.true and self.true.colours else {}
+        owner = {colour: value for value, colour in known.items()}
+        for value, colour in colours.items():
+            if owner.get(colour, value) != value:
+                raise ValueError(
+                    f"{path}: its palette gives {value} the colour {colour}, which is that of "
+                    f"{owner[colour]} in the targets; {ADVICE}"
+                )
+
+
+def doubts(counts: Counts, data: Dataset, name: str) -> tuple[str | None, list[str]]:
+    """What speaks against a folder's scores meaning anything: a reason to refuse them, and notes.
+
+    Args:
+        name: of the data set, for the advice.
+    """
+    true = counts.overlap.sum(0)[1]
+    lacking = [c for c, count in zip(data.classes, true, strict=True) if not count]
+    lacking = [c for c in lacking if c not in data.allow_absent]
+    if lacking and (true > 0).sum() == 1:
+        only = data.classes[int(np.argmax(true))]
+        return (
+            f"the targets hold {only} and void alone, so that every mask would be right: is "
+            f"{data.void}, which is void, a class? `datasets.{name}.labels` says so, as "
+            f"{{0: {data.classes[0]}, {data.void}: {lacking[0]}}}; where it is meant so, "
+            f"`allow_absent: [{', '.join(lacking)}]`"
+        ), []
+    some = ", ".join(lacking[:10]) + ", ..." * (len(lacking) > 10)
+    return None, [f"no pixel of {some} in the targets"] if lacking else []
+
+
+def _read(path: Path, data: Dataset, palettes: masks.Palettes | None) -> np.ndarray:
+    """A mask; one that cannot be had is a ValueError of one line."""
+    try:
+        return masks.read(path, data, palettes)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: missing") from None
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None

@@ -1,0 +1,59 @@
+"""What each model starts from -> data/starts/<model>.json, so that another file trains again.
+
+data/links gets a link to each file: DVC looks at what a link leads to, wherever that lies.
+"""
+
+import os
+from pathlib import Path
+
+from segmodels import params
+from segmodels.files import sha256, write_json
+from segmodels.process import run
+
+NAMED = {"none", "imagenet", "coco"}  # starts that are no files
+LINKS, OUT = Path("data/links"), Path("data/starts")
+MADE = ("runs", "predictions", "costs", "page", "starts")  # folders of data/ that DVC empties
+
+
+def main() -> None:
+    settings = params.load()
+    files = dict[str, Path]()
+    for name in settings.models:
+        init = settings.recipe(name).init
+        if init not in NAMED:
+            files[name] = start_file(name, init)
+        content = sha256(files[name]) if name in files else None
+        write_json(OUT / f"{name}.json", {"init": init, "sha256": content})
+    for link in LINKS.iterdir():
+        if link.is_symlink():
+            link.unlink()
+    for name, file in files.items():
+        (LINKS / f"{name}{file.suffix}").symlink_to(os.path.relpath(file, LINKS))
+
+
+def start_file(model: str, init: str) -> Path:
+    """The file that a model starts from, which has to outlive the stages.
+
+    Raises:
+        ValueError: there is no such file, or DVC removes it before the training begins.
+    """
+    file = Path(init)
+    key = f"init = {init!r} of models.{model}"
+    place = file.resolve()
+    if any(place.is_relative_to(Path("data", folder).resolve()) for folder in MADE):
+        raise ValueError(
+            f"{key}: DVC removes what a stage has made before the stage runs, this file too: copy "
+            f"it, as `cp {init} {model}_start{file.suffix}`, and name the copy (if it is gone: "
+            "`dvc checkout` brings it back)"
+        )
+    if not file.is_file():
+        raise ValueError(
+            f"{key}: no such file in {Path.cwd()}; expected none, imagenet, coco or a file that "
+            "exists. `dvc exp run --temp` and --queue work in a copy that has files of Git and DVC "
+            "only: there an absolute path is needed"
+        )
+    return file
+
+
+if __name__ == "__main__":
+    run(main)
