@@ -34,7 +34,7 @@ def test_scores_of_the_committed_case(tmp_path):
         tmp_path / "masks", tmp_path, ids, num_classes=CLASSES, ignore_index=VOID
     )
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
-    assert folder.EVALUATION == golden["evaluation"]
+    assert golden["evaluation"] == folder.EVALUATION
     protocol = folder.protocol(tmp_path / "masks", tmp_path, counts)
     assert protocol["evaluation"] == folder.EVALUATION
     found = folder.metrics(counts)
