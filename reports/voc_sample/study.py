@@ -21,7 +21,7 @@ import pandas as pd
 import yaml
 
 from reports.voc_sample import frequent, puzzle
-from segmodels import files
+from segmodels import files, params
 from segmodels.evaluation.scores import overlap_miou
 from segmodels.reporting import tables
 from segmodels.reporting.canvas import png
@@ -83,7 +83,8 @@ def compare(study: dict[str, Any], section: str) -> None:
     seconds = {name: read_json(folder / name / "cost.json")["train_seconds"] for name in names}
     minutes = {name: each / 60 for name, each in seconds.items()}
     results = [tables.read_result(name, folder) for name in names]
-    frequent.write(results, minutes, studies(content, section), HERE / section)
+    untrained = params.load().datasets[DATASET].allow_absent
+    frequent.write(results, minutes, studies(content, section), untrained, HERE / section)
     if set(puzzle.RUNS) <= set(names):
         files.write_bytes(HERE / section / "puzzle.png", png(puzzle.figure(folder)))
 
@@ -144,16 +145,16 @@ def write_params(
     study: dict[str, Any], section: str, predict: dict[str, Any] | None = None
 ) -> None:
     """Write the clone's params.yaml: this project's with the values of the study and a section."""
-    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    values = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     content = study["sections"][section]
     models = content["models"]
-    params |= {"dataset": DATASET, "models": models, "model": next(iter(models))}
-    params |= {"more_models": {}, "studies": studies(content, section)}
+    values |= {"dataset": DATASET, "models": models, "model": next(iter(models))}
+    values |= {"more_models": {}, "studies": studies(content, section)}
     for overlay in (study["every"], content, {"predict": predict or {}}):
         for key in ("datasets", "train", "predict"):
-            params[key][DATASET] |= overlay.get(key, {})
+            values[key][DATASET] |= overlay.get(key, {})
     files.write_text(
-        CLONE / "params.yaml", yaml.safe_dump(params, sort_keys=False, allow_unicode=True)
+        CLONE / "params.yaml", yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     )
 
 
