@@ -138,7 +138,8 @@ def follow() -> None:
     git(CLONE, "reset", "--quiet", "--hard", "FETCH_HEAD")
     lock.write_bytes(done)
     subprocess.run([sys.executable, ".dvc/repair.py"], cwd=CLONE, check=True)  # after a kill
-    shutil.copytree("data/weights", CLONE / "data/weights", dirs_exist_ok=True)
+    if Path("data/weights").is_dir():  # tables need none
+        shutil.copytree("data/weights", CLONE / "data/weights", dirs_exist_ok=True)
 
 
 def write_params(
