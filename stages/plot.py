@@ -35,7 +35,9 @@ def main() -> None:
     look = looks(list(settings.models))
     index = voc.read_index(settings.dataset, settings.data.classes)
     drawings = {
-        "overview": figures.overview(curves, look, tables.common_loss(results), caption),
+        "overview": figures.overview(
+            curves, look, tables.common_loss(results), overview_title(settings), caption
+        ),
         "cost": pareto.against_cost(summary, look, note=f"{counted} {caption}"),
         "dataset": figures.dataset(index, groups, f"Classes of {settings.dataset}"),
     }
@@ -54,6 +56,11 @@ def main() -> None:
         }
     for name, figure in drawings.items():
         write_bytes(OUT / f"{name}.png", png(figure))
+
+
+def overview_title(settings: params.Params) -> str:
+    made = " (generated images)" if settings.data.generate else ""
+    return f"Validation after each epoch: {settings.dataset}{made}"
 
 
 if __name__ == "__main__":

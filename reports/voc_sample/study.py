@@ -14,13 +14,15 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
+from matplotlib.figure import Figure
 
-from reports.voc_sample import frequent, puzzle
+from reports.voc_sample import endpoints, frequent, puzzle
 from segmodels import files, params
 from segmodels.evaluation.scores import overlap_miou
 from segmodels.reporting import tables
@@ -59,6 +61,8 @@ def main() -> None:
             probes()
         for file in (HERE / section).glob("variants_*.csv"):
             frequent.variants(file, file.with_suffix(".md"))
+    for file in drawn_files(study):
+        files.write_bytes(file, png(drawn(study, file)))
 
 
 def evaluate(name: str) -> None:
@@ -85,8 +89,32 @@ def compare(study: dict[str, Any], section: str) -> None:
     results = [tables.read_result(name, folder) for name in names]
     untrained = params.load().datasets[DATASET].allow_absent
     frequent.write(results, minutes, studies(content, section), untrained, HERE / section)
-    if set(puzzle.RUNS) <= set(names):
-        files.write_bytes(HERE / section / "puzzle.png", png(puzzle.figure(folder)))
+
+
+def drawn_files(study: dict[str, Any]) -> list[Path]:
+    """The figures beside the tables of README.md whose scores are all there."""
+    return [
+        HERE / section / content.get("file", "scores.png")
+        for section, content in study["figures"].items()
+        if all((HERE / name / "frequent.csv").is_file() for name in content["tables"])
+    ]
+
+
+def drawn(study: dict[str, Any], file: Path) -> Figure:
+    """A figure beside a table, from the table's own frame."""
+    content = study["figures"][file.parent.name]
+    table, title = scores_of(content["tables"]), content["title"]
+    if file.name == "puzzle.png":
+        pairs = pd.read_csv(file.parent / "frequent_differences.csv")
+        return puzzle.figure(HERE / "models", table, pairs, title)
+    metrics = read_json(HERE / "models" / table["model"].iloc[0] / "metrics.json")
+    return endpoints.figure(table, title, metrics)
+
+
+def scores_of(sections: Sequence[str]) -> pd.DataFrame:
+    """The scores of sections of one protocol in one table; a model that two of them have once."""
+    parts = [pd.read_csv(HERE / section / "frequent.csv") for section in sections]
+    return pd.concat(parts).drop_duplicates("model", ignore_index=True)
 
 
 def probe(first: str, last: str) -> None:
