@@ -6,7 +6,7 @@ allowed.
 """
 
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
@@ -50,6 +50,7 @@ class Params(Section):
     models: Annotated[dict[str, Model], Field(min_length=1)]
     more_models: dict[str, Annotated[dict[str, Model], Field(min_length=1)]]
     studies: dict[str, Annotated[list[str], Field(min_length=1)]]
+    _left_out: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _names(self) -> Self:
@@ -57,12 +58,6 @@ class Params(Section):
             _member("dataset", self.dataset, section, getattr(self, section))
         _member("model", self.model, "models", self.models)
         known = dict(self.every_model)
-        # Where a section of more_models is in models' place, the usual models are not known.
-        replaced = any(set(section) <= set(self.models) for section in self.more_models.values())
-        for study, members in self.studies.items():
-            for member in [] if replaced else members:
-                section = "models` or of a section of `more_models"
-                _member(f"studies.{study}", member, section, known)
         if self.predict[self.dataset].split == "holdout" and not self.data.holdout:
             raise ValueError(
                 f"predict.{self.dataset}.split = 'holdout': datasets.{self.dataset}.holdout is 0, "
@@ -84,6 +79,11 @@ class Params(Section):
         """Name and model: those of `models`, and all that could take their place."""
         sections = [self.models, *self.more_models.values()]
         return [entry for section in sections for entry in section.items()]
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """One line for each study that `load` cut because it names a model that nobody defines."""
+        return self._left_out
 
     @property
     def data(self) -> Dataset:
@@ -109,7 +109,9 @@ class Params(Section):
 
 
 def load(path: str | Path = "params.yaml") -> Params:
-    """Read and validate params.yaml; a study with a model that `models` lacks is left out.
+    """Read and validate params.yaml; a study keeps those of its models that `models` has.
+
+    Where fewer than two of several are left, there is nothing to compare: no such study.
 
     Raises:
         ValueError: one line for each problem, with key, value and what is allowed.
@@ -129,9 +131,35 @@ def load(path: str | Path = "params.yaml") -> Params:
     for section, members in {"models": params.models, **sections}.items():
         for name, model in members.items():
             _checked(path, f"{section}.{name}.train", partial(params.adapted, model))
-    trained = set(params.models)
-    studies = {study: names for study, names in params.studies.items() if trained.issuperset(names)}
-    return params.model_copy(update={"studies": studies})
+    kept = {
+        study: [name for name in names if name in params.models]
+        for study, names in params.studies.items()
+    }
+    drawn = {
+        study: names
+        for study, names in kept.items()
+        if len(names) > 1 or names == params.studies[study]
+    }
+    cut = params.model_copy(update={"studies": drawn})
+    cut._left_out = tuple(_undefined(params, drawn))
+    return cut
+
+
+def _undefined(params: Params, drawn: dict[str, list[str]]) -> Iterator[str]:
+    """A line for each study with names that neither `models` nor `more_models` has.
+
+    Where a section of more_models is in models' place, the usual models are missing on purpose.
+    """
+    if any(set(section) <= set(params.models) for section in params.more_models.values()):
+        return
+    known = dict(params.every_model)
+    for study, names in params.studies.items():
+        if unknown := [name for name in names if name not in known]:
+            effect = f"drawn with {', '.join(drawn[study])}" if study in drawn else "not drawn"
+            yield (
+                f"studies.{study}: no model is called {', '.join(unknown)} (removed from `models`, "
+                f"or misspelt): {effect}"
+            )
 
 
 def _refuse_unseen(path: str | Path, values: dict[Any, Any]) -> None:

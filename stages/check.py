@@ -1,6 +1,7 @@
 """params.yaml -> data/params.ok: a bad value stops everything before any stage trains."""
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -21,6 +22,8 @@ def main() -> None:
     settings = params.load()
     for name, model in settings.every_model:
         models.check_arguments(name, model.arch, model.arguments)
+    for notice in settings.left_out:
+        print(notice, file=sys.stderr)
     if not torch.cuda.is_available() and (line := expected(settings, start_seconds)):
         print(line, flush=True)
     if (memory := memory_bytes()) < LEAST:

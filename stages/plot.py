@@ -1,13 +1,17 @@
 """All models of params.yaml -> reports/comparison/: tables, metrics and figures."""
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
 
 from segmodels import params
 from segmodels.data import voc
 from segmodels.files import write_bytes, write_csv, write_json, write_text
 from segmodels.process import run
 from segmodels.reporting import figures, pareto, printed, tables
-from segmodels.reporting.canvas import looks, png
+from segmodels.reporting.canvas import Look, looks, png
 
 OUT = Path("reports/comparison")
 
@@ -35,25 +39,44 @@ def main() -> None:
     look = looks(list(settings.models))
     index = voc.read_index(settings.dataset, settings.data.classes)
     drawings = {
-        "overview": figures.overview(curves, look, tables.common_loss(results), caption),
+        "overview": figures.overview(
+            curves, look, tables.common_loss(results), overview_title(settings), caption
+        ),
         "cost": pareto.against_cost(summary, look, note=f"{counted} {caption}"),
         "dataset": figures.dataset(index, groups, f"Classes of {settings.dataset}"),
     }
     for study, models in studies.items():
         some = [result for model in models for result in results if result.model == model]
         seen = {model: look[model] for model in models}
-        shown, note = tables.common_loss(some), printed.caption(some)
-        matrices = {result.model: tables.confusion_matrix(result) for result in some}
-        drawings |= {
-            f"{study}_loss": figures.loss(curves, seen, shown, f"Loss: {study}", note),
-            f"{study}_miou": figures.miou(curves, seen, f"Validation mIoU: {study}", note),
-            f"{study}_per_class": figures.per_class(
-                per_class, seen, groups, f"IoU of each class: {study}", note
-            ),
-            f"{study}_confusion": figures.confusions(matrices, f"Confusion: {study}", note),
-        }
+        drawings |= study_figures(study, some, curves, per_class, seen, groups)
     for name, figure in drawings.items():
         write_bytes(OUT / f"{name}.png", png(figure))
+
+
+def study_figures(
+    study: str,
+    some: Sequence[tables.Result],
+    curves: pd.DataFrame,
+    per_class: pd.DataFrame,
+    look: Look,
+    groups: figures.Groups,
+) -> dict[str, Figure]:
+    """The figures of one study, by the name of their file."""
+    shown, note = tables.common_loss(some), printed.caption(some)
+    matrices = {result.model: tables.confusion_matrix(result) for result in some}
+    return {
+        f"{study}_loss": figures.loss(curves, look, shown, f"Loss: {study}", note),
+        f"{study}_miou": figures.miou(curves, look, f"Validation mIoU: {study}", note),
+        f"{study}_per_class": figures.per_class(
+            per_class, look, groups, f"IoU of each class: {study}", note
+        ),
+        f"{study}_confusion": figures.confusions(matrices, f"Confusion: {study}", note),
+    }
+
+
+def overview_title(settings: params.Params) -> str:
+    made = " (generated images)" if settings.data.generate else ""
+    return f"Validation after each epoch: {settings.dataset}{made}"
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ MODELS = ["unet", "fcn8s", "fcn32s"]  # from good to bad
 VAL = ["007", "2007_000033", "2007_000042", "NA"]
 SIZE = 48, 60  # height and width in pixels
 GROUPS = {"animals": [CLASSES[1], CLASSES[2]], "NA": ["NA"]}
-COSTS = {  # GFLOPs, latency in ms, training in s, peak memory in GB
+COSTS = {  # GMACs, latency in ms, training in s, peak memory in GB
     "unet": (8.0, 40.0, 90.0, 1.75),
     "fcn8s": (2.0, 50.0, 30.0, 0.5),
     "fcn32s": (1.5, 10.0, 20.0, 0.45),

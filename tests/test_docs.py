@@ -120,7 +120,7 @@ def test_gflops_are_those_of_torchvisions_tables(arch, backbone):
 def test_model_row_is_what_is_counted(row):
     model = built(row["model"])
     assert row["parameters"] == f"{sum(p.numel() for p in model.parameters()):,}"
-    assert row["GFLOPs"] == f"{gflops(model, 513):.1f}"
+    assert row["GMACs"] == f"{gflops(model, 513):.1f}"
     assert row["output stride"] == str(coarsest_stride(model))
 
 

@@ -109,7 +109,7 @@ def test_study_shows_its_own_models_in_their_usual_colours(results):
 
 
 def test_overview_has_losses_left_and_miou_right(results):
-    left, right = figures.overview(tables.curves(results), LOOK, NATS, "caption").axes
+    left, right = figures.overview(tables.curves(results), LOOK, NATS, "Curves", "caption").axes
     expected = results[0].history["val_cross_entropy"]
     np.testing.assert_array_equal(lines(left)["unet"].get_ydata(), expected)
     assert set(lines(right)) == {*MODELS, tables.FLOOR}
@@ -172,9 +172,9 @@ def test_caption_and_title_are_on_every_figure(results, index):
         figures.miou(curves, LOOK, "title", caption),
         figures.per_class(tables.per_class(results), LOOK, GROUPS, "title", caption),
         figures.confusions(matrices, "title", caption),
+        figures.overview(curves, LOOK, NATS, "title", caption),
     ]
-    assert [figure.get_suptitle() for figure in drawn] == ["title"] * 4
-    drawn.append(figures.overview(curves, LOOK, NATS, caption))
+    assert [figure.get_suptitle() for figure in drawn] == ["title"] * 5
     assert [figure.get_supxlabel() for figure in drawn] == [caption] * 5
 
 

@@ -97,9 +97,9 @@ def test_costs_are_those_that_were_counted_and_measured(text, data, made_up_resu
         assert [result.model, f"{result.metrics['miou']:.1%}", *shown] in rows
     found = {cost["name"]: cost for cost in data["costs"]}
     assert found["latency, ms"]["cost"] == [COSTS[model][1] for model in MODELS]
-    # From good to bad unet, fcn8s, fcn32s; fcn8s is slower than unet, but cheaper in GFLOPs.
+    # From good to bad unet, fcn8s, fcn32s; fcn8s is slower than unet, but cheaper in GMACs.
     assert [MODELS[i] for i in found["latency, ms"]["front"]] == ["fcn32s", "unet"]
-    assert [MODELS[i] for i in found["GFLOPs"]["front"]] == ["fcn32s", "fcn8s", "unet"]
+    assert [MODELS[i] for i in found["GMACs"]["front"]] == ["fcn32s", "fcn8s", "unet"]
     assert "50 predictions of one picture of 80 x 64 pixels" in text
     assert text.count("fp32, 2 threads, Abacus 3000.") == 2  # the latency's and the training's
 

@@ -122,7 +122,7 @@ def test_curves_are_where_their_values_are(browser):
 def test_models_are_where_their_cost_is_with_names_that_cover_nothing(browser, page, width):
     browser.open(page, width=width)
     browser.until("document.querySelectorAll('#chart-cost .mark').length === 3")
-    for name, k in [("latency, ms", 1), ("GFLOPs", 0), ("training's peak memory, GB", 3)]:
+    for name, k in [("latency, ms", 1), ("GMACs", 0), ("training's peak memory, GB", 3)]:
         browser.choose("#cost-kind", name)
         across = dict(browser.js(MARKS))
         values = np.log([COSTS[model][k] for model in MODELS])

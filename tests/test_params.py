@@ -1,6 +1,9 @@
 import copy
 import functools
 import operator
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,7 +58,6 @@ def test_committed_params_are_valid_and_frozen():
         ("models", {}, r"models = {}: .*at least 1 item"),
         ("models.unet.arch", "../evil", r"models.unet.arch = '../evil'"),
         ("models.unet.train", {"lr": -2}, r"models.unet.train.lr = -2"),
-        ("studies.skips", ["fcn4s"], r"studies.skips = 'fcn4s': expected a key of `models` or of"),
         ("more_models.losses.fcn_ce.arch", "FCN", r"more_models.losses.fcn_ce.arch = 'FCN'"),
         ("more_models.losses", {}, r"more_models.losses = {}: .*at least 1 item"),
         ("models.unet.train", {"loss": {"dice": 1}}, r"train.loss.cross_entropy: this key is miss"),
@@ -115,7 +117,7 @@ def test_a_loss_of_one_model_replaces_the_common_one(tmp_path):
     assert settings.recipe("fcn8s").loss.model_dump() == {"cross_entropy": 1, "dice": 0}
 
 
-def test_studies_are_those_whose_models_are_all_trained(tmp_path):
+def test_studies_are_those_whose_models_are_trained(tmp_path):
     written = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
     trained = params.load(COMMITTED)
     assert set(trained.studies) == {"backbones", "models", "skips"}
@@ -123,6 +125,52 @@ def test_studies_are_those_whose_models_are_all_trained(tmp_path):
     settings = load_changed(tmp_path, ("models", more), ("model", "deeplabv3plus"))
     assert settings.studies == {"deeplab": written["studies"]["deeplab"]}
     assert settings.recipe("deeplabv1") == trained.train["miniature"]
+
+
+def test_a_model_that_is_removed_leaves_its_studies_by_itself(tmp_path):
+    settings = load_changed(tmp_path, ("models.fcn16s", None))
+    assert settings.studies["skips"] == ["fcn32s", "fcn8s"]
+    assert set(settings.studies) == {"backbones", "models", "skips"}
+    (line,) = settings.left_out
+    assert line == (
+        "studies.skips: no model is called fcn16s (removed from `models`, or misspelt): "
+        "drawn with fcn32s, fcn8s"
+    )
+
+
+def test_a_study_of_which_one_model_is_left_is_not_drawn(tmp_path):
+    settings = load_changed(tmp_path, ("models.fcn16s", None), ("models.fcn8s", None))
+    assert set(settings.studies) == {"backbones", "models"}
+    (line,) = settings.left_out
+    assert "no model is called fcn16s, fcn8s " in line and line.endswith(": not drawn")
+
+
+def test_a_misspelt_model_of_a_study_is_named(tmp_path):
+    settings = load_changed(tmp_path, ("studies.skips", ["fcn32s", "fnc16s", "fcn8s"]))
+    (line,) = settings.left_out
+    assert line.startswith("studies.skips: no model is called fnc16s (")
+    assert line in check_stderr(tmp_path)
+
+
+def test_nothing_is_said_of_studies_whose_models_are_defined(tmp_path):
+    assert params.load(COMMITTED).left_out == ()
+    more = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))["more_models"]["deeplab"]
+    replaced = load_changed(tmp_path, ("models", more), ("model", "deeplabv3plus"))
+    assert replaced.left_out == ()
+
+
+def test_a_study_may_have_one_model(tmp_path):
+    assert load_changed(tmp_path, ("studies.alone", ["unet"])).studies["alone"] == ["unet"]
+
+
+def check_stderr(folder):
+    """What the stage `check` says beside its own output."""
+    command = [sys.executable, "-m", "stages.check"]
+    environment = {**os.environ, "PYTHONPATH": str(COMMITTED.parent)}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stderr
 
 
 def test_a_model_may_train_otherwise_in_all_that_the_data_set_says(tmp_path):

@@ -96,7 +96,7 @@ def test_points_bars_and_steps_are_where_the_numbers_are():
             corner = (steps == [cost[k], 100 * table["miou"][k]]).all(axis=1).any()
             assert corner == (not dominated(k, cost, table["miou"]))
         assert axes.get_xscale() == "log"
-    assert "GFLOPs" in figure.axes[0].get_xlabel() and "millions" in figure.axes[1].get_xlabel()
+    assert "GMACs" in figure.axes[0].get_xlabel() and "millions" in figure.axes[1].get_xlabel()
     assert figure.axes[0].get_ylabel() == "mIoU (%)"
     assert figure.get_supxlabel().replace("\n", " ").endswith("as measured")
 

@@ -18,7 +18,14 @@ SECTIONS += ["network", "crop", "best"]
 RESULTS = ["reports/comparison/summary.md", f"{STUDY}/probes/probes.md"]
 RESULTS += [f"{STUDY}/choice/variants_fpn_choice.md"]
 RESULTS += [f"{STUDY}/{name}/{table}.md" for name in SECTIONS for table in ("frequent", "summary")]
+PERCENT = re.compile(r"(\d+\.\d+) ?%")
 POINTS = re.compile(r"[+-]\d+\.\d\d\b")
+UNSIGNED = re.compile(r"(\d+\.\d\d) (?:points|个百分点)")  # a distance, e.g. "drops by 2.70 points"
+BELOW = re.compile(r"(?:drops? by|drop is|drop of|下降|落后(?: [^\d ]+)?) (\d+\.\d\d)")
+AHEAD = re.compile(r"(\d+\.\d\d)(?: points)? ahead")
+BEHIND = re.compile(r"(\d+\.\d\d)(?: points)? behind")
+EARLIER = re.compile(r"[^:|]*%[^:|]*\(results of commit (\w{7})\)")  # shares of other files
+ORIGINAL = {"68.9", "58.2"}  # mIoU of the study that this project repeats
 SCORE = re.compile(rf"\| (?:\d+\.\d+%|{POINTS.pattern}) \|")  # a cell of its own
 LOSS = re.compile(r"\b0\.\d{3}\b(?!`)")  # `lr: 0.005` is none
 COVERAGE = re.compile(r"1,000\D+(\d+\.\d)\D+(\d+\.\d) %")  # of the bootstrap's intervals
@@ -80,12 +87,38 @@ def test_rows_with_scores_are_rows_of_the_result_files(page, results):
 
 
 @every
-def test_shares_and_points_stand_in_the_result_files(page, results):
-    """But for the coverage of the intervals, which no file has: the next test."""
-    for pattern in (re.compile(r"(\d+\.\d+) ?%"), POINTS):
-        shown = set(pattern.findall(COVERAGE.sub("", read(page))))
-        assert shown
-        assert shown <= set(pattern.findall(results)), shown
+def test_shares_stand_in_the_result_files(page, results):
+    """But for the coverage of intervals, which no file has, and for those of earlier commits."""
+    now = EARLIER.sub("", COVERAGE.sub("", read(page)))
+    shown, known = set(PERCENT.findall(now)), set(PERCENT.findall(results)) | ORIGINAL
+    assert shown
+    assert shown <= known, shown - known
+
+
+@every
+def test_shares_of_an_earlier_commit_stand_in_its_result_files(page):
+    for sentence, commit in [match.group(0, 1) for match in EARLIER.finditer(read(page))]:
+        shares = PERCENT.findall(sentence)
+        assert shares
+        for share in shares:
+            searched = ["git", "-C", str(ROOT), "grep", "-qF", f"{share}%", commit, "--", "reports"]
+            found = subprocess.run(searched, capture_output=True, check=False).returncode
+            if found == 128:
+                pytest.skip("needs the Git history")
+            assert found == 0, (share, commit)
+
+
+@every
+def test_points_stand_in_the_result_files(page, results):
+    """With their sign, or as a distance: what is behind has a minus there, what is ahead a plus."""
+    text, known = read(page), set(POINTS.findall(results))
+    assert set(POINTS.findall(text)) <= known, set(POINTS.findall(text)) - known
+    distances = set(UNSIGNED.findall(text))
+    assert distances
+    assert distances <= set(re.findall(r"\d+\.\d\d", results))
+    lost, gained = {*BELOW.findall(text), *BEHIND.findall(text)}, set(AHEAD.findall(text))
+    assert lost
+    assert {f"-{points}" for points in lost} | {f"+{points}" for points in gained} <= known
 
 
 @every

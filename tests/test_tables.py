@@ -268,7 +268,7 @@ def test_differences_are_answered_for_the_pairs_of_each_study():
         "| x | b - a | +5.12 | +1.10 to +9.09 | yes |",
         "| y | c - a | -2.00 | -5.00 to +1.00 | no |",
     ]
-    assert lines[-1] == statistics.MEANING and "2,000 draws" in lines[-1]
+    assert lines[-1] == printed.DIFFERENCES_MEANING and "2,000 draws" in lines[-1]
     assert printed.differences_markdown(table, {"alone": ["a"]}) == ""
 
 

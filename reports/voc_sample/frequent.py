@@ -23,12 +23,14 @@ def write(
     results: Sequence[Result],
     minutes: Mapping[str, float],
     studies: Mapping[str, Sequence[str]],
+    untrained: Sequence[str],
     folder: Path,
 ) -> None:
     """Write the scores, their paired differences within each study, and the spread over seeds.
 
     Args:
         minutes: model -> how long it trained.
+        untrained: classes that no training image shows, see `allow_absent` of params.yaml.
     Raises:
         ValueError: two models were not measured on the same pictures in the same way.
     """
@@ -43,7 +45,7 @@ def write(
     write_csv(folder / "frequent_differences.csv", pairs)
     spread = tables.over_seeds([replace(result, metrics=_metrics(result)) for result in results])
     shown = printed.table([*HEAD, MINUTES], [_printed(row) for _, row in table.iterrows()])
-    text = f"{shown}\n{printed.caption(results)} {_meaning(results[0])}\n"
+    text = f"{shown}\n{printed.caption(results)} {_meaning(results[0], untrained)}\n"
     more = [printed.differences_markdown(pairs, studies), printed.seeds_markdown(spread)]
     write_text(
         folder / "frequent.md", "\n".join(filter(None, [text, *more, _single(results, studies)]))
@@ -78,13 +80,27 @@ def _printed(row: pd.Series) -> list[str]:
     return [row["model"], percent[0], interval, *percent[1:], minutes]
 
 
-def _meaning(result: Result) -> str:
+def _meaning(result: Result, untrained: Sequence[str]) -> str:
     made = result.provenance
     return (
-        f"The {len(CLASSES)} classes: {', '.join(CLASSES)}. Minutes: training steps, without "
-        f"validation, {made['cpu']}, {made['threads']} threads, "
+        f"The {len(CLASSES)} classes: {', '.join(CLASSES)}. {_subset(result, untrained)} Minutes: "
+        f"training steps, without validation, {made['cpu']}, {made['threads']} threads, "
         f"PyTorch {made['versions']['torch'].partition('+')[0]}."
     )
+
+
+def _subset(result: Result, untrained: Sequence[str]) -> str:
+    """What the pictures are, and which classes no model can know."""
+    true = result.per_class.set_index("class")["true_pixels"]
+    scored = [name for name in untrained if true[name] > 0]
+    text = (
+        f"{result.metrics['dataset']} is an animals subset of VOC 2012: do not compare with VOC "
+        "2012 val."
+    )
+    if not untrained:
+        return text
+    zero = f"{', '.join(scored)} counts as 0" if scored else "none of them is counted"
+    return f"{text} No training image shows {', '.join(untrained)}; in mIoU, present, {zero}."
 
 
 def _single(results: Sequence[Result], studies: Mapping[str, Sequence[str]]) -> str:

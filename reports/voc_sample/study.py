@@ -14,14 +14,16 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
+from matplotlib.figure import Figure
 
-from reports.voc_sample import frequent, puzzle
-from segmodels import files
+from reports.voc_sample import endpoints, frequent, puzzle
+from segmodels import files, params
 from segmodels.evaluation.scores import overlap_miou
 from segmodels.reporting import tables
 from segmodels.reporting.canvas import png
@@ -59,6 +61,8 @@ def main() -> None:
             probes()
         for file in (HERE / section).glob("variants_*.csv"):
             frequent.variants(file, file.with_suffix(".md"))
+    for file in drawn_files(study):
+        files.write_bytes(file, png(drawn(study, file)))
 
 
 def evaluate(name: str) -> None:
@@ -83,9 +87,34 @@ def compare(study: dict[str, Any], section: str) -> None:
     seconds = {name: read_json(folder / name / "cost.json")["train_seconds"] for name in names}
     minutes = {name: each / 60 for name, each in seconds.items()}
     results = [tables.read_result(name, folder) for name in names]
-    frequent.write(results, minutes, studies(content, section), HERE / section)
-    if set(puzzle.RUNS) <= set(names):
-        files.write_bytes(HERE / section / "puzzle.png", png(puzzle.figure(folder)))
+    untrained = params.load().datasets[DATASET].allow_absent
+    frequent.write(results, minutes, studies(content, section), untrained, HERE / section)
+
+
+def drawn_files(study: dict[str, Any]) -> list[Path]:
+    """The figures beside the tables of README.md whose scores are all there."""
+    return [
+        HERE / section / content.get("file", "scores.png")
+        for section, content in study["figures"].items()
+        if all((HERE / name / "frequent.csv").is_file() for name in content["tables"])
+    ]
+
+
+def drawn(study: dict[str, Any], file: Path) -> Figure:
+    """A figure beside a table, from the table's own frame."""
+    content = study["figures"][file.parent.name]
+    table, title = scores_of(content["tables"]), content["title"]
+    if file.name == "puzzle.png":
+        pairs = pd.read_csv(file.parent / "frequent_differences.csv")
+        return puzzle.figure(HERE / "models", table, pairs, title)
+    metrics = read_json(HERE / "models" / table["model"].iloc[0] / "metrics.json")
+    return endpoints.figure(table, title, metrics)
+
+
+def scores_of(sections: Sequence[str]) -> pd.DataFrame:
+    """The scores of sections of one protocol in one table; a model that two of them have once."""
+    parts = [pd.read_csv(HERE / section / "frequent.csv") for section in sections]
+    return pd.concat(parts).drop_duplicates("model", ignore_index=True)
 
 
 def probe(first: str, last: str) -> None:
@@ -137,23 +166,24 @@ def follow() -> None:
     git(CLONE, "reset", "--quiet", "--hard", "FETCH_HEAD")
     lock.write_bytes(done)
     subprocess.run([sys.executable, ".dvc/repair.py"], cwd=CLONE, check=True)  # after a kill
-    shutil.copytree("data/weights", CLONE / "data/weights", dirs_exist_ok=True)
+    if Path("data/weights").is_dir():  # tables need none
+        shutil.copytree("data/weights", CLONE / "data/weights", dirs_exist_ok=True)
 
 
 def write_params(
     study: dict[str, Any], section: str, predict: dict[str, Any] | None = None
 ) -> None:
     """Write the clone's params.yaml: this project's with the values of the study and a section."""
-    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    values = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     content = study["sections"][section]
     models = content["models"]
-    params |= {"dataset": DATASET, "models": models, "model": next(iter(models))}
-    params |= {"more_models": {}, "studies": studies(content, section)}
+    values |= {"dataset": DATASET, "models": models, "model": next(iter(models))}
+    values |= {"more_models": {}, "studies": studies(content, section)}
     for overlay in (study["every"], content, {"predict": predict or {}}):
         for key in ("datasets", "train", "predict"):
-            params[key][DATASET] |= overlay.get(key, {})
+            values[key][DATASET] |= overlay.get(key, {})
     files.write_text(
-        CLONE / "params.yaml", yaml.safe_dump(params, sort_keys=False, allow_unicode=True)
+        CLONE / "params.yaml", yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     )
 
 

@@ -94,7 +94,8 @@ def framed(title: str, caption: str, *, size: tuple[float, float]) -> Figure:
         for text in (title, caption)
     )
     if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=17, fontweight="bold")
+        lines = textwrap.fill(title, int(size[0] * 6.4))
+        figure.suptitle(lines, x=0.01, ha="left", fontsize=17, fontweight="bold")
     lines = textwrap.fill(caption, int(size[0] * 12))
     figure.supxlabel(lines, x=0.01, ha="left", fontsize=10, color=GREY)
     return figure

@@ -10,7 +10,7 @@ import pandas as pd
 from segmodels.reporting.tables import Result
 
 COLUMNS = {  # what a model costs, in the order of the table: its name and how it is printed
-    "gflops": ("GFLOPs", "{:.2f}"),
+    "gflops": ("GMACs", "{:.2f}"),
     "parameters": ("parameters, millions", "{:.1f}"),
     "latency": ("latency, ms", "{:.1f}"),
     "seconds": ("training, s", "{:.0f}"),

@@ -58,13 +58,15 @@ def miou(curves: pd.DataFrame, look: Look, title: str, caption: str) -> Figure:
 
 
 @styled
-def overview(curves: pd.DataFrame, look: Look, shown: tuple[str, str], caption: str) -> Figure:
+def overview(
+    curves: pd.DataFrame, look: Look, shown: tuple[str, str], title: str, caption: str
+) -> Figure:
     """All models at a glance: validation loss on the left, validation mIoU on the right.
 
     Args:
         shown: as for `loss`.
     """
-    figure = framed("", caption, size=(15, 6))
+    figure = framed(title, caption, size=(15, 6.4))
     left, right = figure.subplots(1, 2)
     _draw_val_loss(left, curves, look, shown)
     left.set_title("Validation loss", fontsize=17, fontweight="bold")

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from segmodels.evaluation.statistics import MEANING
 from segmodels.reporting import costs, pareto, printed, tables
 from segmodels.reporting.canvas import COLOURS, looks
 from segmodels.reporting.checks import read_json
@@ -71,7 +70,8 @@ def report(
         "caption": printed.caption(results),
         "counted": printed.counted(results),
         "differences": [difference_row(row) for _, row in differences.iterrows()],
-        "meaning": MEANING,
+        "differences_head": printed.DIFFERENCES_HEAD,
+        "meaning": printed.DIFFERENCES_MEANING,
         "seeds_head": printed.SEEDS_HEAD,
         "seeds": [seeds_row(row) for _, row in tables.over_seeds(results).iterrows()],
         "seeds_meaning": printed.SEEDS_MEANING,
@@ -147,7 +147,7 @@ def read_statistics(path: str | Path, classes: Sequence[str]) -> dict[str, Any]:
 
 
 def scores_row(row: pd.Series) -> list[Cell]:
-    """One model of `tables.summary` without GFLOPs; its interval is drawn where it has one."""
+    """One model of `tables.summary` without GMACs; its interval is drawn where it has one."""
     keys = ["model", *printed.SHOWN.values(), "best_epoch", "parameters"]
     values = [None if pd.isna(row[key]) else row[key] for key in keys]
     cells = [Cell(*pair) for pair in zip(printed.printed_row(row), values, strict=False)]
@@ -159,12 +159,12 @@ def scores_row(row: pd.Series) -> list[Cell]:
 
 def difference_row(pair: pd.Series) -> list[Cell]:
     """One pair of `tables.differences`, in points of mIoU."""
-    name, gain, interval, real = printed.difference_row(pair, minus="−")
+    name, gain, interval, excludes = printed.difference_row(pair, minus="−")
     return [
         Cell(name, name),
         Cell(gain, float(pair["difference"])),
         Cell(interval, float(pair["low"])),
-        Cell(real, int(pair["real"])),
+        Cell(excludes, int(pair["real"])),
     ]
 
 

@@ -12,7 +12,7 @@ from matplotlib.transforms import BboxBase
 
 from segmodels.reporting.canvas import GREY, Look, framed, styled
 
-COSTS = {"gflops": "GFLOPs of one picture", "millions": "parameters (millions)"}
+COSTS = {"gflops": "GMACs of one picture", "millions": "parameters (millions)"}
 MEANING = (
     "Steps: the Pareto front, models that no other beats in both. Bars: 95% intervals of mIoU "
     "over the pictures."

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from segmodels.evaluation import statistics
+from segmodels.evaluation.statistics import LEVEL, RESAMPLES
 from segmodels.reporting.tables import CROSS_ENTROPY, FLOOR, WATCHED, Result, otherwise, rise, usual
 
 RISE = 0.01  # val mIoU; a curve that still rises by more than this has not flattened
@@ -17,7 +17,13 @@ SHOWN = {  # scores in a table for people, by their heading
     "pixel acc": "pixel_acc",
     "mean acc": "mean_acc",
 }
-HEAD = ["model", *SHOWN, "best epoch", "parameters", "GFLOPs"]
+HEAD = ["model", *SHOWN, "best epoch", "parameters", "GMACs"]
+DIFFERENCES_HEAD = ["models", "mIoU, points", "95% interval", "excludes 0"]
+DIFFERENCES_MEANING = (
+    f"First model minus second, as written, on the same pictures. Intervals: {LEVEL:.0%}, from "
+    f"{RESAMPLES:,} draws of the split's pictures with replacement. They cover the choice of the "
+    "pictures, not the training seed, and are not corrected for the number of pairs."
+)
 SEEDS_HEAD = ["over seeds", "models", "seeds", "mean mIoU", "standard deviation, points"]
 SEEDS_MEANING = (
     "Models that are the same but for the training seed, on the same pictures. "
@@ -43,15 +49,15 @@ def markdown(summary: pd.DataFrame, caption: str) -> str:
 
 
 def differences_markdown(pairs: pd.DataFrame, studies: Mapping[str, Sequence[str]]) -> str:
-    """Which differences within the studies are real, as a Markdown table in points of mIoU."""
+    """Differences within the studies, as a Markdown table in points of mIoU."""
     rows = [
         [study, *difference_row(pair)]
         for study, models in studies.items()
         for _, pair in pairs.iterrows()
         if {pair["first"], pair["second"]} <= set(models)
     ]
-    head = ["study", "models", "mIoU, points", "95% interval", "real"]
-    return f"{table(head, rows)}\n{statistics.MEANING}\n" if rows else ""
+    head = ["study", *DIFFERENCES_HEAD]
+    return f"{table(head, rows)}\n{DIFFERENCES_MEANING}\n" if rows else ""
 
 
 def seeds_markdown(spread: pd.DataFrame) -> str:
@@ -61,17 +67,17 @@ def seeds_markdown(spread: pd.DataFrame) -> str:
 
 
 def printed_row(row: pd.Series) -> list[str]:
-    """One model of a summary: percent, epochs, millions of parameters, GFLOPs."""
+    """One model of a summary: percent, epochs, millions of parameters, GMACs."""
     known = {head: row[name] for head, name in SHOWN.items()}
     cells = {head: "" if pd.isna(score) else f"{score:.1%}" for head, score in known.items()}
     if cells["95% interval"]:
         cells["95% interval"] += f" to {row['miou_high']:.1%}"
-    best = parameters = gflops = ""
+    best = parameters = gmacs = ""
     if row["model"] != FLOOR:
         best = f"{row['best_epoch']} ({row['best_epoch_miou']:.1%})"
-        parameters, gflops = millions(row["parameters"]), f"{row['gflops']:.2f}"
+        parameters, gmacs = millions(row["parameters"]), f"{row['gflops']:.2f}"
     name = f"{row['model']} {MARK}" if row["otherwise"] else row["model"]
-    return [name, *cells.values(), best, parameters, gflops]
+    return [name, *cells.values(), best, parameters, gmacs]
 
 
 def seeds_row(row: pd.Series) -> list[str]:
@@ -81,10 +87,10 @@ def seeds_row(row: pd.Series) -> list[str]:
 
 
 def difference_row(pair: pd.Series, minus: str = "-") -> list[str]:
-    """One pair of `tables.differences`: names, points of mIoU with their signs, real or not."""
+    """One pair of `tables.differences`: names, signed points of mIoU, whether 0 is excluded."""
     gain, low, high = (f"{100 * pair[name]:+.2f}" for name in ("difference", "low", "high"))
-    real = "yes" if pair["real"] else "no"
-    return [f"{pair['second']} {minus} {pair['first']}", gain, f"{low} to {high}", real]
+    excludes = "yes" if pair["real"] else "no"
+    return [f"{pair['second']} {minus} {pair['first']}", gain, f"{low} to {high}", excludes]
 
 
 def millions(parameters: int) -> str:
@@ -115,9 +121,9 @@ def caption(results: Sequence[Result]) -> str:
 
 
 def counted(results: Sequence[Result]) -> str:
-    """What GFLOPs are."""
+    """What GMACs are."""
     picture = results[0].metrics["protocol"]["gflops_picture"]
-    return f"GFLOPs: billions of multiply-adds to predict one picture of {picture} pixels."
+    return f"GMACs: billions of multiply-adds to predict one picture of {picture} pixels."
 
 
 def _losses(results: Sequence[Result]) -> str:
