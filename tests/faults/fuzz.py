@@ -176,9 +176,18 @@ def _attempt(trial: Trial, home: Path) -> tuple[str, str]:
 
 def targets() -> dict[str, tuple[Callable[[random.Random, Path], Trial], int]]:
     """What makes the trials of each target, and its share of the cases."""
-    from . import fuzz_archives, fuzz_lists, fuzz_params, fuzz_pictures, fuzz_reports, fuzz_weights
+    from . import (
+        fuzz_archives,
+        fuzz_lists,
+        fuzz_meaning,
+        fuzz_params,
+        fuzz_pictures,
+        fuzz_reports,
+        fuzz_weights,
+    )
 
     modules = [fuzz_archives, fuzz_pictures, fuzz_lists, fuzz_params, fuzz_reports, fuzz_weights]
+    modules.append(fuzz_meaning)
     return {name: entry for module in modules for name, entry in module.TARGETS.items()}
 
 

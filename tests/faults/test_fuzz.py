@@ -1,4 +1,4 @@
-"""The fuzzer within the suite: 600 cases of a fixed seed, some through the commands themselves."""
+"""The fuzzer within the suite: 1,000 cases of a fixed seed, some through the commands themselves."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from segmodels.training.checkpoint import save_weights
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
-CASES, SEED = 600, 2012
+CASES, SEED = 1000, 2012
 TINY = {"arch": "unet", "width": 2}
 
 
