@@ -180,7 +180,9 @@ def sides() -> str:
 
 def earlier() -> str:
     """How to go on without this dvc.lock, which stays under another name."""
-    aside = f"mv {LOCK} {LOCK}.old"
+    names = (f"{LOCK}.old{number or ''}" for number in itertools.count())
+    free = next(name for name in names if not Path(name).exists())
+    aside = f"mv {LOCK} {free}"
     if whole(git("show", f"HEAD:{LOCK}").encode()):
         return (
             f"take the committed one, `{aside} && git checkout HEAD -- {LOCK}`; DVC's run cache "
