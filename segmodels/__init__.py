@@ -20,7 +20,7 @@ def refuse_other_python() -> None:
 
 def lacking() -> str:
     """What this Python lacks; "" if it has all that the programs import."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036  older ones get here
         version = ".".join(map(str, sys.version_info[:2]))
         return f"is {version}, expected 3.11 or newer"
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]

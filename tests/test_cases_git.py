@@ -324,7 +324,9 @@ def conflicts():
     seed = next(line for line in text.splitlines() if line.startswith("seed:"))
     conflict = sides.format(seed)
     yield text.replace(f"{seed}\n", conflict)
-    yield text.replace(f"{seed}\n", conflict.replace("=======", f"||||||| 1234567\n{seed}\n======="))
+    yield text.replace(
+        f"{seed}\n", conflict.replace("=======", f"||||||| 1234567\n{seed}\n=======")
+    )
     # In brackets it is valid YAML: three classes of these names.
     listed = "names: [a,\n" + sides.format("car,") + "]\n"
     yield text + listed
