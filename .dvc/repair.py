@@ -104,7 +104,7 @@ def whole(content: bytes) -> bool:
         return False
     try:
         COMPILED_LOCKFILE_SCHEMA(loads_yaml(content.decode()))
-    except (YAMLError, UnicodeDecodeError, Invalid):
+    except (YAMLError, ValueError, Invalid):  # ValueError: no UTF-8, or a value that is none
         return False
     return True
 
@@ -137,9 +137,9 @@ def begins_stage(text: str) -> bool:
         return "end of stream" in str(error) or "stream end" in str(error)  # in a long string
     if stages is None:
         return True
-    if not isinstance(stages, dict):
+    if not isinstance(stages, dict) or len(stages) != 1:
         return False
-    (value,) = stages.values()
+    value = next(iter(stages.values()))
     return value is None or (isinstance(value, dict) and set(value) <= OF_STAGE)
 
 
@@ -202,11 +202,13 @@ def reason(content: bytes) -> str:
         return f"line {line}: {' '.join(str(error.problem).split())}"
     except YAMLError as error:
         return " ".join(str(error).split())
+    except ValueError as error:
+        return " ".join(str(error).split())
     except Invalid as error:
         version = re.match(r"schema: (\S+)", content.decode())
         if version and version[1].strip("'\"") != "2.0":
             return f"its schema is {version[1]}, expected '2.0': a newer DVC may have written it"
-        return str(error)
+        return " ".join(str(error).split())
     return "its last line is incomplete"
 
 
