@@ -5,6 +5,7 @@ which keys there are and which values they may take. A problem is one line: key,
 allowed.
 """
 
+import re
 import reprlib
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -31,6 +32,7 @@ RESERVED_DATASETS = {
 UNSEEN = {"size", "nfiles"}  # what DVC's run cache leaves out of what tells two runs apart
 SHORT = reprlib.Repr()  # never writes out what a few anchors of YAML can make of a value
 SHORT.maxlevel, SHORT.maxstring = 2, 60
+CONFLICT = re.compile(r"(<{7}|\|{7}|>{7})( |$)")  # Git's, at the beginning of a line
 
 
 Checked = TypeVar("Checked")
@@ -116,10 +118,11 @@ def load(path: str | Path = "params.yaml") -> Params:
     Raises:
         ValueError: one line for each problem, with key, value and what is allowed.
     """
+    text = _text(Path(path))
     try:
         # As DVC reads it: YAML 1.2, a key once; PyYAML would take 010 for 8, of two keys the last.
-        values = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
+        values = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
         raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except (ArithmeticError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: a value cannot be read: {error}") from None
@@ -160,6 +163,35 @@ def _undefined(params: Params, drawn: dict[str, list[str]]) -> Iterator[str]:
                 f"studies.{study}: no model is called {', '.join(unknown)} (removed from `models`, "
                 f"or misspelt): {effect}"
             )
+
+
+def _text(path: Path) -> str:
+    """The content; within a list in brackets Git's markers would pass for values."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ValueError(_not_here(path)) from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not valid YAML: {error}") from None
+    for number, line in enumerate(text.split("\n"), 1):
+        if CONFLICT.match(line):
+            raise ValueError(
+                f"{path}: line {number} is {shown(line)}, a conflict of a merge in Git: keep one "
+                "side of each and remove the lines <<<<<<<, |||||||, ======= and >>>>>>>"
+            )
+    return text
+
+
+def _not_here(path: Path) -> str:
+    """Where a command has to be run that does not find params.yaml."""
+    folder = path.absolute().parent
+    lack = f"{path.name}: not found in {folder}"
+    if (folder / "dvc.yaml").exists():
+        return f"{lack}: `git restore {path.name}` brings back the one that Git has"
+    for parent in folder.parents:
+        if (parent / path.name).exists() and (parent / "dvc.yaml").exists():
+            return f"{lack}: run it in {parent}"
+    return f"{lack}: run it in the project's folder, where {path.name} and dvc.yaml are"
 
 
 def _refuse_unseen(path: str | Path, values: dict[Any, Any]) -> None:

@@ -4,6 +4,8 @@ import signal
 import sys
 from types import TracebackType
 
+import segmodels  # noqa: F401  it refuses a Python without the packages
+
 
 def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Show an error, unless it is what a library made of Ctrl-C, as PyTorch's writer of files."""

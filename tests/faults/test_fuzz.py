@@ -1,4 +1,4 @@
-"""The fuzzer within the suite: 1,000 cases of a fixed seed, some through the commands themselves."""
+"""The fuzzer within the suite: 1,000 cases of one seed, some through the commands themselves."""
 
 import json
 import os
