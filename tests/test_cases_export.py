@@ -107,7 +107,7 @@ class Flipped(Pointwise):
         (
             Constant(),
             {"opset": 11},
-            "opset 11 .11 to 23 are possible; 18 or more may do, or a fixed",
+            "opset 11 .11 to 23 are possible; 18 or more may work, or a fixed",
         ),
     ],
 )
@@ -119,11 +119,25 @@ def test_file_that_differs_is_refused_and_not_written(tmp_path, model, form, rea
 
 def test_operator_that_an_opset_lacks_is_one_line_with_another_one(tmp_path, capfd):
     model = trained("segnet", {"width": 4, "upsampling": "unpool"})
-    with pytest.raises(ValueError, match="of opset 11 .*18 or more may do.*unflatten") as caught:
+    with pytest.raises(ValueError, match="of opset 11 .*18 or more may work.*unflatten") as caught:
         written(model, tmp_path / "a.onnx", opset=11)
     assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
     out, err = capfd.readouterr()
     assert "graph" not in out + err
+
+
+@pytest.mark.parametrize("number", [16, 17])
+def test_exporter_of_newer_opsets_is_tried_first(tmp_path, number):
+    model = trained("segnet", {"width": 4, "upsampling": "unpool"})  # its predecessor cannot
+    _, content = written(model, tmp_path / "a.onnx", opset=number)
+    assert opset(content) == number and dims(content.graph.input[0]) == [None, 3, None, None]
+
+
+def test_old_opset_that_needs_a_fixed_size_says_so(tmp_path):
+    model = trained("unet", {"width": 2})
+    with pytest.raises(ValueError, match="18 or more may work, or a fixed --size"):
+        written(model, tmp_path / "a.onnx", opset=11)
+    written(model, tmp_path / "a.onnx", opset=11, size=(40, 56))
 
 
 def test_model_of_a_constant_size_passes_at_that_size(tmp_path):

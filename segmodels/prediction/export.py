@@ -14,7 +14,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,8 @@ TOLERANCE = 1e-3  # of the largest logit, or of 1 where that is larger
 AGREEING = 0.999  # smallest share of pixels with the same label
 OUTPUTS = ("logits", "probabilities", "labels")
 OPSETS = range(11, 24)  # of ONNX's operators
-EXPORTED = 18  # the first opset of torch's exporter; older ones are left to its predecessor
+EXPORTED = 18  # the first opset of torch's exporter
+LOWERED = 16  # the first that its files can be lowered to; older ones are left to its predecessor
 SIDES = range(32, 8193)  # pixels of a fixed height or width
 
 
@@ -61,6 +62,9 @@ class Form:
     def axes(self) -> dict[int, str]:
         """Of the input, those that stay open."""
         return {0: "N"} if self.size else {0: "N", 2: "H", 3: "W"}
+
+
+Way = Callable[[nn.Module, Tensor, Form], Any]  # (deployed, image, form) -> ONNX's ModelProto
 
 
 class Deployed(nn.Module):
@@ -104,22 +108,39 @@ def to_onnx(
     if missing:
         raise ValueError(f"no {', '.join(missing)}: pip install -e '.[onnx]'")
     deployed = Deployed(model, normalization, form.output).eval()
-    content = _exported(deployed, classes, form)
-    difference = _checked(deployed, content, form)
+    ways = _ways(form)
+    for way in ways:
+        try:
+            content = _exported(way, deployed, classes, form)
+            difference = _checked(deployed, content, form)
+            break
+        except ValueError:
+            if way == ways[-1]:
+                raise
     write_bytes(path, content)
     return difference
 
 
-def _exported(deployed: nn.Module, classes: Sequence[str], form: Form) -> bytes:
+def _ways(form: Form) -> list[Way]:
+    """The exporters that can write an opset, the better one first."""
+    opset = form.opset or EXPORTED
+    ways = list[Way]()
+    if opset >= LOWERED:
+        ways.append(_converted)
+    if opset < EXPORTED:
+        ways.append(_traced)
+    return ways
+
+
+def _exported(way: Way, deployed: nn.Module, classes: Sequence[str], form: Form) -> bytes:
     """The ONNX file's content."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     image = torch.zeros((TRACED[0], 3, *form.size) if form.size else TRACED)
-    convert = _traced if form.opset and form.opset < EXPORTED else _converted
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            proto = convert(deployed, image, form)
+            proto = way(deployed, image, form)
         found = next(entry.version for entry in proto.opset_import if not entry.domain)
         if form.opset not in (None, found):
             raise ValueError(f"torch gives opset {found}")
@@ -227,7 +248,7 @@ def _at(form: Form) -> str:
     """For an error: what was asked for and might be asked for otherwise."""
     if form.opset is None:
         return ""
-    remedy = "" if form.opset >= EXPORTED else f"; {EXPORTED} or more may do"
+    remedy = "" if form.opset >= EXPORTED else f"; {EXPORTED} or more may work"
     if remedy and form.size is None:
         remedy += ", or a fixed --size"
     return f" of opset {form.opset} ({OPSETS[0]} to {OPSETS[-1]} are possible{remedy})"
