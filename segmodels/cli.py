@@ -76,17 +76,23 @@ def predict(options: argparse.Namespace) -> None:
 def export_model(options: argparse.Namespace) -> None:
     """Write a model as ONNX."""
     network = _network(_settings(options), options.model, options)
+    form = export.Form(options.size, options.opset, options.output)
     try:
         difference = export.to_onnx(
             network.module,
             options.onnx,
             normalization=network.normalization,
             classes=network.classes,
+            form=form,
         )
     except ValueError as error:
         raise ValueError(f"{network.name}: {error}") from None
-    sizes = ", ".join(f"{height} x {width}" for _, _, height, width in export.CHECKED)
-    print(f"{options.onnx}: at {sizes} no logit differs from PyTorch's by more than {difference:g}")
+    begin = f"{options.onnx}: at {', '.join(form.sizes)}"
+    if form.output == "labels":
+        print(f"{begin} no more than {difference:.2%} of labels (uint8) differ from PyTorch's")
+        return
+    kind = {"logits": "logit", "probabilities": "probability"}[form.output]
+    print(f"{begin} no {kind} differs from PyTorch's by more than {difference:g}")
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -159,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("export", help="a model as an ONNX file")
     command.add_argument("model", metavar="NAME", help="of params.yaml")
-    command.add_argument("--onnx", type=Path, required=True, metavar="FILE", help="to be written")
+    _add_form(command)
     _add_dataset(command)
     _add_start(command)
     command.set_defaults(command=export_model, refuse=command.error)
@@ -190,6 +196,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_form(command: argparse.ArgumentParser) -> None:
+    """What file to write."""
+    command.add_argument("--onnx", type=Path, required=True, metavar="FILE", help="to be written")
+    size = "fixed height and width, e.g. 384x512 (default: any)"
+    command.add_argument("--size", type=_size, metavar="HxW", help=size)
+    opsets = f"{export.OPSETS[0]} to {export.OPSETS[-1]}"
+    opset = f"of ONNX, {opsets} (default: torch's choice)"
+    command.add_argument("--opset", type=_opset, metavar="N", help=opset)
+    output = "default: logits; labels are uint8, (N, H, W)"
+    command.add_argument("--output", choices=export.OUTPUTS, default="logits", help=output)
+
+
 def _add_dataset(command: argparse.ArgumentParser) -> None:
     dataset = "of params.yaml (default: its `dataset`)"
     command.add_argument("--dataset", metavar="NAME", help=dataset)
@@ -198,6 +216,27 @@ def _add_dataset(command: argparse.ArgumentParser) -> None:
 def _add_start(command: argparse.ArgumentParser) -> None:
     start = "torchvision's published weights instead of a training"
     command.add_argument("--start", choices=["coco"], help=start)
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Height and width of --size."""
+    sides = text.lower().split("x")
+    if len(sides) == 2 and all(side.isdecimal() and len(side) < 6 for side in sides):
+        height, width = map(int, sides)
+        if height in export.SIDES and width in export.SIDES:
+            return height, width
+    smallest, largest = export.SIDES[0], export.SIDES[-1]
+    raise argparse.ArgumentTypeError(
+        f"{text!r}: expected HxW, height and width of {smallest} to {largest} pixels, e.g. 384x512"
+    )
+
+
+def _opset(text: str) -> int:
+    """Number of --opset."""
+    if text.isdecimal() and len(text) < 6 and int(text) in export.OPSETS:
+        return int(text)
+    first, last = export.OPSETS[0], export.OPSETS[-1]
+    raise argparse.ArgumentTypeError(f"{text!r}: expected a number from {first} to {last}")
 
 
 def _settings(options: argparse.Namespace) -> Params:

@@ -11,7 +11,7 @@ from segmodels import models, params
 from segmodels.files import write_text
 from segmodels.prediction import runtime
 from segmodels.process import run
-from segmodels.training import estimate
+from segmodels.training import estimate, parts
 
 LEAST = 4e9  # bytes of memory; training the miniature's largest model takes 2.9
 GROUPS, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # cgroups(7), version 1 and 2
@@ -24,6 +24,8 @@ def main() -> None:
         models.check_arguments(name, model.arch, model.arguments)
     for notice in settings.left_out:
         print(notice, file=sys.stderr)
+    for name in settings.models:
+        parts.check(settings, name)
     if not torch.cuda.is_available() and (line := expected(settings, start_seconds)):
         print(line, flush=True)
     if (memory := memory_bytes()) < LEAST:

@@ -14,7 +14,7 @@ import torch
 from segmodels import models, params, process
 from segmodels.data import voc
 from segmodels.data.loading import whole_images
-from segmodels.data.transforms import resized_size
+from segmodels.data.transforms import seen_size
 from segmodels.files import write_json
 from segmodels.prediction import cost, runtime, testtime
 from segmodels.prediction.inference import label_map
@@ -41,8 +41,8 @@ def main() -> None:
     index = voc.read_index(settings.dataset, data.classes)
     picture = cost.usual_picture(index[index["split"] == choices.split])
     root = voc.dataset_root(settings.dataset)
-    ((ids, image, _, shape),) = whole_images(root, picture, size=None, batch_size=1)
-    height, width = resized_size(shape[0], shape[1], choices.long_side)
+    ((ids, image, _, shape),) = whole_images(root, picture, size=None, batch_size=1, as_stored=True)
+    height, width = seen_size(shape[0], shape[1], choices.long_side)
 
     def predict() -> list[torch.Tensor]:
         return [label_map(score) for _, score in testtime.scores(network, [(ids, image)], choices)]

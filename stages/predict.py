@@ -36,7 +36,12 @@ def main() -> None:
     rows = index[index["split"] == choices.split]
     root = voc.dataset_root(settings.dataset)
     pictures = whole_images(
-        root, rows, size=None, batch_size=choices.batch_size, workers=runtime.loader_workers()
+        root,
+        rows,
+        size=None,
+        batch_size=choices.batch_size,
+        as_stored=True,
+        workers=runtime.loader_workers(),
     )
     scores = testtime.scores(network, pictures, choices)
     colours = voc.palette(data.palette)

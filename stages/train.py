@@ -6,12 +6,13 @@ from pathlib import Path
 from segmodels import models, params, process
 from segmodels.files import write_json
 from segmodels.prediction import runtime
-from segmodels.training import checkpoint, history, loop, processes, weights
+from segmodels.training import checkpoint, history, loop, parts, processes, weights
 from segmodels.training.job import Job
 
 
 def train(name: str, group: processes.Processes) -> None:
     settings = params.load()
+    parts.check(settings, name)
     data, recipe, entry = settings.data, settings.recipe(name), settings.models[name]
     seed = settings.model_seed(name)
     machine = runtime.start(recipe.precision, recipe.threads, recipe.deterministic, seed)

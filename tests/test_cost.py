@@ -49,10 +49,10 @@ def test_every_pass_of_a_prediction_is_counted(precision):
         precision=precision,
         tile=None,
     )
-    image = torch.zeros(1, 3, 40, 60, dtype=torch.uint8)
+    image = torch.zeros(1, 3, 80, 120, dtype=torch.uint8)
     scales = {"long_side": None, "scales": [0.5, 1], "flip": True}
     counted = cost.gflops(lambda: testtime.multi_scale(network, image, **scales))
-    pixels = 2 * (20 * 30 + 40 * 60)
+    pixels = 2 * (40 * 60 + 80 * 120)
     assert counted == pytest.approx(pixels * 2 * 3 * 9 / 1e9, rel=1e-12)
 
 

@@ -83,9 +83,9 @@ def test_network_normalizes_like_torchvision_in_eval_mode():
 
 
 def test_nothing_asked_for_is_one_untouched_pass():
-    network, image = convolution(5), pictures(30, 40)
+    network, image = convolution(5), pictures(33, 40)
     assert torch.equal(plain(network, image), network(image))
-    [(_, first), _] = testtime.scores(network, [(["a", "b"], image, None, (30, 40))], choices())
+    [(_, first), _] = testtime.scores(network, [(["a", "b"], image, None, (33, 40))], choices())
     assert torch.equal(first, network(image)[0])
 
 
@@ -100,19 +100,19 @@ def test_logits_are_resized_before_the_argmax():
     assert label_map(logits[0])[0].tolist() == [0, 0, 0, 0, 0, 1, 1, 1]
 
 
-@pytest.mark.parametrize("size", [None, 32])
+@pytest.mark.parametrize("size", [None, 64])
 def test_scales_and_flip_equal_passes_written_out(size):
-    network, image = convolution(5), pictures(30, 40)
-    total = torch.zeros(2, 4, 30, 40)
-    for scale in (0.5, 1, 1.25):
-        width = round(scale * (size or 40))
+    network, image = convolution(5), pictures(60, 80)
+    total = torch.zeros(2, 4, 60, 80)
+    for scale in (0.75, 1, 1.25):
+        width = round(scale * (size or 80))
         for turn in (False, True):
             seen = v2.functional.resize(image, [round(width * 3 / 4), width], antialias=True)
             logits = network(torch.from_numpy(seen.numpy()[..., ::-1].copy()) if turn else seen)
             logits = torch.from_numpy(logits.numpy()[..., ::-1].copy()) if turn else logits
-            logits = v2.functional.resize(logits, [30, 40], antialias=False)
+            logits = v2.functional.resize(logits, [60, 80], antialias=False)
             total += logits.exp() / logits.exp().sum(1, keepdim=True)
-    found = testtime.multi_scale(network, image, long_side=size, scales=[0.5, 1, 1.25], flip=True)
+    found = testtime.multi_scale(network, image, long_side=size, scales=[0.75, 1, 1.25], flip=True)
     torch.testing.assert_close(found.softmax(1), total / 6, rtol=1e-4, atol=1e-6)
 
 

@@ -113,8 +113,10 @@ class _WholeImages(Dataset[Any]):
         *,
         size: int | None,
         targets: bool,
+        as_stored: bool,
     ) -> None:
         self.root, self.batches, self.size, self.targets = root, batches, size, targets
+        self.as_stored = as_stored
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -123,9 +125,11 @@ class _WholeImages(Dataset[Any]):
         return _returned(lambda: self._batch(*self.batches[k]))
 
     def _batch(self, ids: list[str], shape: tuple[int, int]) -> WholeImages:
-        resized = transforms.resized_size(*shape, self.size)
         images = self._read(voc.read_image, voc.image_path, ids, shape)
-        image = _channels_first([transforms.resize_image(image, resized) for image in images])
+        if not self.as_stored:
+            seen = transforms.seen_size(*shape, self.size)
+            images = [transforms.resize_image(image, seen) for image in images]
+        image = _channels_first(images)
         if not self.targets:
             return ids, image, None, shape
         targets = self._read(voc.read_target, voc.target_path, ids, shape)
@@ -193,15 +197,18 @@ def whole_images(
     size: int | None,
     batch_size: int,
     targets: bool = False,
+    as_stored: bool = False,
     workers: int = 0,
     share: tuple[int, int] = (0, 1),
 ) -> Loader:
-    """Whole pictures in batches of one original size, none distorted, none padded.
+    """Whole pictures in batches of one original size, as `transforms.seen_size` says, none padded.
 
     Args:
         index: rows of index.csv.
-        size: long side in pixels to which pictures are resized; None: as they are.
+        size: long side in pixels to which pictures are resized; None: as they are, if no side is
+            shorter than 32.
         targets: whether targets are read as well.
+        as_stored: pictures are not resized, whatever their sides; `testtime` does that.
         workers: processes that read; 0: this one.
         share: (k, n), every n-th batch from the k-th on: a process's part of the work of n.
     Returns:
@@ -216,7 +223,9 @@ def whole_images(
     for shape, group in groupby(zip(rows["image_id"], shapes, strict=True), key=lambda row: row[1]):
         ids = [image_id for image_id, _ in group]
         batches += [(ids[k : k + batch_size], shape) for k in range(0, len(ids), batch_size)]
-    pictures = _WholeImages(root, batches[share[0] :: share[1]], size=size, targets=targets)
+    pictures = _WholeImages(
+        root, batches[share[0] :: share[1]], size=size, targets=targets, as_stored=as_stored
+    )
     return Loader(pictures, batch_size=None, num_workers=workers, collate_fn=_as_it_is)
 
 

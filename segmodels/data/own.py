@@ -37,4 +37,6 @@ def copy(source: Path, root: Path) -> None:
                 continue
             if not file.is_file():  # a folder, a pipe, a device, a link to nothing
                 raise ValueError(f"{file}: expected a file")
-            shutil.copyfile(file, root / part / file.name)  # no modes: DVC may have linked them, read-only
+            shutil.copyfile(
+                file, root / part / file.name
+            )  # no modes: DVC may have linked them, read-only

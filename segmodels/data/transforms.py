@@ -9,6 +9,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+SMALLEST = 32  # pixels; every model takes this height and width
+
 
 def resized_size(height: int, width: int, long_side: int | None) -> tuple[int, int]:
     """(height, width) in pixels with the given long side and the same shape; None: as it is."""
@@ -16,6 +18,15 @@ def resized_size(height: int, width: int, long_side: int | None) -> tuple[int, i
         return height, width
     factor = long_side / max(height, width)
     return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def seen_size(height: int, width: int, long_side: int | None) -> tuple[int, int]:
+    """(height, width) in pixels at which a model sees a whole image: as `resized_size`, >= 32.
+
+    A side that would be shorter is enlarged to 32 pixels; only then the shape changes.
+    """
+    height, width = resized_size(height, width, long_side)
+    return max(height, SMALLEST), max(width, SMALLEST)
 
 
 def random_crop(

@@ -22,7 +22,6 @@ from segmodels.data import transforms, voc
 from segmodels.prediction.inference import label_map
 from segmodels.prediction.testtime import Network
 
-SMALLEST = 32  # pixels; every model takes this height and width
 LARGEST = 1024  # pixels of the long side that a model sees unless params.yaml says otherwise
 BAND = 1 << 24  # logits that are enlarged at a time: 64 MiB
 STEM_BYTES = 100  # of the 255 that a file's name may have, the rest for the model and the kind
@@ -135,15 +134,12 @@ def _claims(stem: str, models: Sequence[str]) -> set[str]:
 
 
 def seen_size(height: int, width: int, long_side: int | None) -> tuple[int, int]:
-    """Height and width in pixels at which a model sees a picture; none below 32.
+    """Height and width in pixels at which a model sees a photograph, see `transforms.seen_size`.
 
     Args:
         long_side: pixels; None: as it is, at most LARGEST.
     """
-    height, width = transforms.resized_size(
-        height, width, long_side or min(max(height, width), LARGEST)
-    )
-    return max(height, SMALLEST), max(width, SMALLEST)
+    return transforms.seen_size(height, width, long_side or min(max(height, width), LARGEST))
 
 
 def label_photo(network: Network, image: np.ndarray, long_side: int | None) -> np.ndarray:

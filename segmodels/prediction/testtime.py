@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segmodels.data.transforms import resize_image, resized_size
+from segmodels.data.transforms import resize_image, seen_size
 from segmodels.prediction import crf
 from segmodels.prediction.inference import autocast, normalize
 from segmodels.sections import Normalize, Predict
@@ -79,7 +79,7 @@ def scores(
     """What every picture's label map is the argmax of, under all the choices of `predict`.
 
     Args:
-        batches: from `segmodels.data.loading.whole_images`, at the original size.
+        batches: from `segmodels.data.loading.whole_images`, as stored.
     Yields:
         image id and logits (C, H, W) float32 on the network's device; with a CRF, its marginals.
     """
@@ -103,13 +103,13 @@ def multi_scale(
     Args:
         image: (N, 3, H, W) uint8, on the CPU.
         long_side: in pixels, at scale 1; None: as it is.
-        scales: factors on it.
+        scales: factors on it; no side is seen at less than 32 pixels.
     Returns:
         (N, C, H, W); each pass is resized bilinearly (align_corners=False) before the mean.
     """
     height, width = image.shape[-2:]
     sides = [round(scale * (long_side or max(height, width))) for scale in scales]
-    seen = (_resized(image, resized_size(height, width, side)) for side in sides)
+    seen = (_resized(image, seen_size(height, width, side)) for side in sides)
     passes = (_passes(network, view, flip) for view in seen)
     logits = (_fitted(each, (height, width)) for each in chain.from_iterable(passes))
     if len(sides) == 1 and not flip:

@@ -1,9 +1,10 @@
 """Starting weights: what a file covers of a model, loaded and recorded tensor by tensor.
 
 `init` is none, imagenet (torchvision's classifier, for the backbone), coco (torchvision's whole
-model) or a file of a state dict, of a whole model or of a backbone alone. Whatever does not fit
-keeps its random start and is named in the coverage, so that models with unequal starts are never
-taken for equal. BatchNorm's batch counters decide nothing and are left out.
+model) or a file of a state dict, of a whole model or of a backbone alone. The file may come from
+any program: a prefix of all its names is removed. Whatever does not fit keeps its random start and
+is named in the coverage, so that models with unequal starts are never taken for equal. BatchNorm's
+batch counters decide nothing and are left out.
 """
 
 import sys
@@ -21,9 +22,9 @@ from tqdm import tqdm
 from segmodels import files, models
 from segmodels.data import download
 from segmodels.models.backbones import IMAGENET
-from segmodels.training import tensors
+from segmodels.training import matching, tensors
+from segmodels.training.matching import BACKBONE, Match
 
-BACKBONE = "backbone."  # how the names of a model's backbone begin
 ATTEMPTS = (1,)  # seconds before each new one to reach a server
 
 
@@ -32,26 +33,31 @@ def start(model: nn.Module, *, arch: str, arguments: dict[str, Any], init: str) 
 
     Args:
         model: as built from arch and arguments.
-        init: none, imagenet, coco or a file (.pt, .pth).
+        init: none, imagenet, coco or a file (.pt, .pth, .safetensors).
     Returns:
         the coverage: init (none, imagenet, coco or file), file (its name without folder) and its
         sha256, or None; names of tensors that are loaded, missing (they stay random) and
         unexpected (the model has no such); wrong_shape: [{name, file, model}] with the two shapes.
+        Only where there is something to say of a file: prefix, which its names had before the
+        model's; key, under which the weights stood, and other_keys, under which others did that
+        fit as well; no_numbers, names in the file of tensors that cannot be weights.
     Raises:
         ValueError: there are no such weights, the file cannot be had or read, or nothing fits.
     """
     origin = source(arch=arch, arguments=arguments, init=init)
     path = _download(origin) if isinstance(origin, str) else origin
+    facts = {
+        "init": init if init in ("none", "imagenet", "coco") else "file",
+        "file": path and path.name,
+        "sha256": path and files.sha256(path),
+    }
+    if isinstance(origin, Path):
+        return facts | _foreign(model, origin, f"{arch} {arguments}")
     given = {} if path is None else _counted(tensors.read(path))
     coverage = load(model, given, [BACKBONE] if init == "imagenet" else ["", BACKBONE])
     if path and not coverage["loaded"]:
         raise ValueError(f"{path}: none of its {len(given)} tensors fits {arch} {arguments}")
-    return {
-        "init": init if init in ("none", "imagenet", "coco") else "file",
-        "file": path and path.name,
-        "sha256": path and files.sha256(path),
-        **coverage,
-    }
+    return facts | coverage
 
 
 def source(*, arch: str, arguments: dict[str, Any], init: str) -> str | Path | None:
@@ -104,26 +110,14 @@ def load(model: nn.Module, given: dict[str, Tensor], prefixes: Sequence[str]) ->
     Returns:
         loaded, missing, unexpected and wrong_shape, see `start`.
     """
-    own = {name: tensor for name, tensor in model.state_dict().items() if _counts(name)}
-    prefix = max(prefixes, key=lambda prefix: len(_fitting(own, given, prefix)))
-    fits = _fitting(own, given, prefix)
-    model.load_state_dict(fits, strict=False)
-    given = {prefix + name: tensor for name, tensor in given.items()}
-    return {
-        "loaded": [name for name in own if name in fits],
-        "missing": [name for name in own if name not in given],
-        "unexpected": [name.removeprefix(prefix) for name in given if name not in own],
-        "wrong_shape": [
-            {"name": name, "file": list(given[name].shape), "model": list(own[name].shape)}
-            for name in own
-            if name in given and name not in fits
-        ],
-    }
+    own = _counted(model.state_dict())
+    return _load(model, given, matching.plain(own, given, prefixes))
 
 
 def summary(coverage: dict[str, Any]) -> str:
     """The coverage as one line for people."""
     loaded, wrong = len(coverage["loaded"]), coverage["wrong_shape"]
+    prefix = coverage.get("prefix", "")
     total = loaded + len(coverage["missing"]) + len(wrong)
     origin = coverage["init"] + (f" ({coverage['file']})" if coverage["file"] else "")
     parts = [f"{origin}: {loaded} of {total} tensors loaded"]
@@ -132,15 +126,81 @@ def summary(coverage: dict[str, Any]) -> str:
     if wrong:
         parts.append(f"random, other shape in the file: {', '.join(map(_shapes, wrong))}")
     if coverage["unexpected"]:
-        parts.append(f"in the file only: {_grouped(coverage['unexpected'])}")
+        names = [name.removeprefix(prefix) for name in coverage["unexpected"]]
+        parts.append(f"in the file only: {_grouped(names)}")
+    if prefix:
+        parts.append(f'without "{prefix}"')
+    if "other_keys" in coverage:
+        others = ", ".join(f'"{key}"' for key in coverage["other_keys"])
+        parts.append(f'from "{coverage["key"]}", not {others}')
+    if "no_numbers" in coverage:
+        parts.append(f"no plain numbers: {_grouped(coverage['no_numbers'])}")
     return "; ".join(parts)
 
 
-def _fitting(own: dict[str, Tensor], given: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Tensors of a file that have a place in a model, by their name there."""
-    known = {prefix + name: tensor for name, tensor in given.items() if prefix + name in own}
-    shaped = {name: _as_convolution(tensor, own[name]) for name, tensor in known.items()}
-    return {name: tensor for name, tensor in shaped.items() if tensor.shape == own[name].shape}
+def _foreign(model: nn.Module, path: Path, what: str) -> dict[str, Any]:
+    """Load what fits of a file that any program may have written; see `start`.
+
+    Args:
+        what: the model's arch and arguments, for the error.
+    """
+    found = {keys: _counted(state) for keys, state in tensors.state_dicts(path).items()}
+    usable = {keys: _usable(state) for keys, state in found.items()}
+    own = _counted(model.state_dict())
+    try:
+        key, match, others = matching.chosen(own, usable, ["", BACKBONE])
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    given = usable[key]
+    if not match.fits:
+        raise ValueError(f"{path}: {_unlike(own, given, what)}")
+    for theirs in match.fits.values():
+        if not given[theirs].isfinite().all():
+            raise ValueError(f"{path}: {theirs}: has values that are not finite")
+    coverage = _load(model, given, match)
+    if match.removed:
+        coverage["prefix"] = match.removed
+    if others:
+        coverage |= {"key": key, "other_keys": others}
+    if left := [name for name in found[key] if name not in given]:
+        coverage["no_numbers"] = left
+    return coverage
+
+
+def _load(model: nn.Module, given: dict[str, Tensor], match: Match) -> dict[str, Any]:
+    """Load what fits in one way, and say what does not."""
+    own = _counted(model.state_dict())
+    fits = {
+        name: matching.as_convolution(given[theirs], own[name])
+        for name, theirs in match.fits.items()
+    }
+    model.load_state_dict(fits, strict=False)
+    known = {name: theirs for theirs in given if (name := match.name(theirs)) in own}
+    return {
+        "loaded": [name for name in own if name in fits],
+        "missing": [name for name in own if name not in known],
+        "unexpected": [theirs for theirs in given if match.name(theirs) not in own],
+        "wrong_shape": [
+            {"name": name, "file": list(given[known[name]].shape), "model": list(own[name].shape)}
+            for name in own
+            if name in known and name not in fits
+        ],
+    }
+
+
+def _unlike(own: dict[str, Tensor], given: dict[str, Tensor], what: str) -> str:
+    """Why nothing fits: a name of the file beside one of the model, of the same end if there is."""
+    if not given:
+        return f"no tensor of plain numbers in it, expected weights of {what}"
+    theirs, name = matching.alike(own, given) or (next(iter(given)), next(iter(own)))
+    there, here = given[theirs].shape, own[name].shape
+    hint = "expected names of this model or of its backbone: rename them and save them again"
+    if theirs.endswith(name.removeprefix(BACKBONE)) and there != here:
+        hint = "give the model the arguments and classes with which they were trained"
+    return (
+        f"none of its {len(given)} tensors fits {what}: it has {theirs} ({_size(there)}), "
+        f"the model {name} ({_size(here)}); {hint}"
+    )
 
 
 def _coco(arch: str, backbone: str | None) -> str:
@@ -152,12 +212,6 @@ def _coco(arch: str, backbone: str | None) -> str:
     there = ", ".join(f"{name} ({backbones})" for name, backbones in known.items() if backbones)
     wanted = f"{arch} with backbone {backbone}" if backbone else arch
     raise ValueError(f"init = 'coco': torchvision has none for {wanted}, only for {there}")
-
-
-def _as_convolution(given: Tensor, own: Tensor) -> Tensor:
-    """A fully-connected layer's weight for the convolution that replaces it (VGG16's fc6, fc7)."""
-    same = given.ndim == 2 and own.ndim == 4 and given.shape == own.flatten(1).shape
-    return given.reshape_as(own) if same else given
 
 
 def _download(url: str) -> Path:
@@ -199,6 +253,10 @@ def _counted(given: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in given.items() if _counts(name)}
 
 
+def _usable(given: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in given.items() if tensors.is_plain(tensor)}
+
+
 def _counts(name: str) -> bool:
     return not name.endswith(".num_batches_tracked")
 
@@ -213,5 +271,8 @@ def _shapes(entry: dict[str, Any]) -> str:
     there, here = entry["file"], entry["model"]
     if there[1:] == here[1:]:
         return f"{entry['name']} ({there[0]} outputs there, {here[0]} here)"
-    sizes = [" x ".join(map(str, shape)) for shape in (there, here)]
-    return f"{entry['name']} ({sizes[0]} there, {sizes[1]} here)"
+    return f"{entry['name']} ({_size(there)} there, {_size(here)} here)"
+
+
+def _size(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape)) or "a number"
