@@ -42,7 +42,7 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 MODELS = {name for name, _ in params.load(ROOT / "params.yaml").every_model}
 TARGETS = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-GIT = {"add", "checkout", "clone", "commit", "init", "restore", "stash"}
+GIT = {"add", "checkout", "clone", "commit", "init", "lfs", "restore", "stash"}
 STARTED = {"dvc", "segmodels", "git", "make", "pip", "python"}
 ELSEWHERE = {"pytest", "dvc", "pip", "venv"}  # modules of others
 SECTIONS = ("datasets", "train", "predict", "models", "more_models", "normalize", "studies")

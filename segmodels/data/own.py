@@ -39,4 +39,4 @@ def copy(source: Path, root: Path) -> None:
                 raise ValueError(f"{file}: expected a file")
             shutil.copyfile(
                 file, root / part / file.name
-            )  # no modes: DVC may have linked them, read-only
+            )  # no modes: links are read-only
