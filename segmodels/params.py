@@ -19,6 +19,7 @@ from segmodels.sections import Dataset, Model, Normalize, Positive, Predict, Sec
 
 # Folders of data/ with another meaning.
 RESERVED_DATASETS = {
+    "code",
     "costs",
     "links",
     "own",

@@ -1,4 +1,7 @@
-"""params.yaml -> data/params.ok: a bad value stops everything before any stage trains."""
+"""params.yaml and the code -> data/code: a bad value stops everything before any stage trains.
+
+data/code has a digest for each stage and each architecture, see `segmodels.code`.
+"""
 
 import os
 import sys
@@ -7,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from segmodels import models, params
+from segmodels import code, models, params
 from segmodels.files import write_text
 from segmodels.prediction import runtime
 from segmodels.process import run
@@ -33,7 +36,17 @@ def main() -> None:
             f"this machine has {memory / 1e9:.1f} GB of memory, {LEAST / 1e9:.0f} are needed: "
             "a training may be killed; lower batch_size in params.yaml"
         )
-    write_text("data/params.ok", "ok\n")
+    write_digests(Path("data/code"))
+
+
+def write_digests(folder: Path) -> None:
+    """Write what code each stage, and each architecture, depends on."""
+    for stage in sorted(Path(__file__).parent.glob("[!_]*.py")):
+        files = code.reached(f"stages/{stage.name}")
+        write_text(folder / f"{stage.stem}.txt", code.digest(files) + "\n")
+    for arch in code.archs():
+        files = code.reached(f"segmodels/models/{arch}.py")
+        write_text(folder / "models" / f"{arch}.txt", code.digest(files) + "\n")
 
 
 def expected(settings: params.Params, start_seconds: float) -> str | None:

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from segmodels import models, params, process
+from segmodels import code, models, params, process
 from segmodels.files import write_json
 from segmodels.prediction import runtime
 from segmodels.training import checkpoint, history, loop, parts, processes, weights
@@ -28,6 +28,7 @@ def train(name: str, group: processes.Processes) -> None:
         **{"model": name, "dataset": settings.dataset, "arch": entry.arch},
         **{"arguments": entry.arguments, "parameters": sum(p.numel() for p in model.parameters())},
         **{"start": start, **job.identity(), **machine.record()},
+        "code_sha256": code_digests(entry.arch),
     }
     with checkpoint.hold(identity, settings.checkpoint_minutes, writes=group.first) as kept:
         run, epochs = Path("data/runs", settings.dataset, name), []
@@ -44,6 +45,12 @@ def train(name: str, group: processes.Processes) -> None:
             write_json(run / "train/provenance.json", {**identity, "classes": data.classes})
             cost = history.cost(epochs, job.steps_per_epoch * recipe.batch_size)
             write_json(run / "cost.json", cost | {"peak_memory_bytes": runtime.peak_memory_bytes()})
+
+
+def code_digests(arch: str) -> dict[str, str]:
+    """What code the result depends on, see `segmodels.code`."""
+    files = {"train": "stages/train.py", "arch": f"segmodels/models/{arch}.py"}
+    return {name: code.digest(code.reached(file)) for name, file in files.items()}
 
 
 if __name__ == "__main__":

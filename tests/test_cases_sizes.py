@@ -176,7 +176,7 @@ def test_parts_of_one_image_are_refused_by_check_and_by_train(home):
         with pytest.raises(ValueError) as caught:
             begin()
         assert str(caught.value) == message
-    assert not (home / "data/params.ok").exists()
+    assert not (home / "data/code").exists()
 
 
 def test_crop_that_shrinks_to_one_pixel_is_refused_with_a_larger_one_named(tmp_path):

@@ -6,50 +6,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from segmodels.code import archs, imports, reached
+
 ROOT = Path(__file__).parents[1]
 STAGES = sorted(p.stem for p in (ROOT / "stages").glob("*.py") if p.stem != "__init__")
-ARCHS = sorted(
-    p.stem
-    for p in (ROOT / "segmodels/models").glob("*.py")
-    if p.stem not in ("__init__", "backbones", "heads", "layers", "resnet")
-)
+ARCHS = archs()
 PARAMS = {"segmodels/params.py", "segmodels/sections.py"}  # their values are in `params`
 # A wing imports only wings below it; every wing may import files.py and the readers in voc.py.
 WINGS = ["reporting", "training", "prediction", "evaluation", "models", "data"]
 # The command line and what it loads join the wings, as the stages do.
 ABOVE = {"cli.py": ["trained.py", "process.py", *WINGS], "trained.py": WINGS}
-
-
-def module_file(module):
-    """segmodels.data.voc -> segmodels/data/voc.py, a package -> its __init__.py; else None."""
-    path = ROOT / module.replace(".", "/")
-    for file in (path.with_suffix(".py"), path / "__init__.py"):
-        if file.is_file():
-            return file.relative_to(ROOT).as_posix()
-    return None
-
-
-def imports(file):
-    """Project files that a file imports by name."""
-    found = set()
-    for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {module_file(alias.name) for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: relative import"
-            members = {module_file(f"{node.module}.{alias.name}") for alias in node.names}
-            found |= members | {module_file(node.module)}
-    return {f for f in found if f and (ROOT / f).stat().st_size > 0} - {"segmodels/__init__.py"}
-
-
-def closure(file):
-    seen, todo = set(), [file]
-    while todo:
-        current = todo.pop()
-        if current not in seen:
-            seen.add(current)
-            todo += sorted(imports(current))
-    return seen
 
 
 def stage_deps(stage):
@@ -58,15 +24,12 @@ def stage_deps(stage):
 
 
 @pytest.mark.parametrize("stage", [s for s in STAGES if s != "check"])
-def test_deps_are_exactly_the_files_reached_by_import(stage):
-    declared = {d for d in stage_deps(stage) if d.endswith(".py")}
-    reached = closure(f"stages/{stage}.py")
-    if "segmodels/models/__init__.py" in reached:  # it finds the arch by name at run time
-        reached.add("segmodels/models/${item.arch}.py")
-        for arch in ARCHS:
-            reached |= closure(f"segmodels/models/{arch}.py")
-        reached -= {f"segmodels/models/{arch}.py" for arch in ARCHS}
-    assert declared == reached - PARAMS
+def test_a_stage_depends_on_the_digest_of_its_code_and_builders_on_their_archs(stage):
+    deps = stage_deps(stage)
+    assert f"data/code/{stage}.txt" in deps
+    assert not [dep for dep in deps if dep.endswith(".py")]
+    builds = "segmodels/models/__init__.py" in reached(f"stages/{stage}.py")  # finds them by name
+    assert ("data/code/models/${item.arch}.txt" in deps) == builds
 
 
 @pytest.mark.parametrize(
@@ -75,7 +38,7 @@ def test_deps_are_exactly_the_files_reached_by_import(stage):
 def test_imports_point_down(file):
     wing = file.split("/")[1]
     below = WINGS[WINGS.index(wing) + 1 :] if wing in WINGS else ABOVE.get(wing, [])
-    allowed = {"segmodels/files.py", "segmodels/data/voc.py", *PARAMS}
+    allowed = {"segmodels/__init__.py", "segmodels/files.py", "segmodels/data/voc.py", *PARAMS}
     for imported in imports(file) - allowed:
         assert imported.split("/")[1] in [wing, *below], f"{file} imports {imported}"
 
@@ -88,7 +51,7 @@ def test_stage_imports_no_other_stage(stage):
 
 @pytest.mark.parametrize("stage", ["download", "index", "evaluate", "plot", "page", "headline"])
 def test_stages_that_compute_no_logits_need_no_torch(stage):
-    for file in closure(f"stages/{stage}.py"):
+    for file in reached(f"stages/{stage}.py"):
         tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
         names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
         names |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}

@@ -37,6 +37,4 @@ def copy(source: Path, root: Path) -> None:
                 continue
             if not file.is_file():  # a folder, a pipe, a device, a link to nothing
                 raise ValueError(f"{file}: expected a file")
-            shutil.copyfile(
-                file, root / part / file.name
-            )  # no modes: links are read-only
+            shutil.copyfile(file, root / part / file.name)  # no modes: links are read-only

@@ -9,7 +9,6 @@ checkpoint ends in a CRC-32 of all that is before it, so that one that was alter
 import hashlib
 import json
 import os
-import sys
 import time
 import zlib
 from collections.abc import Iterable, Iterator
@@ -26,10 +25,6 @@ from segmodels.training import tensors, weights
 from segmodels.training.run import Run
 
 LAST, BEST = "last.pt", "best.pt"
-ROOT = Path(__file__).resolve().parents[2]
-EXEMPT = {"segmodels/__init__.py", "segmodels/params.py", "segmodels/sections.py"} | {
-    f"segmodels/{wing}/__init__.py" for wing in ("data", "evaluation", "prediction", "training")
-}
 CRC_BYTES = 4
 CHUNK = 1 << 20  # bytes
 PATIENCE = 10  # seconds in which a process that was told to die leaves its folder
@@ -126,19 +121,6 @@ def scratch(name: str) -> Path:
 def fingerprint(facts: dict[str, Any]) -> str:
     """Hex SHA-256 of plain values, whatever the order of their keys."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def code() -> dict[str, str]:
-    """SHA-256 of each file that the running program has imported of this project.
-
-    Without params.py and sections.py, whose values are facts of their own, and without empty or
-    bare `__init__.py`.
-    """
-    names = [name for name in sys.modules if name.split(".")[0] in ("__main__", "segmodels")]
-    origins = {getattr(sys.modules[name], "__file__", None) for name in names}
-    paths = sorted(Path(origin).resolve() for origin in origins if origin)
-    inside = {p.relative_to(ROOT).as_posix(): p for p in paths if p.is_relative_to(ROOT)}
-    return {name: files.sha256(path) for name, path in inside.items() if name not in EXEMPT}
 
 
 def content(paths: Iterable[Path]) -> str:

@@ -114,7 +114,6 @@ class Job:
             "processes": self.processes.count,
             "index_sha256": checkpoint.fingerprint(self._numbered_index().to_dict("tight")),
             "pictures_sha256": self.pictures_sha256,
-            "code_sha256": checkpoint.code(),
         }
 
     def _numbered_index(self) -> pd.DataFrame:

@@ -145,7 +145,7 @@ def test_parameters_through_the_stage_check(project, k):
     fuzz_params.parameters(random.Random(f"cli:{k}"), project)
     status, told = ended(project, "stages.check")
     assert status == 0 or "params.yaml" in told or "models." in told
-    assert (project / "data/params.ok").exists() == (status == 0)
+    assert (project / "data/code/train.txt").exists() == (status == 0)
 
 
 @pytest.mark.parametrize("k", range(3))
