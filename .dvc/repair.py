@@ -61,6 +61,9 @@ def main() -> None:
             if not json.loads(held).get("write"):  # or a stage is at work
                 for begun in itertools.chain.from_iterable(map(Path().glob, BEGUN)):
                     begun.unlink(missing_ok=True)
+                for link in Path("data/links").glob("*"):
+                    if not link.exists():  # it leads nowhere, which stops DVC
+                        link.unlink()
     if problem:
         sys.exit(f"error: {problem}")
 
@@ -88,14 +91,24 @@ def fix_lock() -> str:
         return ""
     if not cut_off(content):
         return problem_of(content)
-    KEPT.write_bytes(content)
+    kept = unused(KEPT)
+    kept.write_bytes(content)
     replace(LOCK, complete_stages(beginning(content)))
     print(
         f"{LOCK} was cut off: fixed, the stages that it lacks are checked again; "
-        f"what was there is kept in {KEPT}",
+        f"what was there is kept in {kept}",
         file=sys.stderr,
     )
     return ""
+
+
+def unused(path: Path) -> Path:
+    """A path, or with a number behind it, where nothing is yet."""
+    numbers = itertools.count(2)
+    free = path
+    while free.exists():
+        free = path.with_name(f"{path.name}.{next(numbers)}")
+    return free
 
 
 def whole(content: bytes) -> bool:

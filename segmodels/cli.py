@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from segmodels import files, params, process, trained
-from segmodels.data import voc
+from segmodels.data import masks, voc
 from segmodels.evaluation import folder, scores, submitted
 from segmodels.params import Params
 from segmodels.prediction import drawing, export, photos, runtime, testtime
@@ -47,7 +47,8 @@ def predict(options: argparse.Namespace) -> None:
     networks = [_network(settings, name, options) for name in names]
     choices = settings.predict[settings.dataset]
     machine = runtime.start(choices.precision, choices.threads, deterministic=True, seed=0)
-    _complain(*filter(None, [_renamed(settings, n) for n in networks if options.start is None]))
+    if options.start is None:
+        _complain(*_renamed(settings, networks))
     for network in networks:
         network.module.to(machine.device).to(memory_format=torch.channels_last)
 
@@ -75,7 +76,10 @@ def predict(options: argparse.Namespace) -> None:
 
 def export_model(options: argparse.Namespace) -> None:
     """Write a model as ONNX."""
-    network = _network(_settings(options), options.model, options)
+    settings = _settings(options)
+    network = _network(settings, options.model, options)
+    if options.start is None:
+        _complain(*_renamed(settings, [network]))
     form = export.Form(options.size, options.opset, options.output)
     try:
         difference = export.to_onnx(
@@ -273,15 +277,15 @@ def _network(settings: Params, name: str, options: argparse.Namespace) -> Networ
     return trained.load(settings, name, start=options.start)
 
 
-def _renamed(settings: Params, network: Network) -> str | None:
-    """A line where params.yaml calls the classes otherwise than the training did."""
+def _renamed(settings: Params, networks: list[Network]) -> list[str]:
+    """A line for each model whose classes params.yaml calls otherwise than its training did."""
     now = settings.data.classes
-    if network.classes == now:
-        return None
-    return (
+    return [
         f"{network.name}: classes are called as when it was trained; params.yaml has "
         f"{', '.join(now[:10])}"
-    )
+        for network in networks
+        if network.classes != now
+    ]
 
 
 def _labelled(
@@ -322,7 +326,7 @@ def _write(
     """The files of one picture; all models have the classes and colours of `network`."""
     classes, palette = network.classes, network.palette
     for name, labels in found.items():
-        voc.write_target(f"{beginning}_{name}_mask.png", labels, palette)
+        voc.write_target(f"{beginning}_{name}_mask.png", labels, palette, masks.note())
         overlay = drawing.overlay(image, labels, palette)
         drawing.save(f"{beginning}_{name}_overlay.png", overlay)
     strip = drawing.comparison(image, found, classes=classes, palette=palette)

@@ -37,6 +37,9 @@ def main() -> None:
             "a training may be killed; lower batch_size in params.yaml"
         )
     write_digests(Path("data/code"))
+    for link in Path("data/links").glob("*"):
+        if not link.exists():  # the file that it led to is gone; DVC would stop at it
+            link.unlink()
 
 
 def write_digests(folder: Path) -> None:

@@ -54,7 +54,7 @@ def main() -> None:
         write_csv(report / f"{file}.csv", table)
     for copied in ("history.csv", "provenance.json"):
         shutil.copyfile(run / copied, report / copied)
-    per_class = pd.read_csv(run / "per_class_history.csv", float_precision="round_trip")
+    per_class = pd.read_csv(run / "per_class_history.csv")
     epochs = len(per_class) // len(data.classes)
     write_csv(
         report / "per_class_history.csv", per_class.assign(**{"class": data.classes * epochs})

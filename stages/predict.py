@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from segmodels import models, params, process
-from segmodels.data import voc
+from segmodels.data import masks, voc
 from segmodels.data.loading import whole_images
 from segmodels.prediction import runtime, testtime
 from segmodels.prediction.inference import label_map
@@ -47,7 +47,7 @@ def main() -> None:
     colours = voc.palette(data.palette)
     for image_id, score in process.progress(scores, len(rows), f"predict {name}"):
         labels = label_map(score).cpu().numpy()
-        voc.write_target(folder / f"{image_id}.png", labels, colours)
+        voc.write_target(folder / f"{image_id}.png", labels, colours, masks.note())
 
 
 if __name__ == "__main__":

@@ -53,8 +53,8 @@ def test_training_and_predict_see_a_turned_image_as_a_viewer_does(tmp_path, orie
     table, _ = index.build(root, data())
     note = index.notes(root, table, data())[0]
     assert "6 images are turned by their EXIF, p0 first" in note
-    (batch,) = loading.whole_images(root, table[:1], size=None, batch_size=1, targets=True)
-    assert batch[1].shape[2:] == SHAPE == tuple(batch[3])
+    (batch,) = loading.whole_images(root, table[:1], size=64, batch_size=1, targets=True)
+    assert tuple(batch[3]) == SHAPE
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
@@ -69,6 +69,33 @@ def test_a_mask_that_fits_the_stored_image_alone_decides(tmp_path, orientation):
     assert problems(root, data()) == []
     table, _ = index.build(root, data())
     assert not [note for note in index.notes(root, table, data()) if "EXIF" in note]
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("PNG", ".png"), ("TIFF", ".tif")])
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_mask_is_turned_as_its_own_exif_says(tmp_path, orientation, kind, suffix):
+    root = tree(tmp_path)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    for k in range(6):
+        voc.target_path(root, f"p{k}").unlink()
+        stored = np.ascontiguousarray(UNDO[orientation](labels(k)))
+        path = root / f"SegmentationClass/p{k}{suffix}"
+        Image.fromarray(stored).save(path, kind, exif=exif)
+    assert problems(root, data()) == []
+    np.testing.assert_array_equal(voc.read_target(voc.target_path(root, "p1")), labels(1))
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_a_tiff_is_stored_upright_where_its_mask_says_so(tmp_path, orientation):
+    root = tree(tmp_path)
+    for k in range(6):
+        exif = Image.Exif()
+        exif[ORIENTATION] = orientation
+        voc.image_path(root, f"p{k}").unlink()
+        Image.fromarray(scene(k)).save(root / f"JPEGImages/p{k}.tif", "TIFF", exif=exif)
+    assert tidy.tidy(root, data())["images"] == 6
+    np.testing.assert_array_equal(voc.read_image(voc.image_path(root, "p2")), scene(2))
 
 
 def test_a_mask_that_fits_neither_way_is_named(tmp_path):
@@ -143,6 +170,19 @@ def test_names_are_compared_in_nfc(tmp_path):
     assert problems(root, data()) == []
 
 
+def test_evaluate_compares_names_in_nfc_too(here, capsys):  # noqa: F811
+    root = tree(here / "data/own/mine")
+    name = "straße_é"
+    voc.target_path(root, "p4").rename(voc.target_path(root, unicodedata.normalize("NFD", name)))
+    listed = voc.split_path(root, "val")
+    listed.write_text(listed.read_text().replace("p4", name))
+    voc.image_path(root, "p4").rename(voc.image_path(root, name))
+    for image_id, k in ((unicodedata.normalize("NFD", name), 4), ("p5", 5)):
+        save(here / f"found/{image_id}.png", "palette", labels(k))
+    status, out, err = evaluate(capsys)
+    assert status == 0 and "2 of 2 images" in out and "100.0000%" in out, err
+
+
 def test_unlisted_files_are_counted(tmp_path):
     root = tree(tmp_path)
     shutil.copy(voc.image_path(root, "p0"), root / "JPEGImages/other.jpg")
@@ -166,6 +206,7 @@ def test_unlisted_files_are_counted(tmp_path):
         "JPEGImages/{}.jpg",
         "C:\\images\\{}.jpg",
         "{0}.jpg\t{0}.png",
+        "P{0[1]}",
     ],
 )
 def test_a_list_of_something_else_than_ids_is_one_line(tmp_path, line):
@@ -173,8 +214,8 @@ def test_a_list_of_something_else_than_ids_is_one_line(tmp_path, line):
     path = voc.split_path(root, "train")
     path.write_text("".join(line.format(f"p{k}") + "\n" for k in range(4)))
     (found,) = problems(root, data())
-    assert "train.txt: 4 of 4 lines, as '" in found and "columns: p0" in found
-    with pytest.raises(ValueError, match="are no ids; expected one id a line"):
+    assert "train.txt: 4 of 4 lines, as '" in found and "columns, as p0" in found
+    with pytest.raises(ValueError, match="are no ids; expected an id a line"):
         voc.read_split(root, "train")
 
 

@@ -220,6 +220,29 @@ def test_a_palette_that_contradicts_the_data_sets_is_refused(tmp_path):
     assert problems(root, data(palette=COLOURS)) == []
 
 
+def test_palettes_that_all_contradict_vocs_colour_map_are_refused(tmp_path):
+    """As a program sorts them that numbers colours by how often they occur."""
+    root = tree(tmp_path)
+    for k in range(6):
+        image = Image.fromarray(np.array([2, 1, 0], np.uint8)[labels(k)])
+        image.putpalette(voc.palette()[[2, 1, 0, *range(3, 256)]].tobytes())
+        image.save(voc.target_path(root, f"p{k}"))
+    found = problems(root, data())
+    assert len(found) == 6
+    assert "gives 0 the colour (0, 128, 0), which is that of 2 in VOC's colour map" in found[0]
+    assert problems(root, data(masks="colour", palette=COLOURS)) == []
+    np.testing.assert_array_equal(voc.read_target(voc.target_path(root, "p1")), labels(1))
+
+
+def test_colours_of_its_own_contradict_nothing(tmp_path):
+    root = tree(tmp_path)
+    for k in range(6):
+        image = Image.fromarray(labels(k))
+        image.putpalette([10, 20, 30, 200, 100, 0, 0, 90, 160])
+        image.save(voc.target_path(root, f"p{k}"))
+    assert problems(root, data()) == []
+
+
 def test_a_grey_ramp_as_a_palette_contradicts_nothing(tmp_path):
     root = tree(tmp_path)
     path = voc.target_path(root, "p1")
@@ -342,6 +365,43 @@ def test_a_value_that_the_map_lacks_is_refused(tmp_path):
     root = tree(tmp_path, kind="grey")
     found = problems(root, data(labels={0: "background", 1: "disc"}))
     assert len(found) == 6 and "values 2: `labels` of its data set does not name them" in found[0]
+
+
+def test_predictions_of_a_data_set_with_a_map_are_labels_or_stored_values(here, capsys):
+    meaning = {0: "background", 1: "box", 2: "disc"}
+    run(here, {"classes": CLASSES, "labels": meaning}, "stages.none")
+    root = tree(here / "data/own/mine", lambda v: np.array([0, 2, 1])[v], "grey")
+    for k in (4, 5):
+        save(here / f"found/p{k}.png", "grey", labels(k))
+    status, out, err = evaluate(capsys)
+    assert status == 1 and "IoU" not in out and "its values may be labels, 0 to 2, or" in err
+    for k in (4, 5):
+        masks.write(here / f"found/p{k}.png", labels(k), data())
+    status, out, err = evaluate(capsys)
+    assert status == 0 and "pixel accuracy: 100.0000%" in out, err
+
+    store = np.array([0, 127, 254])
+    meaning = {0: "background", 127: "disc", 254: "box"}
+    run(here, {"classes": CLASSES, "labels": meaning}, "stages.none")
+    tree(root, lambda v: store[v], "grey")
+    for k in (4, 5):
+        save(here / f"found/p{k}.png", "grey", store[labels(k)].astype(np.uint8))
+    status, out, err = evaluate(capsys)
+    assert status == 0 and "pixel accuracy: 100.0000%" in out, err
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([1, 2, 3], "{1: background, 2: disc, 3: box}"),
+        ([0, 127, 255], "{0: background, 127: disc, 255: box}"),
+        ([0, 127, 254, 255], "{0: background, 127: disc, 254: box}"),
+        ([0, 257], "{VALUE: CLASS, ...}"),
+        (range(30), "was the mask resized with interpolation, or once a JPEG?"),
+    ],
+)
+def test_the_advice_fits_the_values(values, said):
+    assert said in masks.advice(list(values), data())
 
 
 def test_classes_can_be_merged(tmp_path):

@@ -155,9 +155,10 @@ def test_all_problems_are_listed_at_once(broken):
         "SegmentationClass/turned.png: 40 x 50 pixels, but the image has 50 x 40: is one of them "
         "turned, by EXIF or a program?",
         "SegmentationClass/strange.png: labels 4, 37, 254; expected 0..3 and 255 (void); `labels` "
-        "of the data set says what others mean, as {4: train}",
+        "of the data set says what values mean, as {VALUE: CLASS, ...}",
         "SegmentationClass/many.png: labels 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, ...; expected 0..3 "
-        "and 255 (void); `labels` of the data set says what others mean, as {4: train}",
+        "and 255 (void); more values than classes: was the mask resized with "
+        "interpolation, or once a JPEG?",
     }
     assert first == f"{len(expected)} problems in {broken}:"
     found = {re.sub(r" \(\d+ bytes not processed\)", "", line.strip()) for line in lines}

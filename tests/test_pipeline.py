@@ -213,7 +213,7 @@ def test_a_comment_and_a_docstring_reach_check_alone(project):
 
 
 def stages_after(project, file, line):
-    """Stages that an edit of a file reaches; one below another is not listed before that has run."""
+    """Stages that an edit of a file reaches first; those below them are not listed yet."""
     path = project / file
     before = path.read_text(encoding="utf-8")
     digests = "from stages.check import *; write_digests(Path('data/code'))"
@@ -302,6 +302,9 @@ def test_another_start_file_trains_again_and_one_of_the_pipelines_own_is_refused
         refused = dvc(project, "repro", "train@fine", status=255)
         assert "DVC removes what a stage has made before the stage runs" in refused
         assert weights.is_file() and "Traceback" not in refused
+        start = start.rename(start.with_name("moved.pt"))
+        change_params(project, models__fine__train={"init": str(start)})
+        assert started(dvc(project, "repro", "starts")) == ["check", "starts"]
         change_params(project, models__fine__train={"init": "nowhere.pt"})
         refused = dvc(project, "repro", "train@fine", status=255)
         assert f"no such file in {project}; expected none, imagenet, coco or a file" in refused

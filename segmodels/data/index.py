@@ -44,7 +44,8 @@ def build(
     root = Path(root)
     problems = list[str]()
     pairs = _pairs(root, {"train": data.train, "val": data.val}, problems)
-    palettes = masks.Palettes(data.palette) if data.masks == "auto" else None
+    count = len(data.classes)
+    palettes = masks.Palettes(data.palette, classes=count) if data.masks == "auto" else None
     rows = []
     for split, image_id in watch(pairs):
         rows.append([image_id, split, *_measure(root, image_id, data, palettes, problems)])
@@ -203,8 +204,8 @@ def _measure(
     strange = [str(i) for i in np.flatnonzero(pixels) if i > most and i != data.void]
     if strange:
         found.append(
-            f"labels {some(strange)}; expected 0..{most} and {data.void} (void); `labels` of the "
-            f"data set says what others mean, as {{{strange[0]}: {data.classes[-1]}}}"
+            f"labels {some(strange)}; expected 0..{most} and {data.void} (void); "
+            + masks.advice(np.flatnonzero(pixels).tolist(), data)
         )
     problems += [f"{path.relative_to(root)}: {problem}" for problem in found]
     return [width, height, pixels[data.void] / target.size, *pixels[: most + 1]]

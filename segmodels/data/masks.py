@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin
 
 from segmodels.data import voc
 from segmodels.sections import VOID, Dataset
@@ -31,7 +31,9 @@ class Palettes:
     """The colours that palette files give to their values; files that contradict are refused.
 
     Args:
-        declared: the data set's `palette`; None: the first file that uses a value says its colour.
+        declared: the data set's `palette`; None: the first file that uses a value says its colour,
+            which must not be what VOC's colour map gives to another class.
+        classes: how many there are.
         strict: whether a value may have but one colour; otherwise only no other value's.
         advice: what a person can do about a contradiction.
     """
@@ -40,6 +42,7 @@ class Palettes:
         self,
         declared: list[Colour] | None = None,
         *,
+        classes: int = 0,
         strict: bool = True,
         advice: str = "`masks: index` of the data set reads values, `masks: colour` colours",
     ) -> None:
@@ -48,6 +51,8 @@ class Palettes:
         self.colours: dict[int, Colour] = known
         self.origin: dict[int, str] = dict.fromkeys(known, "`palette` of the data set")
         self.strict = strict and declared is None
+        usual = [] if declared else list(map(_colour, voc.palette()[:classes]))
+        self.usual = {colour: value for value, colour in enumerate(usual)}
 
     def add(self, path: Path, used: Mapping[int, Colour]) -> None:
         """Compare a file's colours with those before it.
@@ -58,9 +63,12 @@ class Palettes:
         owner = {colour: value for value, colour in self.colours.items()}
         for value, colour in used.items():
             before = self.colours.get(value, colour)
-            if before == colour and owner.get(colour, value) == value:
+            of_voc = self.usual.get(colour, value)
+            if before == colour and owner.get(colour, value) == of_voc == value:
                 continue
-            if colour in owner and owner[colour] != value:
+            if of_voc != value and value not in self.colours:
+                found = f"which is that of {of_voc} in VOC's colour map"
+            elif colour in owner and owner[colour] != value:
                 origin = self.origin[owner[colour]]
                 found = f"which is the colour of {owner[colour]} in {origin}"
             elif self.strict:
@@ -75,6 +83,13 @@ class Palettes:
             self.origin.setdefault(value, str(path))
 
 
+def note() -> PngImagePlugin.PngInfo:
+    """What a PNG says of itself whose values are labels."""
+    text = PngImagePlugin.PngInfo()
+    text.add_text(MARK, "labels")
+    return text
+
+
 def read(path: Path, data: Dataset, palettes: Palettes | None = None) -> np.ndarray:
     """Read a mask as a label map.
 
@@ -87,13 +102,14 @@ def read(path: Path, data: Dataset, palettes: Palettes | None = None) -> np.ndar
         FileNotFoundError: there is no such file.
         ValueError: it is no such image, is damaged, or holds what stands for no class.
     """
-    with _opened(path) as image:
-        marked = image.info.get(MARK) == "labels"
+    with _opened(path) as stored:
+        marked, raw = _is_marked(stored), _raw_mode(stored)
+        image = stored if voc.is_upright(stored) else ImageOps.exif_transpose(stored)
         if image.mode in ("RGB", "RGBA"):
-            return _of_colours(_opaque(image), data)
+            return _of_colours(_opaque(image, raw), data)
         if image.mode == "P" and data.masks == "colour" and not marked:
             return _by_colour(np.asarray(image.convert("RGB")), data)
-        values = _values(image)
+        values = _values(image, raw)
         if image.mode == "P" and data.masks == "auto" and palettes is not None:
             palettes.add(path, used_colours(image, values))
         return _meant(values, None if marked else data.labels, data)
@@ -106,22 +122,34 @@ def is_plain(path: Path, data: Dataset) -> bool:
         FileNotFoundError, ValueError: see `read`.
     """
     with _opened(path) as image:
-        if image.info.get(MARK) == "labels":
+        if not voc.is_upright(image):
+            return False
+        if _is_marked(image):
             return True
         eight_bits = image.mode == "P" or (image.mode == "L" and _raw_mode(image) == "L")
         by_value = data.labels is None and data.masks != "colour"
         return image.format == "PNG" and eight_bits and by_value
 
 
+def is_marked(path: Path) -> bool:
+    """Whether a mask says that its values are labels."""
+    with _opened(path) as image:
+        return _is_marked(image)
+
+
+def _is_marked(image: Image.Image) -> bool:
+    return image.info.get(MARK) == "labels"
+
+
 def write(path: Path, labels: np.ndarray, data: Dataset) -> None:
     """Write a label map as a palette PNG that says that its values are labels."""
-    note = PngImagePlugin.PngInfo()
-    note.add_text(MARK, "labels")
-    voc.write_target(path, labels, voc.palette(data.palette), note)
+    voc.write_target(path, labels, voc.palette(data.palette), note())
 
 
 def used_colours(image: Image.Image, values: np.ndarray) -> dict[int, Colour]:
-    """The colour of each value that occurs in a palette image; none where it is a ramp of grey.
+    """The colour of each value that occurs in a palette image.
+
+    None where the palette tells nothing: it is a ramp of grey, or has a colour twice.
 
     Args:
         image: of mode P.
@@ -131,7 +159,8 @@ def used_colours(image: Image.Image, values: np.ndarray) -> dict[int, Colour]:
     used = [int(value) for value in np.unique(values) if value < len(table)]
     colours = {value: _colour(table[value]) for value in used}
     grey_ramp = all(colour == (value,) * 3 for value, colour in colours.items())
-    return {} if grey_ramp else colours
+    tells_nothing = grey_ramp or len(set(colours.values())) < len(colours)
+    return {} if tells_nothing else colours
 
 
 def _colour(row: np.ndarray) -> Colour:
@@ -145,8 +174,12 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     with voc.opened(path, *voc.FORMATS) as image:
         if image.format not in FORMATS:
             raise ValueError(f"{image.format} alters labels; save masks as PNG")
-        if getattr(image, "n_frames", 1) > 1:
-            raise ValueError(f"{getattr(image, 'n_frames', 1)} frames, expected one")
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1:
+            raise ValueError(f"{frames} frames, expected one")
+    with voc.opened(
+        path, *FORMATS
+    ) as image:  # again: a TIFF whose frames were counted is not turned
         yield image
     if image.format == "PNG":
         with voc.opened(path, "PNG") as image:
@@ -161,9 +194,8 @@ def _raw_mode(image: Image.Image) -> str:
     return first if isinstance(first, str) else ""
 
 
-def _values(image: Image.Image) -> np.ndarray:
+def _values(image: Image.Image, raw: str) -> np.ndarray:
     """The values that a mask of one channel stores, (H, W) integers."""
-    raw = _raw_mode(image)
     if image.mode == "LA":
         if "16" in raw:
             raise ValueError("16 bits with transparency; save labels as 8-bit grey")
@@ -176,9 +208,9 @@ def _values(image: Image.Image) -> np.ndarray:
     raise ValueError(f"mode {image.mode}, expected labels or colours")
 
 
-def _opaque(image: Image.Image) -> np.ndarray:
+def _opaque(image: Image.Image, raw: str) -> np.ndarray:
     """(H, W, 3) uint8 of an image in colour."""
-    if "16" in _raw_mode(image):
+    if "16" in raw:
         raise ValueError("16 bits a colour; save labels as 8-bit grey, or colours in 8 bits")
     pixels = np.asarray(image)
     if image.mode == "RGBA":
@@ -236,7 +268,7 @@ def _meant(values: np.ndarray, meaning: Mapping[int, str] | None, data: Dataset)
         if strange:
             raise ValueError(
                 f"labels {_some(strange)}; expected 0..{len(data.classes) - 1} and {data.void} "
-                f"(void){_advice(strange)}"
+                f"(void); {advice(used.tolist(), data)}"
             )
         return values.astype(np.uint8)
     strange = [int(value) for value in used if int(value) not in meaning]
@@ -247,9 +279,21 @@ def _meant(values: np.ndarray, meaning: Mapping[int, str] | None, data: Dataset)
     return np.array(labels, dtype=np.uint8)[np.searchsorted(used, values)]
 
 
-def _advice(values: list[int]) -> str:
-    """How to say what values mean that are no labels."""
-    return f"; `labels` of its data set says what others mean, as {{{values[0]}: void}}"
+def advice(used: list[int], data: Dataset) -> str:
+    """What a person can do about values that are no labels.
+
+    Args:
+        used: the values of a mask, in order.
+    """
+    several = [value for value in used if value != data.void]
+    if len(used) > 2 * len(data.classes) + 2:
+        return "more values than classes: was the mask resized with interpolation, or once a JPEG?"
+    for values in (several, used):
+        if len(values) == len(data.classes):
+            pairs = zip(values, data.classes, strict=True)
+            map_ = "{" + ", ".join(f"{value}: {name}" for value, name in pairs) + "}"
+            return f"`labels` of the data set says what values mean, as {map_}"
+    return "`labels` of the data set says what values mean, as {VALUE: CLASS, ...}"
 
 
 def _codes(colours: np.ndarray) -> np.ndarray:

@@ -10,8 +10,8 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from segmodels.data import masks, voc
@@ -20,7 +20,12 @@ from segmodels.sections import Dataset
 
 SPELLINGS = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"}
 MOST_PROBLEMS = 100  # shown of a data set
-SIDEWAYS = range(5, 9)  # EXIF orientations that swap width and height
+SIDEWAYS: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # from what a viewer shows, for each
+    5: lambda shown: shown.swapaxes(0, 1),  # EXIF orientation that swaps width and height, back to
+    6: lambda shown: np.rot90(shown, 1),  # what is stored
+    7: lambda shown: shown[::-1, ::-1].swapaxes(0, 1),
+    8: lambda shown: np.rot90(shown, -1),
+}
 
 
 def tidy(
@@ -114,19 +119,29 @@ def mask_path(root: Path, image_id: str) -> Path:
     return next((path for path in places if path.exists()), usual)
 
 
+def by_id(folder: Path, suffixes: tuple[str, ...]) -> dict[str, list[Path]]:
+    """The files of a folder by their id, in NFC; empty where there is no folder."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.suffix.lower() in suffixes:
+            found.setdefault(unicodedata.normalize("NFC", path.stem), []).append(path)
+    return found
+
+
 def _store_upright(root: Path, image_id: str) -> bool:
     """Store an image without EXIF where its mask fits it as it is stored alone; whether it did."""
     path = voc.image_path(root, image_id)
     with voc.opened(path, *voc.FORMATS) as image:
-        width, height = image.size
-        if width == height or voc.orientation(image) not in SIDEWAYS:
+        orientation = voc.orientation(image)
+    if orientation not in SIDEWAYS:
+        return False
+    shown = voc.read_image(path)
+    height, width, _ = shown.shape
+    with voc.opened(voc.target_path(root, image_id)) as mask:
+        if width == height or mask.size != (height, width):
             return False
-        with voc.opened(voc.target_path(root, image_id)) as mask:
-            if mask.size != (width, height):
-                return False
-        pixels: Any = image.convert("RGB")
     content = BytesIO()
-    Image.frombytes("RGB", pixels.size, pixels.tobytes()).save(content, "PNG")
+    Image.fromarray(np.ascontiguousarray(SIDEWAYS[orientation](shown))).save(content, "PNG")
     path.unlink()
     write_bytes(path.with_suffix(".png"), content.getvalue())
     return True

@@ -93,16 +93,17 @@ def read_ids(path: str | Path) -> list[str]:
 
 
 def meant_id(line: str, known: Set[str]) -> str | None:
-    """The image that a line of a list means which is no id: a path, a file's name, or columns.
+    """The image that a line of a list means which is no id: a path, a name, columns, other case.
 
     Args:
         known: ids of the images there are.
     """
+    spelt = {image_id.casefold(): image_id for image_id in known}
     for word in (line, *line.split()):
-        name = word.replace("\\", "/").rpartition("/")[2]
+        name = word.replace("\\", "/").rpartition("/")[2].casefold()
         for meant in (name, name.rpartition(".")[0]):
-            if meant in known and meant != line:
-                return meant
+            if meant in spelt:
+                return spelt[meant]
     return None
 
 
@@ -112,12 +113,14 @@ def list_problems(root: str | Path, image_ids: Sequence[str]) -> list[str]:
     if not folder.is_dir():
         return []
     known = {unicodedata.normalize("NFC", path.stem) for path in folder.iterdir()}
-    wrong = [line for line in image_ids if line not in known and meant_id(line, known)]
+    others = [line for line in image_ids if line not in known]
+    wrong = [line for line in others if line.startswith("#") or meant_id(line, known)]
     if not wrong:
         return []
     lines = f"{len(wrong)} of {len(image_ids)} lines, as {wrong[0]!r},"
     meant = meant_id(wrong[0], known)
-    return [f"{lines} are no ids; expected one id a line, without folder, suffix, columns: {meant}"]
+    example = f"as {meant}" if meant else "and no comments"
+    return [f"{lines} are no ids; expected an id a line without folder, suffix, columns, {example}"]
 
 
 def is_name(image_id: str) -> bool:
@@ -266,7 +269,7 @@ def read_image(path: str | Path) -> np.ndarray:
         FileNotFoundError, ValueError: see `opened`.
     """
     with opened(path, *FORMATS) as image:
-        if orientation(image) != UNTURNED:
+        if not is_upright(image):
             return np.asarray(_rgb(ImageOps.exif_transpose(image)))
         return np.asarray(_rgb(image))
 
@@ -275,6 +278,11 @@ def orientation(image: Image.Image) -> int:
     """What EXIF says of how to turn it: 1, not at all; 2 to 8, see the EXIF standard."""
     said = image.getexif().get(ExifTags.Base.Orientation, UNTURNED)
     return said if said in range(1, 9) else UNTURNED
+
+
+def is_upright(image: Image.Image) -> bool:
+    """Whether EXIF says nothing of turning it."""
+    return orientation(image) == UNTURNED
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -208,7 +208,10 @@ def _count(
 ) -> _One:
     """Counts of one picture; what is wrong with its prediction names the file."""
     if target.shape != prediction.shape:
-        raise ValueError(f"{path}: target is {target.shape}, prediction is {prediction.shape}")
+        turned = target.shape == prediction.shape[::-1]
+        hint = "; is one of them turned, as EXIF says or a program did?" * turned
+        sizes = f"target is {target.shape}, prediction is {prediction.shape}"
+        raise ValueError(f"{path}: {sizes}{hint}")
     open_ = (prediction == void.label) & (target != void.label)
     if open_.any() and void.predicted is None:
         raise ValueError(

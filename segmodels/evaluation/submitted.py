@@ -5,7 +5,6 @@ them, <image_id>_<model>_mask.png. A palette that gives values other colours tha
 palettes do is refused: which of both is meant, a person has to say.
 """
 
-import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,13 +27,13 @@ class Folder:
 
     def __init__(self, predictions: Path, root: Path, model: str | None = None) -> None:
         self.predictions, self.root, self.model = predictions, root, model
-        self.by_stem: dict[str, list[Path]] = {}
+        self.by_stem = tidy.by_id(predictions, masks.SUFFIXES)
+        self.targets = tidy.by_id(root / "SegmentationClass", masks.SUFFIXES)
         self.used: set[Path] = set()
-        inside = sorted(predictions.iterdir()) if predictions.is_dir() else []
-        for path in inside:
-            if path.suffix.lower() in masks.SUFFIXES:
-                stem = unicodedata.normalize("NFC", path.stem)
-                self.by_stem.setdefault(stem, []).append(path)
+
+    def target(self, image_id: str) -> Path:
+        """The target of an image; where there is none, the path that it should have."""
+        return self.targets.get(image_id, [voc.target_path(self.root, image_id)])[0]
 
     def place(self, image_id: str) -> Path:
         """The mask of an image; where there is none, the path that it should have.
@@ -79,8 +78,13 @@ class Reader:
 
     def __init__(self, data: Dataset, read: str | None, files: Folder) -> None:
         self.data, self.files, self.read = data, files, read
-        self.true = masks.Palettes(data.palette, strict=False) if data.masks == "auto" else None
-        self.found = masks.Palettes(advice=ADVICE) if read is None else None
+        count = len(data.classes)
+        self.true: masks.Palettes | None = None
+        if data.masks == "auto":
+            self.true = masks.Palettes(data.palette, classes=count, strict=False)
+        self.found: masks.Palettes | None = None
+        if read is None:
+            self.found = masks.Palettes(classes=count, advice=ADVICE)
 
     def __call__(self, target: Path, prediction: Path) -> tuple[np.ndarray, np.ndarray]:
         """(H, W) uint8 label maps.
@@ -92,12 +96,35 @@ class Reader:
             ValueError: one of both cannot be read; names the file.
         """
         image_id = prediction.stem
-        truth = _read(tidy.mask_path(self.files.root, image_id), self.data, self.true)
+        truth = _read(self.files.target(image_id), self.data, self.true)
         path = self.files.place(image_id)
-        labels = _read(path, self._predicted(), self.found)
+        labels = self._prediction(path)
         if self.found is not None:
             self._compare(path, self.found.colours)
         return truth, labels
+
+    def _prediction(self, path: Path) -> np.ndarray:
+        """A prediction; where `labels` is given, it may hold labels or values as the targets do."""
+        meaning = self._predicted()
+        if not self.data.labels or (path.exists() and _is_marked(path)):
+            return _read(path, meaning, self.found)
+        stored = meaning.model_copy(update={"labels": self.data.labels})
+        attempts = list[np.ndarray]()
+        refusals = list[ValueError]()
+        for each in (meaning, stored):
+            try:
+                attempts.append(_read(path, each, self.found))
+            except ValueError as error:
+                refusals.append(error)
+        if not attempts:
+            raise refusals[0]
+        if len(attempts) == 2 and not np.array_equal(attempts[0], attempts[1]):
+            raise ValueError(
+                f"{path}: its values may be labels, 0 to {len(self.data.classes) - 1}, or values "
+                "as in the targets, which `labels` of the data set translates; save it as "
+                "`segmodels predict` does, or leave `labels` out of a data set for evaluation"
+            )
+        return attempts[0]
 
     def _predicted(self) -> Dataset:
         """What values and colours of a prediction mean; colours count as those of the targets."""
@@ -140,6 +167,14 @@ def doubts(counts: Counts, data: Dataset, name: str) -> tuple[str | None, list[s
         ), []
     some = ", ".join(lacking[:10]) + ", ..." * (len(lacking) > 10)
     return None, [f"no pixel of {some} in the targets"] if lacking else []
+
+
+def _is_marked(path: Path) -> bool:
+    """Whether a prediction says that its values are labels; what cannot be read does not."""
+    try:
+        return masks.is_marked(path)
+    except (OSError, ValueError):
+        return False
 
 
 def _read(path: Path, data: Dataset, palettes: masks.Palettes | None) -> np.ndarray:
