@@ -230,7 +230,8 @@ def opened(path: str | Path, *formats: str) -> Iterator[ImageFile.ImageFile]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # e.g. of odd EXIF entries
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=formats or None) as image:
+            # As a file: of a path Pillow maps some TIFFs into memory, and those it turns wrongly.
+            with open(path, "rb") as file, Image.open(file, formats=formats or None) as image:
                 yield image
     except FileNotFoundError:
         raise
