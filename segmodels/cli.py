@@ -59,6 +59,8 @@ def predict(options: argparse.Namespace) -> None:
     for path, stem in process.progress(work, len(work), "predict"):
         try:
             image = photos.read(path)
+            if (count := photos.frames(path)) > 1:
+                _complain(f"{path}: {count} frames, the first is used")
         except ValueError as error:
             _complain(str(error))
             failed += 1
@@ -117,7 +119,7 @@ def evaluate(options: argparse.Namespace) -> None:
     _complain(*counts.problems)
     last = f"{len(counts.image_ids)} of {len(image_ids)} images of {options.split}"
     if unused := files.unused():
-        last += f"; {unused} files of {options.predictions} are of none of them: not used"
+        last += f"; {unused} files of {options.predictions} were not used"
     if counts.overlap.any():
         wrong, notes = submitted.doubts(counts, data, settings.dataset)
         if wrong:
@@ -158,11 +160,11 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     command = commands.add_parser("predict", help="label maps of photographs")
-    command.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="file or folder")
+    command.add_argument("photos", nargs="+", type=_path, metavar="PHOTO", help="file or folder")
     model = "of params.yaml (default: its `model`); several times: compared side by side"
     command.add_argument("--model", action="append", metavar="NAME", help=model)
     out = "for the results (default: predicted)"
-    command.add_argument("--out", type=Path, default=Path("predicted"), metavar="DIR", help=out)
+    command.add_argument("--out", type=_path, default=Path("predicted"), metavar="DIR", help=out)
     _add_dataset(command)
     _add_start(command)
     command.set_defaults(command=predict, refuse=command.error)
@@ -179,14 +181,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("first", metavar="FIRST", help="model of params.yaml")
     command.add_argument("last", metavar="LAST", help="of the same shape, e.g. trained on from it")
-    command.add_argument("--csv", type=Path, metavar="FILE", help="for the table")
+    command.add_argument("--csv", type=_path, metavar="FILE", help="for the table")
     _add_dataset(command)
     command.set_defaults(command=bn_probe, refuse=command.error)
 
     command = commands.add_parser("evaluate", help="scores of a folder of VOC-style masks")
     masks, tree = "with <image_id>.png, palette or grey", "a VOC tree: .../VOCdevkit/VOC2012"
-    command.add_argument("--predictions", type=Path, required=True, metavar="DIR", help=masks)
-    command.add_argument("--voc", type=Path, required=True, metavar="DIR", help=tree)
+    command.add_argument("--predictions", type=_path, required=True, metavar="DIR", help=masks)
+    command.add_argument("--voc", type=_path, required=True, metavar="DIR", help=tree)
     split = "a list of ImageSets/Segmentation (default: val)"
     command.add_argument("--split", default="val", metavar="NAME", help=split)
     model = "whose masks of `segmodels predict` are meant, where there are several models'"
@@ -202,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_form(command: argparse.ArgumentParser) -> None:
     """What file to write."""
-    command.add_argument("--onnx", type=Path, required=True, metavar="FILE", help="to be written")
+    command.add_argument("--onnx", type=_path, required=True, metavar="FILE", help="to be written")
     size = "fixed height and width, e.g. 384x512 (default: any)"
     command.add_argument("--size", type=_size, metavar="HxW", help=size)
     opsets = f"{export.OPSETS[0]} to {export.OPSETS[-1]}"
@@ -210,6 +212,13 @@ def _add_form(command: argparse.ArgumentParser) -> None:
     command.add_argument("--opset", type=_opset, metavar="N", help=opset)
     output = "default: logits; labels are uint8, (N, H, W)"
     command.add_argument("--output", choices=export.OUTPUTS, default="logits", help=output)
+
+
+def _path(text: str) -> Path:
+    """A path of the command line; an empty one, as of a variable that is not set, is refused."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, found nothing")
+    return Path(text)
 
 
 def _add_dataset(command: argparse.ArgumentParser) -> None:

@@ -63,6 +63,8 @@ def explained(error: OSError, path: Path, needed: str) -> OSError:
             f"{path}: not written ({error.strerror}): make its folder writable and start the same "
             "command again"
         )
+    if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EBUSY, errno.ENOENT):
+        return OSError(f"{path}: not written ({error.strerror}): expected a path for a new file")
     return error
 
 

@@ -124,7 +124,8 @@ def load(path: str | Path = "params.yaml") -> Params:
         # As DVC reads it: YAML 1.2, a key once; PyYAML would take 010 for 8, of two keys the last.
         values = YAML(typ="safe", pure=True).load(text)
     except YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        said = " ".join(str(error).split()).partition(" To suppress this check")[0]
+        raise ValueError(f"{path}: not valid YAML: {said}") from None
     except (ArithmeticError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: a value cannot be read: {error}") from None
     if not isinstance(values, dict):

@@ -46,6 +46,19 @@ def run(main: Callable[[], None]) -> None:
             signal.signal(signal.SIGINT, interrupts)
 
 
+def argument(names: Iterable[str]) -> str:
+    """The one word behind a stage's name on its command line, which has to be one of `names`.
+
+    Raises:
+        ValueError: it is another one, there is none, or there are more.
+    """
+    known, words = list(names), sys.argv[1:]
+    if len(words) != 1 or words[0] not in known:
+        found = " ".join(words) or "nothing"
+        raise ValueError(f"{found}: expected one model of params.yaml: {', '.join(known)}")
+    return words[0]
+
+
 def begin() -> None:
     """First of all, before seconds of imports: die with the parent, end on Ctrl-C without a trace.
 
@@ -71,10 +84,13 @@ def _plain(error: Exception) -> Exception:
 
 
 def _said(error: Exception) -> str:
-    """The message of an expected error; a missing file is named without Python's error number."""
-    if isinstance(error, FileNotFoundError) and error.filename and error.strerror:
-        return f"{error.filename}: there is no such file; `dvc repro` makes what a stage needs"
-    return str(error)
+    """The message of an expected error; one of the system without Python's number."""
+    if not isinstance(error, OSError) or not error.strerror or error.filename is None:
+        return str(error)
+    file = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+    made = str(file).startswith(("data/", "reports/")) and isinstance(error, FileNotFoundError)
+    advice = "; `dvc repro` makes what a stage needs" if made else ""
+    return f"{file}: {error.strerror[0].lower()}{error.strerror[1:]}{advice}"
 
 
 def _report(path: str, error: Exception, expected: bool) -> None:

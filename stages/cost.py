@@ -6,7 +6,6 @@ else the machine has, and differs from run to run.
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import torch
@@ -23,7 +22,8 @@ from segmodels.training import tensors, weights
 
 def main() -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    name, settings = sys.argv[1], params.load()
+    settings = params.load()
+    name = process.argument(settings.models)
     data, entry = settings.data, settings.models[name]
     choices = settings.predict[settings.dataset]
     run = Path("data/runs") / settings.dataset / name

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +13,8 @@ from segmodels.files import sha256, write_csv, write_json
 
 
 def main() -> None:
-    name, settings = sys.argv[1], params.load()
+    settings = params.load()
+    name = process.argument(settings.models)
     dataset, data, choices = settings.dataset, settings.data, settings.predict[settings.dataset]
     run, report = Path("data/runs") / dataset / name / "train", Path("reports/models") / name
     masks, root = Path("data/predictions") / dataset / name, voc.dataset_root(dataset)

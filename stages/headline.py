@@ -1,17 +1,17 @@
 """One model's results -> reports/headline/, fixed paths that `dvc plots diff` can compare."""
 
-import sys
 from pathlib import Path
 
+from segmodels import params
 from segmodels.files import write_csv, write_json
-from segmodels.process import run
+from segmodels.process import argument, run
 from segmodels.reporting import tables
 
 OUT = Path("reports/headline")
 
 
 def main() -> None:
-    result = tables.read_result(sys.argv[1])
+    result = tables.read_result(argument(params.load().models))
     numbers = {key: value for key, value in result.metrics.items() if key != "protocol"}
     floor = result.floor["miou"]
     write_json(OUT / "metrics.json", {**numbers, "floor_miou": floor})

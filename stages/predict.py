@@ -1,6 +1,5 @@
 """One model -> data/predictions/<dataset>/<model>/<image_id>.png, at the original sizes."""
 
-import sys
 from pathlib import Path
 
 import torch
@@ -14,8 +13,8 @@ from segmodels.training import tensors, weights
 
 
 def main() -> None:
-    name = sys.argv[1]
     settings = params.load()
+    name = process.argument(settings.models)
     data, entry = settings.data, settings.models[name]
     choices = settings.predict[settings.dataset]
     run = Path("data/runs") / settings.dataset / name

@@ -1,6 +1,5 @@
 """One model -> data/runs/<dataset>/<model>/train/ and, beside it, cost.json."""
 
-import sys
 from pathlib import Path
 
 from segmodels import code, models, params, process
@@ -53,5 +52,9 @@ def code_digests(arch: str) -> dict[str, str]:
     return {name: code.digest(code.reached(file)) for name, file in files.items()}
 
 
+def main() -> None:
+    processes.run("stages.train", process.argument(params.load().models), train)
+
+
 if __name__ == "__main__":
-    process.run(lambda: processes.run("stages.train", sys.argv[1], train))
+    process.run(main)

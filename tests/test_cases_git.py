@@ -212,7 +212,17 @@ def test_lock_that_was_cut_off_anywhere_is_fixed_and_keeps_the_whole_stages(fold
         assert all(found[name] == stages[name] for name in complete)
         assert last is None or set(found[last]) <= set(stages[last])
         if fixed != content[:length]:
-            assert Path(".dvc/tmp/dvc.lock.cut-off").read_bytes() == content[:length]
+            kept = Path(".dvc/tmp/dvc.lock.cut-off")
+            assert kept.read_bytes() == content[:length]
+            kept.unlink()
+
+
+def test_what_was_cut_off_before_is_kept_too(folder):
+    for content in (LOCK.encode()[:-30], b""):
+        Path("dvc.lock").write_bytes(content)
+        assert repair.fix_lock() == ""
+    kept = sorted(Path(".dvc/tmp").glob("dvc.lock.cut-off*"))
+    assert [path.read_bytes() for path in kept] == [LOCK.encode()[:-30], b""]
 
 
 @pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"], ids=["", "BOM"])
@@ -510,7 +520,7 @@ def test_no_python_at_all_is_one_line(pythons):
 
 def test_every_stage_starts_with_the_script():
     commands = [line.strip() for line in project_file("dvc.yaml").splitlines() if " cmd:" in line]
-    assert len(commands) == 10
+    assert len(commands) == 11
     assert all(line.startswith("cmd: exec sh tools/python -m stages.") for line in commands)
 
 

@@ -26,6 +26,8 @@ class Folder:
     """
 
     def __init__(self, predictions: Path, root: Path, model: str | None = None) -> None:
+        if predictions.exists() and not predictions.is_dir():
+            raise ValueError(f"{predictions}: a file, expected a folder of masks")
         self.predictions, self.root, self.model = predictions, root, model
         self.by_stem = tidy.by_id(predictions, masks.SUFFIXES)
         self.targets = tidy.by_id(root / "SegmentationClass", masks.SUFFIXES)
@@ -44,19 +46,19 @@ class Folder:
         found = self.by_stem.get(image_id) or self._written(image_id)
         if not found:
             return self.predictions / f"{image_id}.png"
+        self.used.update(found)
         if len(found) > 1:
             names = ", ".join(path.name for path in found)
-            raise ValueError(
-                f"{self.predictions}: {names} are masks of one image; --model says whose"
-            )
-        self.used.add(found[0])
+            advice = "expected one" if image_id in self.by_stem else "--model says whose"
+            raise ValueError(f"{self.predictions}: {names} are masks of one image; {advice}")
         return found[0]
 
     def unused(self) -> int:
-        """How many masks belong to none of the images that were asked for."""
-        ours = [path for paths in self.by_stem.values() for path in paths]
+        """How many files were not read, in sub-folders too; without hidden ones."""
         drawn = ("_overlay", "_comparison")  # by `segmodels predict`, beside its masks
-        return sum(1 for p in ours if p not in self.used and not p.stem.endswith(drawn))
+        inside = [path for path in self.predictions.rglob("*") if not path.is_dir()]
+        shown = [path for path in inside if not path.name.startswith(".")]
+        return sum(1 for p in shown if p not in self.used and not p.stem.endswith(drawn))
 
     def _written(self, image_id: str) -> list[Path]:
         """Masks of `segmodels predict`."""

@@ -46,7 +46,7 @@ def find(paths: Iterable[Path], without: Path | None = None) -> Found:
     """The images that are meant: files as they are named, of folders and what is in them all.
 
     A file of a folder is one if its suffix or else its content says so. Hidden files and folders
-    are left out, as in a shell.
+    are left out, as in a shell; hidden images are counted. Of a file and its links the file counts.
 
     Args:
         without: a folder that is not looked at, for the results.
@@ -59,7 +59,8 @@ def find(paths: Iterable[Path], without: Path | None = None) -> Found:
             continue
         inside = _images(path, without, others)
         for file in inside:
-            files.setdefault(file.resolve(), file)
+            if files.setdefault(file.resolve(), file).is_symlink() and not file.is_symlink():
+                files[file.resolve()] = file
         if not inside:
             problems.append(f"{path}: a folder without images ({' '.join(voc.SUFFIXES)})")
     return Found(list(files.values()), problems, others)
@@ -76,6 +77,7 @@ def _images(folder: Path, without: Path | None, others: Counter[str]) -> list[Pa
         for name in sorted(names):
             file = Path(place) / name
             if name.startswith("."):
+                others.update(["hidden image"] if file.suffix.lower() in voc.SUFFIXES else [])
                 continue
             if file.suffix.lower() in voc.SUFFIXES or _is_image(file):
                 found.append(file)
@@ -103,8 +105,15 @@ def read(path: Path) -> np.ndarray:
     """
     if not path.is_file() or path.stat().st_size == 0:
         kind = "a folder" if path.is_dir() else "0 bytes" if path.is_file() else "there is no file"
-        raise ValueError(f"{path}: {kind}, expected a picture")
+        kind = "no regular file" if path.exists() and kind.startswith("there") else kind
+        raise ValueError(f"{path}: {kind}, expected an image")
     return voc.read_image(path)
+
+
+def frames(path: Path) -> int:
+    """How many images a file holds, of which the first is read."""
+    with voc.opened(path, *voc.FORMATS) as image:
+        return getattr(image, "n_frames", 1)
 
 
 def stems(paths: Sequence[Path], models: Sequence[str]) -> list[str]:

@@ -103,6 +103,8 @@ def state_dicts(path: Path) -> dict[str, dict[str, Tensor]]:
     Raises:
         ValueError: cut off, altered, of another format, without tensors, or asking to run code.
     """
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: 0 bytes, expected weights")
     content = _safetensors(path) if _is_safetensors(path) else _of_torch(path)
     found = dict[str, dict[str, Tensor]]()
     _collect(content, (), found, set())
@@ -185,7 +187,12 @@ def _foreign(path: Path) -> str | None:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """By the length of its header, with which the file begins, and the header's first letter."""
+    """By its name, or the length of its header, which comes first, and the header's first letter.
+
+    torch reads one by its name too, and then raises errors of safetensors.
+    """
+    if path.suffix.lower() == ".safetensors":
+        return True
     with open(path, "rb") as file:
         begin = file.read(9)
     length = int.from_bytes(begin[:8], "little")
