@@ -21,6 +21,7 @@ from segmodels.sections import Dataset, Model, Normalize, Positive, Predict, Sec
 RESERVED_DATASETS = {
     "code",
     "costs",
+    "facts",
     "links",
     "own",
     "page",

@@ -46,8 +46,11 @@ def run(main: Callable[[], None]) -> None:
             signal.signal(signal.SIGINT, interrupts)
 
 
-def argument(names: Iterable[str]) -> str:
+def argument(names: Iterable[str], where: str = "params.yaml") -> str:
     """The one word behind a stage's name on its command line, which has to be one of `names`.
+
+    Args:
+        where: they stand.
 
     Raises:
         ValueError: it is another one, there is none, or there are more.
@@ -55,7 +58,7 @@ def argument(names: Iterable[str]) -> str:
     known, words = list(names), sys.argv[1:]
     if len(words) != 1 or words[0] not in known:
         found = " ".join(words) or "nothing"
-        raise ValueError(f"{found}: expected one model of params.yaml: {', '.join(known)}")
+        raise ValueError(f"{found}: expected one model of {where}: {', '.join(known)}")
     return words[0]
 
 

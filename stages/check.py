@@ -1,6 +1,8 @@
-"""params.yaml and the code -> data/code: a bad value stops everything before any stage trains.
+"""params.yaml and the code -> data/code and data/facts: a bad value stops everything at once.
 
-data/code has a digest for each stage and each architecture, see `segmodels.code`.
+data/code has a digest for each stage and each architecture, see `segmodels.code`. data/facts has
+what stages need to know of the data set: another address of its archive changes nothing there, and
+another name of a class nothing in labels.json.
 """
 
 import os
@@ -11,9 +13,10 @@ from pathlib import Path
 import torch
 
 from segmodels import code, models, params
-from segmodels.files import write_text
+from segmodels.files import write_json, write_text
 from segmodels.prediction import runtime
 from segmodels.process import run
+from segmodels.sections import Dataset
 from segmodels.training import estimate, parts
 
 LEAST = 4e9  # bytes of memory; training the miniature's largest model takes 2.9
@@ -37,6 +40,7 @@ def main() -> None:
             "a training may be killed; lower batch_size in params.yaml"
         )
     write_digests(Path("data/code"))
+    write_facts(settings.data, Path("data/facts"))
     for link in Path("data/links").glob("*"):
         if not link.exists():  # the file that it led to is gone; DVC would stop at it
             link.unlink()
@@ -50,6 +54,13 @@ def write_digests(folder: Path) -> None:
     for arch in code.archs():
         files = code.reached(f"segmodels/models/{arch}.py")
         write_text(folder / "models" / f"{arch}.txt", code.digest(files) + "\n")
+
+
+def write_facts(data: Dataset, folder: Path) -> None:
+    """Write what labels mean, for stages that predict, and all but the origin of the data."""
+    labels = {"classes": len(data.classes), "void": data.void, "palette": data.palette}
+    write_json(folder / "labels.json", labels)
+    write_json(folder / "dataset.json", data.model_dump(exclude={"archive", "sbd", "generate"}))
 
 
 def expected(settings: params.Params, start_seconds: float) -> str | None:

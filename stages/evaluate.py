@@ -45,7 +45,6 @@ def main() -> None:
             **{k: trained[k] for k in ("seed", "precision", "device")},
             "gflops_picture": cost["picture"],
             **folder.protocol(masks, root, counts),
-            "params_sha256": folder.value_digest([data.model_dump(), choices.model_dump()]),
             "weights_sha256": sha256(run / choices.weights_file),
         },
     }

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from segmodels import params
 from segmodels.files import write_csv, write_json
 from segmodels.process import argument, run
 from segmodels.reporting import tables
 
-OUT = Path("reports/headline")
+MODELS, OUT = Path("reports/models"), Path("reports/headline")
 
 
 def main() -> None:
-    result = tables.read_result(argument(params.load().models))
+    models = sorted(path.name for path in MODELS.glob("*") if path.is_dir())
+    result = tables.read_result(argument(models, str(MODELS)))
     numbers = {key: value for key, value in result.metrics.items() if key != "protocol"}
     floor = result.floor["miou"]
     write_json(OUT / "metrics.json", {**numbers, "floor_miou": floor})

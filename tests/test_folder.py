@@ -156,9 +156,7 @@ def test_protocol_changes_with_what_it_names_and_with_nothing_else(tree):
     assert before["boundary_pixels"] == [2, 2] and before["trimap_pixels"] == [1, 3, 5, 10, 20]
     expected = hashlib.sha256("".join(f"{i}\n" for i in ids).encode()).hexdigest()
     assert before["ids_sha256"] == expected
-    path = Path(folder.__file__)
-    assert before["code_sha256"]["folder.py"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert {"boundary.py", "confusion.py", "scores.py"} <= set(before["code_sha256"])
+    assert before["evaluation"] == 1
     fewer = protocol(ids[:-1])
     assert {k for k in before if before[k] != fewer[k]} == {
         "ids_sha256",
@@ -182,8 +180,6 @@ def test_digest_is_what_sha256sum_prints(tmp_path):
     printed = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
     found = folder.digest(tmp_path / name for name in ("b.txt", "a.txt"))
     assert printed.stdout.split()[0] == found
-    assert folder.value_digest({"a": 1, "b": [2]}) == folder.value_digest({"b": [2], "a": 1})
-    assert folder.value_digest({"a": 1}) != folder.value_digest({"a": 2})
 
 
 def test_pictures_do_not_pile_up(tree):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import VOID, write_tree
+from conftest import write_tree
 from test_cli import ROOT, TINY, network, status, train_folder
 from test_cli import project as project  # a fixture
 from test_loop import TinyNet, make_job, make_model
@@ -17,6 +17,7 @@ from torch import nn
 from segmodels import params
 from segmodels.cli import main
 from segmodels.data.index import build
+from segmodels.sections import Dataset
 from segmodels.training import loop, probe
 from segmodels.training.checkpoint import save_weights
 
@@ -88,8 +89,7 @@ def test_models_without_or_with_other_statistics_are_refused(tree, first, last):
 def test_bn_probe_prints_and_writes_what_the_statistics_are_worth(project, capsys):
     root = project / "data/miniature/VOCdevkit/VOC2012"
     write_tree(root, train=9, val=4, num_classes=21)
-    splits = {"train": "train", "val": "val"}
-    index, _ = build(root, splits=splits, classes=VOC_CLASSES, void=VOID, groups={})
+    index, _ = build(root, Dataset(classes=VOC_CLASSES))
     index.to_csv(project / "data/miniature/index.csv", index=False)
     other = network("tiny")
     for name, values in other.state_dict().items():

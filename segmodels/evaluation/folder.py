@@ -5,7 +5,6 @@ is named and left out, so that all that is wrong with a folder is known after on
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ from segmodels.files import sha256
 EVALUATION = 1  # counts up when the same masks get other scores; tests/test_golden.py guards it
 MOST_PROBLEMS = 100  # shown of a folder
 MOST_CONFUSED = 20  # pairs of classes
-CODE = [voc, confusion, boundary, scores, statistics]  # and this file: all that makes the numbers
 
 
 @dataclass(frozen=True)
@@ -154,8 +152,9 @@ def protocol(predictions: str | Path, root: str | Path, counts: Counts) -> dict[
     """With what and how a folder was scored: what has to be equal before scores are compared.
 
     Returns:
-        SHA-256 of the list of image ids, of the targets, of the predictions (which alone may
-        differ) and of each file of code; widths of the bands in pixels; how the interval was drawn.
+        `evaluation`, which scores the code computes; SHA-256 of the list of image ids, of the
+        targets and of the predictions (which alone may differ); widths of the bands in pixels; how
+        the interval was drawn.
     """
     ids = counts.image_ids
     narrowest, widest = min(counts.distances, default=0), max(counts.distances, default=0)
@@ -172,7 +171,6 @@ def protocol(predictions: str | Path, root: str | Path, counts: Counts) -> dict[
             "seed": statistics.SEED,
             "level": statistics.LEVEL,
         },
-        "code_sha256": {Path(file).name: sha256(file) for file in sorted(_code())},
     }
 
 
@@ -180,15 +178,6 @@ def digest(paths: Iterable[Path]) -> str:
     """Hex SHA-256 of files in the order given: what `sha256sum FILE... | sha256sum` prints."""
     lines = "".join(f"{sha256(path)}  {path.name}\n" for path in paths)
     return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def value_digest(value: Any) -> str:
-    """Hex SHA-256 of numbers, texts, lists and dictionaries, whatever the order of their keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _code() -> list[str]:
-    return [__file__, *(str(module.__file__) for module in CODE)]
 
 
 @dataclass(frozen=True)
