@@ -1,8 +1,9 @@
 """params.yaml and the code -> data/code and data/facts: a bad value stops everything at once.
 
 data/code has a digest for each stage and each architecture, see `segmodels.code`. data/facts has
-what stages need to know of the data set: another address of its archive changes nothing there, and
-another name of a class nothing in labels.json.
+what all stages but the training need to know of params.yaml, each in a file of its own: another
+address of an archive changes nothing there, and another name of a class nothing in labels.json.
+DVC would read params.yaml once for every stage that names its keys.
 """
 
 import os
@@ -16,7 +17,6 @@ from segmodels import code, models, params
 from segmodels.files import write_json, write_text
 from segmodels.prediction import runtime
 from segmodels.process import run
-from segmodels.sections import Dataset
 from segmodels.training import estimate, parts
 
 LEAST = 4e9  # bytes of memory; training the miniature's largest model takes 2.9
@@ -40,7 +40,7 @@ def main() -> None:
             "a training may be killed; lower batch_size in params.yaml"
         )
     write_digests(Path("data/code"))
-    write_facts(settings.data, Path("data/facts"))
+    write_facts(settings, Path("data/facts"))
     for link in Path("data/links").glob("*"):
         if not link.exists():  # the file that it led to is gone; DVC would stop at it
             link.unlink()
@@ -56,11 +56,21 @@ def write_digests(folder: Path) -> None:
         write_text(folder / "models" / f"{arch}.txt", code.digest(files) + "\n")
 
 
-def write_facts(data: Dataset, folder: Path) -> None:
-    """Write what labels mean, for stages that predict, and all but the origin of the data."""
+def write_facts(settings: params.Params, folder: Path) -> None:
+    """Write what labels mean, all of the data but its origin, starts, networks, and the rest."""
+    data = settings.data
     labels = {"classes": len(data.classes), "void": data.void, "palette": data.palette}
     write_json(folder / "labels.json", labels)
     write_json(folder / "dataset.json", data.model_dump(exclude={"archive", "sbd", "generate"}))
+    write_json(folder / "predict.json", settings.predict[settings.dataset].model_dump())
+    starts = {name: settings.recipe(name).init for name in settings.models}
+    write_json(folder / "starts.json", starts)
+    compared = {"models": list(settings.models), "studies": settings.studies}
+    write_json(folder / "comparison.json", compared)
+    for name, model in settings.models.items():
+        network = {"arch": model.arch, "arguments": model.arguments}
+        network["normalize"] = settings.normalization(name).model_dump()
+        write_json(folder / "models" / f"{name}.json", network)
 
 
 def expected(settings: params.Params, start_seconds: float) -> str | None:
