@@ -185,7 +185,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_dataset(command)
     command.set_defaults(command=bn_probe, refuse=command.error)
 
-    command = commands.add_parser("evaluate", help="scores of a folder of VOC-style masks")
+    _add_evaluate(commands.add_parser("evaluate", help="scores of a folder of VOC-style masks"))
+    return parser
+
+
+def _add_evaluate(command: argparse.ArgumentParser) -> None:
     masks, tree = "with <image_id>.png, palette or grey", "a VOC tree: .../VOCdevkit/VOC2012"
     command.add_argument("--predictions", type=_path, required=True, metavar="DIR", help=masks)
     command.add_argument("--voc", type=_path, required=True, metavar="DIR", help=tree)
@@ -199,7 +203,6 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--undecided", choices=["wrong", "ignore"], help=undecided)
     _add_dataset(command)
     command.set_defaults(command=evaluate, refuse=command.error)
-    return parser
 
 
 def _add_form(command: argparse.ArgumentParser) -> None:

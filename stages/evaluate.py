@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -15,12 +16,14 @@ from segmodels.files import sha256, write_csv, write_json
 def main() -> None:
     settings = params.load()
     name = process.argument(settings.models)
-    dataset, data, choices = settings.dataset, settings.data, settings.predict[settings.dataset]
-    run, report = Path("data/runs") / dataset / name / "train", Path("reports/models") / name
-    masks, root = Path("data/predictions") / dataset / name, voc.dataset_root(dataset)
-    index = voc.read_index(dataset, data.classes)
-    image_ids = index.loc[index["split"] == choices.split, "image_id"].tolist()
-    split = data.val if choices.split == "val" else f"holdout of {data.train}"
+    data = settings.data
+    run_dir = Path("data/runs") / settings.dataset / name / "train"
+    report_dir = Path("reports/models") / name
+    masks = Path("data/predictions") / settings.dataset / name
+    root = voc.dataset_root(settings.dataset)
+    index = voc.read_index(settings.dataset, data.classes)
+    split = settings.predict[settings.dataset].split
+    image_ids = index.loc[index["split"] == split, "image_id"].tolist()
     counts = folder.per_image(
         masks,
         root,
@@ -29,35 +32,61 @@ def main() -> None:
         ignore_index=data.void,
     )
     counts.check_complete()
-    trained = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
-    cost = json.loads((run.parent / "gflops.json").read_text(encoding="utf-8"))
-    history = pd.read_csv(run / "history.csv")
+    metrics: dict[str, Any] = {"model": name, "dataset": settings.dataset}
+    metrics |= scored(settings, counts, run_dir)
+    metrics["protocol"] = protocol(settings, run_dir) | folder.protocol(masks, root, counts)
+    weights = run_dir / settings.predict[settings.dataset].weights_file
+    metrics["protocol"]["weights_sha256"] = sha256(weights)
+    write_json(report_dir / "metrics.json", metrics)
+    for file, table in folder.tables(counts, data.classes, data.groups).items():
+        write_csv(report_dir / f"{file}.csv", table)
+    copy_training(run_dir, report_dir, data.classes)
+
+
+def scored(settings: params.Params, counts: folder.Counts, run_dir: Path) -> dict[str, Any]:
+    """The scores, and which epoch was the best."""
+    data = settings.data
+    val = settings.predict[settings.dataset].split == "val"
+    history = pd.read_csv(run_dir / "history.csv")
     chosen_on = "holdout" if "holdout_miou" in history else "val"
     best = history.iloc[int(history[f"{chosen_on}_miou"].argmax())]
-    metrics = {
-        **{"model": name, "dataset": dataset, "split": split},
-        **(folder.metrics(counts) | {"gflops": cost["gflops"]}),
-        **{"best_epoch": int(best["epoch"]), "best_epoch_miou": float(best["val_miou"])},
-        "protocol": {
-            **{"ground_truth": "original size", "input_long_side": choices.long_side or "original"},
-            **{"test_time": choices.test_time, "weights": f"{choices.weights} epoch"},
-            **{k: trained["recipe"][k] for k in ("epochs", "batch_size", "crop_size", "init")},
-            **{k: trained[k] for k in ("seed", "precision", "device")},
-            "gflops_picture": cost["picture"],
-            **folder.protocol(masks, root, counts),
-            "weights_sha256": sha256(run / choices.weights_file),
-        },
+    cost = read_json(run_dir.parent / "gflops.json")
+    scores: dict[str, Any] = {"split": data.val if val else f"holdout of {data.train}"}
+    scores |= folder.metrics(counts)
+    scores["gflops"] = cost["gflops"]
+    scores["best_epoch"] = int(best["epoch"])
+    scores["best_epoch_miou"] = float(best["val_miou"])
+    return scores
+
+
+def protocol(settings: params.Params, run_dir: Path) -> dict[str, Any]:
+    """How the model was trained and how its masks were predicted, in words."""
+    choices = settings.predict[settings.dataset]
+    trained = read_json(run_dir / "provenance.json")
+    said: dict[str, Any] = {
+        "ground_truth": "original size",
+        "input_long_side": choices.long_side or "original",
+        "test_time": choices.test_time,
+        "weights": f"{choices.weights} epoch",
     }
-    write_json(report / "metrics.json", metrics)
-    for file, table in folder.tables(counts, data.classes, data.groups).items():
-        write_csv(report / f"{file}.csv", table)
-    for copied in ("history.csv", "provenance.json"):
-        shutil.copyfile(run / copied, report / copied)
-    per_class = pd.read_csv(run / "per_class_history.csv")
-    epochs = len(per_class) // len(data.classes)
-    write_csv(
-        report / "per_class_history.csv", per_class.assign(**{"class": data.classes * epochs})
-    )
+    said |= {key: trained["recipe"][key] for key in ("epochs", "batch_size", "crop_size", "init")}
+    said |= {key: trained[key] for key in ("seed", "precision", "device")}
+    said["gflops_picture"] = read_json(run_dir.parent / "gflops.json")["picture"]
+    return said
+
+
+def copy_training(run_dir: Path, report_dir: Path, classes: list[str]) -> None:
+    """Copy what a training noted; its classes are called as they are now."""
+    for file in ("history.csv", "provenance.json"):
+        shutil.copyfile(run_dir / file, report_dir / file)
+    per_class = pd.read_csv(run_dir / "per_class_history.csv")
+    epochs = len(per_class) // len(classes)
+    per_class["class"] = classes * epochs
+    write_csv(report_dir / "per_class_history.csv", per_class)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -390,6 +390,17 @@ def test_predictions_of_a_data_set_with_a_map_are_labels_or_stored_values(here, 
     assert status == 0 and "pixel accuracy: 100.0000%" in out, err
 
 
+def test_a_map_and_a_palette_of_the_data_set_do_not_contradict_each_other(here, capsys):
+    entry = {"classes": CLASSES, "labels": {0: "background", 1: "box", 2: "disc"}}
+    entry["palette"] = [list(colour) for colour in COLOURS]
+    run(here, entry, "stages.none")
+    tree(here / "data/own/mine", lambda v: np.array([0, 2, 1])[v], "palette")
+    for k in (4, 5):
+        masks.write(here / f"found/p{k}.png", labels(k), data())
+    status, out, err = evaluate(capsys)
+    assert status == 0 and "pixel accuracy: 100.0000%" in out, err
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [

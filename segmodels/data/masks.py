@@ -110,7 +110,8 @@ def read(path: Path, data: Dataset, palettes: Palettes | None = None) -> np.ndar
         if image.mode == "P" and data.masks == "colour" and not marked:
             return _by_colour(np.asarray(image.convert("RGB")), data)
         values = _values(image, raw)
-        if image.mode == "P" and data.masks == "auto" and palettes is not None:
+        by_value = marked or not data.labels  # with a map, values are no labels yet
+        if image.mode == "P" and data.masks == "auto" and by_value and palettes is not None:
             palettes.add(path, used_colours(image, values))
         return _meant(values, None if marked else data.labels, data)
 

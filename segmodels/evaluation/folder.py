@@ -101,12 +101,14 @@ def per_image(
         total += one.confusion
         scored.append(image_id)
         distances.append(boundary.distance(target.shape))
-    arrays = {
-        name: np.array(overlaps, dtype=np.int64).reshape(-1, 3, num_classes)
-        for name, overlaps in found.items()
-    }
+    arrays = {name: _stacked(overlaps, num_classes) for name, overlaps in found.items()}
     everywhere = arrays.pop("all")
     return Counts(scored, total, everywhere, arrays, np.array(distances, np.int64), problems)
+
+
+def _stacked(overlaps: list[np.ndarray], num_classes: int) -> np.ndarray:
+    """(n, 3, C) int64, also of none."""
+    return np.array(overlaps, dtype=np.int64).reshape(-1, 3, num_classes)
 
 
 def prediction_path(predictions: str | Path, image_id: str) -> Path:
