@@ -37,7 +37,10 @@ def run(main: Callable[[], None]) -> None:
         expected = isinstance(error, ValueError | OSError)
         if launcher:
             _report(launcher, error, expected)
-            sys.exit(1)
+            sys.stdout.flush()
+            os._exit(
+                1
+            )  # a usual exit would end threads that wait for other processes, in words of C++
         if expected:
             sys.exit(f"error: {_said(error)}")
         raise
