@@ -234,6 +234,27 @@ def test_palettes_that_all_contradict_vocs_colour_map_are_refused(tmp_path):
     np.testing.assert_array_equal(voc.read_target(voc.target_path(root, "p1")), labels(1))
 
 
+def test_predictions_in_the_colours_of_the_data_set_are_read(here, capsys):
+    """Colours that VOC's map gives to other classes."""
+    colours = [(0, 0, 0), (0, 128, 0), (128, 0, 0)]
+    entry = {"classes": CLASSES, "palette": [list(colour) for colour in colours]}
+    run(here, entry, "stages.none")
+    root = tree(here / "data/own/mine", kind="grey")
+    meaning = data(palette=colours)
+    for k in (4, 5):
+        masks.write(here / f"found/p{k}.png", labels(k), meaning)
+    for targets in ("grey", "palette"):
+        if targets == "palette":
+            for k in range(6):
+                masks.write(voc.target_path(root, f"p{k}"), labels(k), meaning)
+        status, out, err = evaluate(capsys)
+        assert status == 0 and "pixel accuracy: 100.0000%" in out, err
+    for k in (4, 5):
+        voc.write_target(here / f"found/p{k}.png", labels(k), voc.palette())
+    status, _, err = evaluate(capsys)
+    assert status == 1 and "in `palette` of the data set; --read colour or --read index" in err
+
+
 def test_colours_of_its_own_contradict_nothing(tmp_path):
     root = tree(tmp_path)
     for k in range(6):

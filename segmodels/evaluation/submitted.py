@@ -86,7 +86,7 @@ class Reader:
             self.true = masks.Palettes(data.palette, classes=count, strict=False)
         self.found: masks.Palettes | None = None
         if read is None:
-            self.found = masks.Palettes(classes=count, advice=ADVICE)
+            self.found = masks.Palettes(data.palette, classes=count, advice=ADVICE)
 
     def __call__(self, target: Path, prediction: Path) -> tuple[np.ndarray, np.ndarray]:
         """(H, W) uint8 label maps.
