@@ -1,6 +1,5 @@
 """Check the data set in use and count its labels -> data/<dataset>/{index.csv,statistics.json}."""
 
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -17,12 +16,12 @@ def main() -> None:
     data, root = settings.data, voc.dataset_root(settings.dataset)
     table, statistics = index.build(root, data, partial(tqdm, unit=" images", disable=None))
     tidy.refuse(index.meaning_problems(table, data, settings.dataset), root)
-    for note in index.notes(root, table, data):
-        print(note, file=sys.stderr)
     folder = Path("data") / settings.dataset
     columns = dict(zip(data.classes, voc.label_columns(data.classes), strict=True))
     write_csv(folder / "index.csv", table.rename(columns=columns))
     write_json(folder / "statistics.json", statistics)
+    for note in index.notes(root, table, data):
+        print(note)
 
 
 if __name__ == "__main__":

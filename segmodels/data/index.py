@@ -95,7 +95,7 @@ def notes(root: Path, index: pd.DataFrame, data: Dataset) -> list[str]:
             "a viewer shows them; their masks have to be drawn on that"
         )
     pixels = index.loc[index["split"] == "val", data.classes].sum()
-    lacking = [name for name in data.classes if not pixels[name]]
+    lacking = [c for c in data.classes if not pixels[c] and c not in data.allow_absent]
     if lacking:
         found.append(f"no pixel of {some(lacking)} in {data.val}, which says nothing of them")
     for folder in ("JPEGImages", "SegmentationClass"):
