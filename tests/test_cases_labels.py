@@ -276,6 +276,14 @@ def test_a_grey_ramp_as_a_palette_contradicts_nothing(tmp_path):
 # Colours and other modes
 
 
+@pytest.mark.parametrize("kind", ["grey", "palette"])
+def test_masks_that_are_labels_already_keep_their_bytes(tmp_path, kind):
+    root = tree(tmp_path, kind=kind)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    assert tidy.tidy(root, data()) == {"masks": 0, "images": 0}
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+
+
 @pytest.mark.parametrize("kind", ["rgb", "rgba", "grey as rgb", "16 bits", "grey with alpha"])
 def test_masks_of_other_modes_are_read_as_meant(tmp_path, kind):
     root = tree(tmp_path, kind=kind)

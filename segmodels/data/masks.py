@@ -123,11 +123,12 @@ def is_plain(path: Path, data: Dataset) -> bool:
         FileNotFoundError, ValueError: see `read`.
     """
     with _opened(path) as image:
+        raw = _raw_mode(image)  # before EXIF is asked for, since that decodes a PNG
         if not voc.is_upright(image):
             return False
         if _is_marked(image):
             return True
-        eight_bits = image.mode == "P" or (image.mode == "L" and _raw_mode(image) == "L")
+        eight_bits = image.mode == "P" or (image.mode == "L" and raw == "L")
         by_value = data.labels is None and data.masks != "colour"
         return image.format == "PNG" and eight_bits and by_value
 
