@@ -148,6 +148,40 @@ def test_predict_warns_once_of_photographs(project, capsys):
     assert len(out.splitlines()) == 2
 
 
+def note_classes(project, classes):
+    """Let the training of `tiny` have noted these names."""
+    path = train_folder(project, "tiny") / "provenance.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"classes": classes}))
+
+
+@pytest.mark.parametrize("now", ["reversed", "renamed", "fewer"])
+def test_predict_and_export_call_classes_as_the_training_did(project, monkeypatch, capsys, now):
+    """The names in params.yaml have changed since, or the data set has."""
+    trained = [f"class {k}" for k in range(21)]
+    note_classes(project, trained)
+    others = {"reversed": trained[::-1], "renamed": [*trained[:20], "x"], "fewer": trained[:5]}
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    values["datasets"]["miniature"] |= {"classes": others[now], "groups": {}}
+    Path("params.yaml").write_text(yaml.safe_dump(values))
+    file = picture(project / "in/a.png")
+    main(["predict", str(file), "--model", "tiny", "--out", "out"])
+    out, err = capsys.readouterr()
+    labels = voc.read_target("out/a_tiny_mask.png")
+    assert out.split(": ")[1].startswith(trained[np.bincount(labels.ravel()).argmax()])
+    assert err.startswith("tiny: classes are called as when it was trained; params.yaml has ")
+    given = {}
+    monkeypatch.setattr(export, "to_onnx", lambda *_, **keys: given.update(keys) or 0.0)
+    main(["export", "tiny", "--onnx", "model.onnx"])
+    assert given["classes"] == trained
+
+
+def test_names_that_are_none_are_refused(project):
+    picture(project / "in/a.png")
+    note_classes(project, "cat")
+    with pytest.raises(SystemExit, match=r"provenance\.json: classes = 'cat': expected a list of"):
+        main(["predict", "in", "--model", "tiny"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

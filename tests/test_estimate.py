@@ -80,3 +80,29 @@ def test_fp32_on_a_machine_with_bf16_is_named(monkeypatch, asked, named):
     settings = SETTINGS.model_copy(update={"train": {"miniature": recipe}})
     line = check.expected(settings, 1.0)
     assert ("train.miniature.precision; this CPU has bf16" in line) is named
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"classes": [f"name {k}" for k in range(21)], "groups": {}},
+        {"classes": SETTINGS.data.classes[::-1]},
+        {"groups": {"all": SETTINGS.data.classes}},
+        {"allow_absent": ["cat"]},
+    ],
+)
+def test_names_of_classes_reach_no_stage_that_computes_with_a_network(tmp_path, changes):
+    """dvc.yaml: predict and cost depend on labels.json, and train on no name at all."""
+    data = SETTINGS.data.model_copy(update=changes)
+    settings = SETTINGS.model_copy(update={"datasets": {"miniature": data}})
+    check.write_facts(SETTINGS, tmp_path / "before")
+    check.write_facts(settings, tmp_path / "after")
+    written = sorted(
+        p.relative_to(tmp_path / "before") for p in (tmp_path / "before").rglob("*.json")
+    )
+    changed = [
+        file.name
+        for file in written
+        if (tmp_path / "before" / file).read_bytes() != (tmp_path / "after" / file).read_bytes()
+    ]
+    assert len(written) > 8 and changed == ["dataset.json"]

@@ -228,6 +228,21 @@ def _kind(suffix: str) -> str:
     return {".png": "PNG", ".tif": "TIFF", ".bmp": "BMP"}[suffix.lower()]
 
 
+def _answer(path: Path, labels: np.ndarray, how: str) -> None:
+    """Save a prediction as another program would."""
+    stored = labels + (how == "beyond")
+    image = Image.fromarray(stored.astype(np.uint8))
+    if how == "sorted":
+        order = np.array([1, 2, 0, *range(3, 256)])
+        image = Image.fromarray(np.argsort(order)[labels].astype(np.uint8))
+        image.putpalette(voc.palette()[order].tobytes())
+    elif how == "colours":
+        image = Image.fromarray(voc.palette()[labels])
+    elif how == "16 bits":
+        image = Image.fromarray(labels.astype(np.uint16))
+    image.save(path, _kind(path.suffix))
+
+
 def submission(rng: random.Random, home: Path) -> Trial:
     """Predictions of another program through the work of `segmodels evaluate`."""
     root, truth = tree(rng, home)
@@ -243,18 +258,7 @@ def submission(rng: random.Random, home: Path) -> Trial:
         if how == "void":
             labels[:3] = 255
         predicted[image_id] = labels
-        stored = labels + (how == "beyond")
-        path = answers / name.format(image_id)
-        image = Image.fromarray(stored.astype(np.uint8))
-        if how == "sorted":
-            order = np.array([1, 2, 0, *range(3, 256)])
-            image = Image.fromarray(np.argsort(order)[labels].astype(np.uint8))
-            image.putpalette(voc.palette()[order].tobytes())
-        elif how == "colours":
-            image = Image.fromarray(voc.palette()[labels])
-        elif how == "16 bits":
-            image = Image.fromarray(labels.astype(np.uint16))
-        image.save(path, _kind(path.suffix))
+        _answer(answers / name.format(image_id), labels, how)
 
     def attempt() -> folder.Counts:
         files = submitted.Folder(answers, root)
