@@ -26,11 +26,6 @@ from segmodels.evaluation.scores import overlap_miou
 RESAMPLES = 2000
 SEED = 0
 LEVEL = 0.95
-MEANING = (
-    f"Second model minus first, on the same pictures. Intervals: {LEVEL:.0%}, from {RESAMPLES:,} "
-    "draws of the split's pictures with replacement. Real: the interval excludes 0. It covers the "
-    "choice of the pictures, not the training seed, and is not corrected for the number of pairs."
-)
 
 
 def intervals(
