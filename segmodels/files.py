@@ -26,37 +26,39 @@ def write(path: str | Path, fill: Callable[[BinaryIO], object], *, size: int | N
 
     Args:
         fill: writes the content into the open file.
-        size: of the content in bytes, if it is known; a full disk's message names it.
+        size: of the content in bytes, if it is known; the message for a full disk gives it.
     Raises:
         OSError: among others, the disk is full; the file is then as it was before.
     """
-    path, temporary, written = Path(path), None, 0
+    path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
-        with os.fdopen(handle, "wb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            written = os.path.getsize(temporary)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                fill(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            size = size or os.path.getsize(temporary)
             os.unlink(temporary)
-        needed = f"more than {megabytes(written)}" if size is None else megabytes(size)
-        raise explained(error, path, needed) from None
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise explained(error, path, size or 0) from None
 
 
-def explained(error: OSError, path: Path, needed: str) -> OSError:
-    """What to do about a disk that is full or that must not be written; else the error itself."""
+def explained(error: OSError, path: Path, needed: int) -> OSError:
+    """What to do about a disk that is full or that must not be written; else the error itself.
+
+    Args:
+        needed: bytes, at least.
+    """
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OSError(
-            f"{path}: the disk is full: {needed} needed, {megabytes(free_space(path))} free: "
-            "make space and start the same command again"
+            f"{path}: the disk is full: at least {megabytes(needed)} needed, "
+            f"{megabytes(free_space(path))} free: make space and start the same command again"
         )
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return OSError(

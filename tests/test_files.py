@@ -22,10 +22,31 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="result.json: the disk is full: 0.0 MB needed, .* free"):
+    with pytest.raises(OSError, match="result.json: the disk is full: at least 0.0 MB needed, .* free"):
         files.write_json(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}
     assert os.listdir(tmp_path) == ["result.json"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, LookupError])
+def test_write_that_is_broken_off_leaves_nothing(tmp_path, error):
+    def fill(file):
+        file.write(b"half")
+        raise error
+
+    with pytest.raises(error):
+        files.write(tmp_path / "x", fill)
+    assert not os.listdir(tmp_path)
+
+
+def test_full_disk_names_what_was_written_where_the_size_is_not_known(tmp_path):
+    def fill(file):
+        file.write(bytes(2_000_000))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="x: the disk is full: at least 2.0 MB needed, .* MB free"):
+        files.write(tmp_path / "x", fill)
+    assert not os.listdir(tmp_path)
 
 
 def test_nan_is_no_json(tmp_path):
