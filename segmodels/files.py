@@ -1,19 +1,18 @@
 """Writing result files: whole or not at all, and the same bytes for the same values."""
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -29,6 +28,8 @@ def write(path: str | Path, fill: Callable[[BinaryIO], object], *, size: int | N
         size: of the content in bytes, if it is known; the message for a full disk gives it.
     Raises:
         OSError: among others, the disk is full; the file is then as it was before.
+    Example:
+        files.write("weights.pt", lambda file: torch.save(state, file))
     """
     path = Path(path)
     try:
@@ -81,35 +82,35 @@ def megabytes(size: int) -> str:
 
 
 @contextmanager
-def locked(path: Path, patience: float, busy: str) -> Iterator[None]:
-    """Hold a lock, which the kernel lets go when this process ends, however it ends.
+def held(folder: Path, patience: float, busy: str) -> Iterator[None]:
+    """Hold a folder for this process alone; it is removed when the block ends without an error.
+
+    The lock is a file beside the folder, which the kernel lets go when this process ends, however
+    it ends.
 
     Args:
-        path: of the lock's file. Its folder may be removed while the lock is held.
+        folder: made if it is not there.
         patience: seconds to wait for another process that holds it.
         busy: the message if it holds it longer.
     Raises:
         ValueError: it does.
+    Example:
+        with files.held(Path(".scratch/fcn"), 10, "another process trains fcn: wait for it"):
+            train()
     """
-    deadline = time.monotonic() + patience
-    while (lock := _lock(path)) is None:
-        if time.monotonic() > deadline:
-            raise ValueError(busy)
-        time.sleep(0.1)
-    with lock:
-        yield
-
-
-def _lock(path: Path) -> BinaryIO | None:
-    """The lock's open file; None: another process holds it, or has just removed it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{folder}.lock", timeout=patience, fallback_to_soft=False)
     try:
-        lock = open(path, "ab")  # noqa: SIM115
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        same = os.path.samestat(os.fstat(lock.fileno()), path.stat())
-    except (BlockingIOError, FileNotFoundError):
-        return None
-    return lock if same else None
+        lock.acquire()
+    except Timeout:
+        raise ValueError(busy) from None
+    try:
+        folder.mkdir(exist_ok=True)
+        yield
+        remove(folder)
+    finally:
+        Path(lock.lock_file).unlink()  # a process that has it open sees this and opens a new one
+        lock.release()
 
 
 def remove(folder: Path) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segmodels.files import explained, free_space, locked, megabytes, remove, write_json
+from segmodels.files import explained, free_space, held, megabytes, write_json
 
 if TYPE_CHECKING:
     import requests
@@ -107,9 +107,8 @@ def alone(folder: Path) -> Iterator[Path]:
         ValueError: another process has held it for a day.
     """
     busy = f"{folder} is held by another process that makes the same data set: wait until it ends"
-    with locked(folder / "lock", PATIENCE, busy):
+    with held(folder, PATIENCE, busy):
         yield folder
-        remove(folder)
 
 
 def check_space(folder: Path, needed: int, what: str) -> None:
@@ -181,8 +180,7 @@ def _continue(url: str, part: Path, watch: Watch) -> None:
                 write_json(_state_path(part), {"bytes": total, "validator": validator})
                 _receive(response, file, total, watch)
         except OSError as error:  # others of this machine took the space
-            rest = megabytes(max(0, (total or 0) - _size(part)))
-            raise explained(error, part, rest if total else "an unknown size") from None
+            raise explained(error, part, max(0, (total or 0) - _size(part))) from None
 
 
 def _headers(offset: int, state: dict[str, Any]) -> dict[str, str]:

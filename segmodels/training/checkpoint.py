@@ -106,11 +106,10 @@ def hold(identity: dict[str, Any], minutes: float, *, writes: bool) -> Iterator[
         f"{folder} is held by another process that trains the same model: "
         "wait until it ends, or stop it"
     )
-    with files.locked(folder / "lock", PATIENCE, busy):
+    with files.held(folder, PATIENCE, busy):
         for leftover in folder.glob(".*"):  # of a write that was interrupted
             leftover.unlink()
         yield Checkpoints(folder, minutes, writes)
-        files.remove(folder)
 
 
 def scratch(name: str) -> Path:
