@@ -77,6 +77,21 @@ def free_space(path: Path) -> int:
     return shutil.disk_usage(there).free
 
 
+def check_space(folder: Path, needed: int, what: str) -> None:
+    """Refuse what is larger than the space that is free where a folder is or will be.
+
+    Args:
+        needed: bytes.
+    Raises:
+        ValueError: both numbers.
+    """
+    if needed > (free := free_space(folder)):
+        raise ValueError(
+            f"{folder}: {what} needs {megabytes(needed)}, {megabytes(free)} are free: make space "
+            "and start the same command again"
+        )
+
+
 def megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"
 
@@ -142,3 +157,9 @@ def sha256(path: str | Path) -> str:
     """Hex SHA-256 of a file's content."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def md5(path: str | Path) -> str:
+    """Hex MD5 of a file's content, as archives are known by; it finds accidents, not forgeries."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
