@@ -189,6 +189,24 @@ def test_full_disk_is_one_line_and_keeps_the_checkpoint_before(tree, monkeypatch
     assert same(train(tree), train(tree))
 
 
+@pytest.mark.parametrize("damage", ["cut off", "one bit", "empty"])
+def test_damaged_checkpoint_is_refused_in_one_line(tree, damage):
+    with pytest.raises(Interrupted):
+        train(tree, stop=7)
+    path = next(checkpoint.scratch(".").iterdir()) / LAST
+    content = path.read_bytes()
+    middle = len(content) // 2
+    path.write_bytes(
+        {
+            "cut off": content[:-100],
+            "one bit": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+            "empty": b"",
+        }[damage]
+    )
+    with pytest.raises(ValueError, match=r"^\S+last\.pt: refused, .*; delete \S+ and start again$"):
+        train(tree)
+
+
 @pytest.mark.parametrize("interrupted", [True, False])
 def test_ctrl_c_amid_a_write_leaves_no_traceback(interrupted):
     """PyTorch answers it with an error of its own; any other defect keeps its traceback."""
