@@ -25,8 +25,6 @@ def main() -> None:
         if data.generate:
             miniature.generate(tree, **dict(data.generate), classes=data.classes, seed=SEED)
         elif data.archive:
-            if data.sbd:
-                sbd.matlab_reader()  # what is missing is better said before the download
             voc_tar = obtain(data.archive, "SEGMODELS_VOC_ARCHIVE", scratch)
             archive.unpack(voc_tar, tree, data.archive.only)
             if data.sbd:
