@@ -25,8 +25,6 @@ def main() -> None:
         if data.generate:
             miniature.generate(tree, **dict(data.generate), classes=data.classes, seed=SEED)
         elif data.archive:
-            if data.sbd:
-                sbd.matlab_reader()  # what is missing is better said before the download
             voc_tar = obtain(data.archive, "SEGMODELS_VOC_ARCHIVE", scratch)
             archive.unpack(voc_tar, tree, data.archive.only)
             if data.sbd:
@@ -54,18 +52,7 @@ def obtain(source: sections.Download, variable: str, folder: Path) -> Path:
     """The archive that an environment variable names, or a download; verified either way."""
     if os.environ.get(variable):
         return download.verify(os.environ[variable], source.md5)
-    with tqdm(unit="B", unit_scale=True, disable=None) as bar:
-        watch = download.Watch(partial(show, bar), partial(tqdm.write, file=sys.stderr))
-        return download.fetch(source.urls, source.md5, folder, variable, watch)
-
-
-def show(bar: tqdm, done: int, total: int | None) -> None:
-    """Move the bar; where there is no terminal, tell every tenth."""
-    if bar.disable and total and 10 * done // total > 10 * bar.n // total:
-        tqdm.write(f"{100 * done // total} % of {total / 1e6:,.0f} MB", file=sys.stderr)
-    bar.total = total
-    bar.update(done - bar.n)
-    bar.n = done  # a bar that is disabled does not count
+    return download.fetch(source.urls, source.md5, folder, variable)
 
 
 if __name__ == "__main__":

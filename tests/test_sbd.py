@@ -1,7 +1,6 @@
 """SBD's masks beside torchvision's reader of the same archive, made here with scipy."""
 
 import io
-import sys
 import tarfile
 
 import numpy as np
@@ -111,9 +110,3 @@ def test_vocs_own_pictures_and_masks_are_kept(archive, root):
 def test_incomplete_archive_is_one_line(tmp_path, root, members, reason):
     path = write_archive(tmp_path / "broken.tgz", members)
     pytest.raises(ValueError, sbd.extend, path, root).match(f"^{path}: .*{reason}")
-
-
-def test_missing_scipy_says_how_to_get_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "scipy.io", None)
-    with pytest.raises(ValueError, match=r"pip install 'segmodels\[sbd\]'"):
-        sbd.matlab_reader()

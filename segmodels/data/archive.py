@@ -16,8 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from segmodels.data import voc
-from segmodels.data.download import check_space
-from segmodels.files import write_text
+from segmodels.files import check_space, write_text
 
 LARGEST_MEMBER = 1 << 26  # bytes; the largest that VOC needs has less than 1 MiB
 MOST_TIMES = 100  # an archive may unpack to this multiple of its size, or to LARGEST_MEMBER

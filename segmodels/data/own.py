@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from segmodels.data.download import check_space
+from segmodels.files import check_space
 
 REQUIRED = ["ImageSets/Segmentation", "JPEGImages", "SegmentationClass"]
 OPTIONAL = ["SegmentationObject", "Annotations"]

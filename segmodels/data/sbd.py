@@ -8,10 +8,8 @@ Source: Hariharan et al., "Semantic Contours from Inverse Detectors", ICCV 2011;
 
 import re
 import tarfile
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,20 +23,6 @@ MEMBER = re.compile(
 )
 
 
-def matlab_reader() -> Callable[..., dict[str, Any]]:
-    """scipy's reader of .mat files, which nothing but SBD needs.
-
-    Raises:
-        ValueError: scipy is not installed.
-    """
-    try:
-        from scipy.io import loadmat
-    except ImportError:
-        hint = "pip install 'segmodels[sbd]'"
-        raise ValueError(f"SBD's masks are .mat files, read with scipy: {hint}") from None
-    return loadmat
-
-
 def extend(archive: Path, root: Path) -> None:
     """Add SBD's pictures and masks to a VOC tree and write its split list trainaug.
 
@@ -46,9 +30,8 @@ def extend(archive: Path, root: Path) -> None:
         archive: SBD's benchmark.tgz.
         root: tree with VOC's lists train and val, whose pictures are left as they are.
     Raises:
-        ValueError: the archive is broken or lacks a file of its lists, or scipy is missing.
+        ValueError: the archive is broken or lacks a file of its lists.
     """
-    loadmat = matlab_reader()
     train, val = (set(voc.read_ids(voc.split_path(root, split))) for split in ("train", "val"))
     with opened(archive) as tar:
         members = select(tar, MEMBER)
@@ -63,13 +46,15 @@ def extend(archive: Path, root: Path) -> None:
             if folder == "img":
                 voc.image_path(root, image_id).write_bytes(read(tar, member))
             else:
-                labels = _labels(read(tar, member), loadmat)
+                labels = _labels(read(tar, member))
                 voc.write_target(voc.target_path(root, image_id), labels, voc.palette())
     listed = sorted((added | train) - val)
     write_text(voc.split_path(root, "trainaug"), "".join(f"{i}\n" for i in listed))
 
 
-def _labels(content: bytes, loadmat: Callable[..., dict[str, Any]]) -> np.ndarray:
+def _labels(content: bytes) -> np.ndarray:
     """The class mask in a .mat file, (H, W) uint8."""
+    from scipy.io import loadmat  # slow to import, and nothing else needs it
+
     classes = loadmat(BytesIO(content), variable_names=["GTcls"])["GTcls"]
     return np.ascontiguousarray(classes["Segmentation"][0, 0], dtype=np.uint8)

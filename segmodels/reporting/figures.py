@@ -165,21 +165,17 @@ def dataset(index: pd.DataFrame, groups: Groups, title: str) -> Figure:
 def spread(positions: Sequence[float], gap: float) -> np.ndarray:
     """Nearest positions in 0..1 (least squares, same order) that are `gap` or more apart.
 
-    With y_k = z_k + k * gap this is isotonic regression, solved by the max-min formula. Where too
-    many would not fit, the gap shrinks.
-    Reference:
-        Robertson, Wright, Dykstra: Order Restricted Statistical Inference, 1988, chapter 1.
+    With y_k = z_k + k * gap this is isotonic regression. Where too many would not fit, the gap
+    shrinks.
     """
+    from scipy.optimize import isotonic_regression  # takes as long as matplotlib
+
     order = np.argsort(positions, kind="stable")
     n = len(order)
     steps = min(gap, 1 / n) * np.arange(n)
     wanted = np.asarray(positions, dtype=float)[order] - steps
-    level = [
-        max(min(wanted[i : j + 1].mean() for j in range(k, n)) for i in range(k + 1))
-        for k in range(n)
-    ]
     placed = np.empty(n)
-    placed[order] = np.clip(level, 0, 1 - steps[-1]) + steps
+    placed[order] = np.clip(isotonic_regression(wanted).x, 0, 1 - steps[-1]) + steps
     return placed
 
 

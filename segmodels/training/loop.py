@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from segmodels.data.loading import Augmentation, training_batches, whole_images
+from segmodels.sections import Train
 from segmodels.training import batchnorm, guard, losses
 from segmodels.training.checkpoint import Checkpoints
 from segmodels.training.job import Job
@@ -103,9 +104,7 @@ def _prepared(model: nn.Module, job: Job) -> nn.Module:
             f"train has {len(job.train_ids)} pictures, fewer than batch_size = {recipe.batch_size}"
         )
     model.to(job.device).to(memory_format=torch.channels_last)
-    if recipe.bn == "frozen":
-        batchnorm.freeze(model)
-    elif processes.count > 1 and batchnorm.layers(model):
+    if recipe.bn != "frozen" and processes.count > 1 and batchnorm.layers(model):
         if job.device.type == "cpu":
             raise ValueError(
                 f"bn = {recipe.bn} in {processes.count} processes: statistics over processes need "
@@ -132,7 +131,7 @@ def _train(run: Run, network: nn.Module, job: Job, checkpoints: Checkpoints | No
     epoch, recipe, steps = len(run.epochs), job.recipe, job.steps(len(run.epochs))
     watch = guard.Watch(epoch, [[job.train_ids[k] for k in step] for step in steps])
     begin = time.perf_counter() - run.seconds
-    network.train()
+    _learn(network, recipe)
     for batch in _batches(job, epoch, run.step):
         lr = _lr(job, epoch, run.step)
         set_lr(run.updates, lr)
@@ -190,6 +189,13 @@ def _batches(job: Job, epoch: int, start: int = 0) -> Iterator[Batch]:
         )
 
 
+def _learn(network: nn.Module, recipe: Train) -> None:
+    """Training mode, but for BatchNorm's statistics if they are frozen."""
+    network.train()
+    if recipe.bn == "frozen":
+        batchnorm.freeze(network)
+
+
 def _lr(job: Job, epoch: int, step: int) -> float:
     done = (epoch - 1) * job.steps_per_epoch + step
     recipe, steps_per_epoch = job.recipe, job.steps_per_epoch
@@ -205,7 +211,7 @@ def _seed(job: Job, epoch: int, step: int) -> None:
 @torch.no_grad()
 def _initial_sums(model: nn.Module, job: Job) -> Tensor:
     """What the first epoch's sums would be without any step; the model stays as it was."""
-    model.train()
+    _learn(model, job.recipe)
     seen = []
     with untouched(model):
         for step, (image, target) in enumerate(_batches(job, 1)):

@@ -7,17 +7,14 @@ is named in the coverage, so that models with unequal starts are never taken for
 batch counters decide nothing and are left out.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from segmodels import files, models
 from segmodels.data import download
@@ -233,20 +230,13 @@ def _download(url: str) -> Path:
 
 def _fetch(url: str, path: Path, prefix: str) -> None:
     """Download into a folder of this process alone, and keep a file of the right checksum only."""
-    bar = tqdm(desc=path.name, unit="B", unit_scale=True, disable=None)
-    with bar, TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         part = Path(folder) / path.name
-        note = partial(tqdm.write, file=sys.stderr)
-        download.complete(url, part, download.Watch(partial(_show, bar), note, waits=ATTEMPTS))
+        download.complete(url, part, ATTEMPTS)
         found = files.sha256(part)
         if not found.startswith(prefix):
             raise download.Refused(f"invalid hash {found}, expected {prefix}...")
         part.replace(path)
-
-
-def _show(bar: tqdm, done: int, total: int | None) -> None:
-    bar.total = total
-    bar.update(done - bar.n)
 
 
 def _counted(given: dict[str, Tensor]) -> dict[str, Tensor]:
