@@ -15,7 +15,7 @@ covers the truth.
 Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 12.5.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import combinations
 
 import numpy as np
@@ -56,13 +56,7 @@ def intervals(
         return contrasts @ miou, np.sqrt((contrasts @ influence) ** 2 @ times)
 
     value, error = measure(np.ones(images))
-    draws = np.empty((resamples, len(contrasts)))
-    draw_errors = np.empty_like(draws)
-    generator = np.random.default_rng(seed)
-    for i in range(resamples):
-        picks = generator.integers(images, size=images)
-        times = np.bincount(picks, minlength=images).astype(np.float64)
-        draws[i], draw_errors[i] = measure(times)
+    draws, draw_errors = _draw(measure, images, resamples, seed)
     tails = [(1 + LEVEL) / 2, (1 - LEVEL) / 2]
     with np.errstate(divide="ignore", invalid="ignore"):  # a draw of one picture has no error
         scaled = np.where(draws == value, 0, (draws - value) / draw_errors)
@@ -124,6 +118,25 @@ def across_seeds(runs: pd.DataFrame) -> pd.DataFrame:
         raise ValueError(f"{model} has seed {seed} twice, expected each seed once")
     spread = runs.groupby("model", sort=False)["miou"].agg(seeds="size", mean="mean", sd="std")
     return spread.reset_index()
+
+
+def _draw(
+    measure: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    images: int,
+    resamples: int,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `measure` gives for pictures drawn with replacement, (resamples, K) float64 each."""
+    values = []
+    errors = []
+    generator = np.random.default_rng(seed)
+    for _ in range(resamples):
+        picks = generator.integers(images, size=images)
+        times = np.bincount(picks, minlength=images).astype(np.float64)
+        value, error = measure(times)
+        values.append(value)
+        errors.append(error)
+    return np.array(values), np.array(errors)
 
 
 def _miou(right: np.ndarray, union: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
