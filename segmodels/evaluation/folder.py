@@ -92,39 +92,17 @@ def per_image(
     """
     read = read or _read_both
     void = Void(ignore_index, undecided)
-    scored: list[str] = []
-    problems: list[str] = []
-    distances: list[int] = []
-    total = np.zeros((num_classes, num_classes), dtype=np.int64)
-    overlaps: list[np.ndarray] = []
-    bands: dict[str, list[np.ndarray]] = {name: [] for name in boundary.NAMES}
+    collected = _Collected(num_classes)
     for image_id in image_ids:
         path = prediction_path(predictions, image_id)
         try:
             target, prediction = read(voc.target_path(root, image_id), path)
             image = _count(path, target, prediction, void, num_classes)
         except ValueError as error:
-            problems.append(str(error))
-            continue
-        scored.append(image_id)
-        distances.append(boundary.distance(target.shape))
-        total += image.confusion
-        overlaps.append(image.overlap)
-        for name in boundary.NAMES:
-            bands[name].append(image.bands[name])
-    return Counts(
-        image_ids=scored,
-        confusion=total,
-        overlap=_stacked(overlaps, num_classes),
-        bands={name: _stacked(bands[name], num_classes) for name in boundary.NAMES},
-        distances=np.array(distances, np.int64),
-        problems=problems,
-    )
-
-
-def _stacked(overlaps: list[np.ndarray], num_classes: int) -> np.ndarray:
-    """(n, 3, C) int64; n may be 0."""
-    return np.array(overlaps, dtype=np.int64).reshape(-1, 3, num_classes)
+            collected.problems.append(str(error))
+        else:
+            collected.add(image_id, image)
+    return collected.counts()
 
 
 def prediction_path(predictions: str | Path, image_id: str) -> Path:
@@ -206,6 +184,42 @@ class _ImageCounts:
     confusion: np.ndarray  # (C, C)
     overlap: np.ndarray  # (3, C)
     bands: dict[str, np.ndarray]  # (3, C) each
+    distance: int
+
+
+class _Collected:
+    """The counts of the pictures so far."""
+
+    def __init__(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+        self.image_ids: list[str] = []
+        self.confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
+        self.overlaps: list[np.ndarray] = []
+        self.bands: dict[str, list[np.ndarray]] = {name: [] for name in boundary.NAMES}
+        self.distances: list[int] = []
+        self.problems: list[str] = []
+
+    def add(self, image_id: str, image: _ImageCounts) -> None:
+        self.image_ids.append(image_id)
+        self.confusion += image.confusion
+        self.overlaps.append(image.overlap)
+        self.distances.append(image.distance)
+        for name in boundary.NAMES:
+            self.bands[name].append(image.bands[name])
+
+    def counts(self) -> Counts:
+        return Counts(
+            image_ids=self.image_ids,
+            confusion=self.confusion,
+            overlap=self._stacked(self.overlaps),
+            bands={name: self._stacked(self.bands[name]) for name in boundary.NAMES},
+            distances=np.array(self.distances, np.int64),
+            problems=self.problems,
+        )
+
+    def _stacked(self, overlaps: list[np.ndarray]) -> np.ndarray:
+        """(n, 3, C) int64; n may be 0."""
+        return np.array(overlaps, dtype=np.int64).reshape(-1, 3, self.num_classes)
 
 
 def _count(
@@ -236,7 +250,7 @@ def _count(
         _, true_pixels, _ = overlap
         true_pixels += np.bincount(target[undecided], minlength=256)[:num_classes]
     bands = boundary.overlaps(target=target, prediction=prediction, **labels)
-    return _ImageCounts(matrix, overlap, bands)
+    return _ImageCounts(matrix, overlap, bands, boundary.distance(target.shape))
 
 
 def _check_size(path: Path, target: np.ndarray, prediction: np.ndarray) -> None:
