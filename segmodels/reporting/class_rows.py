@@ -34,8 +34,12 @@ def arrange(classes: Sequence[str], groups: Groups) -> list[Row]:
 
 def class_heights(rows: Sequence[Row]) -> tuple[np.ndarray, list[str]]:
     """At which row each class stands, counted from 0 at the top, and the names of the classes."""
-    heights = [height for height, row in enumerate(rows) if row.is_class]
-    names = [row.name for row in rows if row.is_class]
+    heights = []
+    names = []
+    for height, row in enumerate(rows):
+        if row.is_class:
+            heights.append(height)
+            names.append(row.name)
     return np.array(heights), names
 
 

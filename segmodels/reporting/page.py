@@ -114,7 +114,7 @@ def drawn(
         "models": models,
         "loss": loss,
         "floor": float(results[0].floor["miou"]),
-        "studies": {study: list(names) for study, names in studies.items()},
+        "studies": dict(studies),
         "costs": [cost_figure(spent, column) for column in costs.COLUMNS],
     }
 

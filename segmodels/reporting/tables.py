@@ -134,10 +134,12 @@ def otherwise(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
     common = usual(results)
     differences = {}
     for result in results:
-        recipe = result.provenance["recipe"]
-        unusual = [key for key in recipe if key not in LOSS_KEYS and recipe[key] != common[key]]
+        unusual = {}
+        for key, value in result.provenance["recipe"].items():
+            if key not in LOSS_KEYS and value != common[key]:
+                unusual[key] = value
         if unusual:
-            differences[result.model] = {key: recipe[key] for key in unusual}
+            differences[result.model] = unusual
     return differences
 
 
@@ -242,7 +244,7 @@ def metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
     metrics = {}
     for _, row in table.iterrows():
         known = row[[*SCORES, *BANDS]].dropna()
-        metrics[row["model"]] = {str(name): float(score) for name, score in known.items()}
+        metrics[row["model"]] = known.astype(float).to_dict()
     return metrics
 
 
