@@ -40,16 +40,16 @@ def read(results: Sequence[Result], folder: str | Path) -> pd.DataFrame:
     return pd.DataFrame([_cost(result, Path(folder)) for result in results])
 
 
-def machines(results: Sequence[Result], spent: pd.DataFrame) -> list[str]:
+def machines(results: Sequence[Result], cost_table: pd.DataFrame) -> list[str]:
     """Where and how times were measured, a sentence for each kind of machine."""
-    fewest = spent["passes"].min()
-    most = spent["passes"].max()
+    fewest = cost_table["passes"].min()
+    most = cost_table["passes"].max()
     passes = f"{fewest} to {most}" if fewest < most else f"{fewest}"
     latency = (
         f"Latency: median of {passes} predictions of one picture of "
-        f"{spent['picture'].iloc[0]} pixels, after a warm-up"
+        f"{cost_table['picture'].iloc[0]} pixels, after a warm-up"
     )
-    predicted_on = dict(zip(spent["model"], spent["machine"], strict=True))
+    predicted_on = dict(zip(cost_table["model"], cost_table["machine"], strict=True))
     trained_on = {result.model: machine(result.provenance) for result in results}
     return [
         *_by_machine(predicted_on, latency),

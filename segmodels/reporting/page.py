@@ -58,7 +58,7 @@ def render(**content: Any) -> str:
 
 
 def report(
-    results: Sequence[Result], differences: pd.DataFrame, spent: pd.DataFrame
+    results: Sequence[Result], differences: pd.DataFrame, cost_table: pd.DataFrame
 ) -> dict[str, Any]:
     """What the template shows of the models: headings, rows and sentences."""
     models = [result.model for result in results]
@@ -77,8 +77,8 @@ def report(
         "seeds": printed.each_row(tables.over_seeds(results), seeds_row),
         "seeds_meaning": printed.SEEDS_MEANING,
         "costs_head": ["model", "mIoU", *(column.heading for column in costs.COLUMNS.values())],
-        "costs": printed.each_row(spent, costs_row),
-        "machines": costs.machines(results, spent),
+        "costs": printed.each_row(cost_table, costs_row),
+        "machines": costs.machines(results, cost_table),
         "heat_head": ["class", *models],
         "heat": heat(class_iou),
         "groups_head": ["group", *models],
@@ -89,7 +89,7 @@ def report(
 
 
 def drawn(
-    results: Sequence[Result], studies: Mapping[str, Sequence[str]], spent: pd.DataFrame
+    results: Sequence[Result], studies: Mapping[str, Sequence[str]], cost_table: pd.DataFrame
 ) -> dict[str, Any]:
     """What the scripts draw: looks and curves of models, confusion, cost, the studies."""
     column, loss = tables.common_loss(results)
@@ -115,7 +115,7 @@ def drawn(
         "loss": loss,
         "floor": float(results[0].floor["miou"]),
         "studies": dict(studies),
-        "costs": [cost_figure(spent, column) for column in costs.COLUMNS],
+        "costs": [cost_figure(cost_table, column) for column in costs.COLUMNS],
     }
 
 
@@ -199,16 +199,16 @@ def costs_row(row: pd.Series) -> list[Cell]:
     return cells
 
 
-def cost_figure(spent: pd.DataFrame, column: str) -> dict[str, Any]:
+def cost_figure(cost_table: pd.DataFrame, column: str) -> dict[str, Any]:
     """mIoU against one cost: the points in the order of the models, and those on the front."""
-    front = pareto.front(spent[column].tolist(), spent["miou"].tolist())
-    best = spent[front].sort_values([column, "miou"])
+    front = pareto.front(cost_table[column].tolist(), cost_table["miou"].tolist())
+    best = cost_table[front].sort_values([column, "miou"])
     return {
         "name": costs.COLUMNS[column].heading,
-        "cost": numbers(spent[column]),
-        "miou": numbers(spent["miou"]),
-        "miou_low": numbers(spent["miou_low"]),
-        "miou_high": numbers(spent["miou_high"]),
+        "cost": numbers(cost_table[column]),
+        "miou": numbers(cost_table["miou"]),
+        "miou_low": numbers(cost_table["miou_low"]),
+        "miou_high": numbers(cost_table["miou_high"]),
         "front": best.index.tolist(),
     }
 

@@ -210,5 +210,8 @@ def _boxes(middles: np.ndarray, half: float | np.ndarray) -> np.ndarray:
 
 def _overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(n, 2, 2), (m, 2, 2) -> (n, m): whether two have an area in common."""
-    begin, end = boxes[:, None, 0], boxes[:, None, 1]
-    return np.all((begin < others[None, :, 1]) & (others[None, :, 0] < end), axis=-1)
+    least = boxes[:, None, 0]
+    most = boxes[:, None, 1]
+    other_least = others[None, :, 0]
+    other_most = others[None, :, 1]
+    return np.all((least < other_most) & (other_least < most), axis=-1)
