@@ -40,8 +40,9 @@ LOSSES = [
     "train_dice",
     "val_dice",
 ]
+VAL_SCORES = ["val_miou", "val_pixel_acc", "val_mean_acc"]
 COLUMNS = {
-    "history": ["epoch", "lr", *LOSSES, "val_miou", "val_pixel_acc", "val_mean_acc"],
+    "history": ["epoch", "lr", *LOSSES, *VAL_SCORES],
     "per_class": ["class", "iou", "boundary_iou", "dice", "acc", *scores.PARTS[1:]],
     "confusion": ["true", "predicted", "pixels", "fraction"],
     "groups": ["group", "miou", "miou_present", "merged_iou", "true_pixels"],
@@ -50,7 +51,11 @@ COLUMNS = {
 }
 TEXT = ["class", "true", "predicted", "group", "image_id"]
 WHOLE_NUMBERS = ["epoch", "pixels", "rank", *scores.PARTS]
-NOT_SHARES = ["epoch", "lr", *LOSSES, *WHOLE_NUMBERS]  # every other number is in 0..1
+SHARES = [  # numbers in 0..1
+    *VAL_SCORES,
+    *["iou", "boundary_iou", "merged_iou", "dice", "acc", "pixel_acc", "fraction"],
+    *["miou", "miou_present", "boundary_miou"],
+]
 
 # What reading and checking may raise when somebody has edited a file.
 DAMAGE = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
@@ -148,7 +153,7 @@ def _check_numbers(file: str, name: str, values: np.ndarray) -> None:
         raise ValueError(f"{file}: {name} is not all whole numbers")
     if values.dtype.kind not in "if":
         raise ValueError(f"{file}: {name} is not all numbers")
-    most = np.inf if name in NOT_SHARES else 1
+    most = 1 if name in SHARES else np.inf
     if (values < 0).any() or (values > most).any() or np.isinf(values).any():
         raise ValueError(f"{file}: {name} has impossible values")
 
