@@ -31,7 +31,8 @@ COSTS = {  # GMACs, latency in ms, training in s, peak memory in GB
 
 def target(k):
     """A picture's labels and objects: two of class 1 + k % 3, a line of void around the first."""
-    labels, objects = np.zeros(SIZE, np.uint8), np.zeros(SIZE, np.uint8)
+    labels = np.zeros(SIZE, np.uint8)
+    objects = np.zeros(SIZE, np.uint8)
     for number, left in ((1, 6), (2, 34)):
         objects[9 : 21 + 4 * k, left - 1 : left + 17] = 255 if number == 1 else 0
         objects[10 : 20 + 4 * k, left : left + 16] = number
@@ -49,8 +50,9 @@ def prediction(k, worse):
 def write_project(home):
     """params.yaml, data set, masks and the reports of `evaluate` and `plot` under `home`."""
     settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    settings |= {"model": "unet", "models": {name: {"arch": "unet"} for name in MODELS}}
-    settings |= {"studies": {"skips": MODELS[1:]}}
+    settings["model"] = "unet"
+    settings["models"] = {name: {"arch": "unet"} for name in MODELS}
+    settings["studies"] = {"skips": MODELS[1:]}
     settings["datasets"]["miniature"] |= {"classes": CLASSES, "groups": GROUPS}
     (home / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), "utf-8")
     root = home / voc.dataset_root("miniature")
@@ -76,7 +78,8 @@ def _write_model(home, root, model, worse):
     for k, image_id in enumerate(VAL):
         voc.write_target(masks / f"{image_id}.png", prediction(k, worse), voc.palette())
     counts = folder.per_image(masks, root, VAL, num_classes=len(CLASSES), ignore_index=255)
-    reports, rising = home / "reports/models", np.linspace(0.1, 0.9 - 0.2 * worse, 9)
+    reports = home / "reports/models"
+    rising = np.linspace(0.1, 0.9 - 0.2 * worse, 9)
     gflops, latency, seconds, memory = COSTS[model]
     write_report(
         reports,
@@ -92,8 +95,14 @@ def _write_model(home, root, model, worse):
     for name, table in folder.tables(counts, CLASSES, GROUPS).items():
         write_csv(reports / model / f"{name}.csv", table)
     training = {"train_seconds": seconds, "peak_memory_bytes": memory * 1e9}
-    measured = {"latency_ms": latency, "passes": 50, "picture": "80 x 64", "training": training}
-    write_json(home / f"data/costs/miniature/{model}.json", {**measured, **MACHINE})
+    measured = {
+        "latency_ms": latency,
+        "passes": 50,
+        "picture": "80 x 64",
+        "training": training,
+        **MACHINE,
+    }
+    write_json(home / f"data/costs/miniature/{model}.json", measured)
 
 
 def make_page(home):
