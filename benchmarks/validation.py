@@ -21,7 +21,7 @@ from segmodels import models
 from segmodels.data import voc
 from segmodels.data.loading import whole_images
 from segmodels.prediction.inference import normalize
-from segmodels.sections import Normalize
+from segmodels.sections import Loss, Normalize
 from segmodels.training.validation import count_pairs, label_maps, measure, strips
 
 CLASSES = 21
@@ -54,6 +54,7 @@ def ours(
         batches,
         num_classes=CLASSES,
         ignore_index=255,
+        loss=Loss(cross_entropy=1, dice=0),
         normalization=NORMALIZE,
         device=torch.device("cpu"),
         precision=precision,

@@ -160,6 +160,6 @@ def test_compiled_steps_train_as_plain_ones_do(tree):
         list(loop.epochs(make_model(), make_job(tree, compile=each))) for each in (False, True)
     )
     for a, b in zip(plain, compiled, strict=True):
-        assert b.train.loss == pytest.approx(a.train.loss, rel=1e-4)
-        assert b.val.loss == pytest.approx(a.val.loss, rel=1e-4)
-    assert compiled[-1].train.loss < 0.8 * compiled[0].train.loss
+        assert b.train["loss"] == pytest.approx(a.train["loss"], rel=1e-4)
+        assert b.val["loss"] == pytest.approx(a.val["loss"], rel=1e-4)
+    assert compiled[-1].train["loss"] < 0.8 * compiled[0].train["loss"]

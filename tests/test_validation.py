@@ -9,7 +9,7 @@ from torch import nn
 from segmodels.data import voc
 from segmodels.data.loading import whole_images
 from segmodels.evaluation.confusion import confusion_matrix
-from segmodels.sections import Normalize
+from segmodels.sections import Loss, Normalize
 from segmodels.training import validation
 from segmodels.training.validation import count_pairs, measure
 
@@ -103,6 +103,7 @@ def test_measures_equal_brute_force(tmp_path, monkeypatch, cached_pixels, batch_
         whole_images(tmp_path, index, size=None, batch_size=batch_size, targets=True),
         num_classes=CLASSES,
         ignore_index=VOID,
+        loss=Loss(cross_entropy=1, dice=0),
         normalization=NORMALIZE,
         device=torch.device("cpu"),
         precision="fp32",

@@ -30,13 +30,13 @@ PROTOCOL = [
     "precision",
     "gflops_picture",
 ]
-LOSSES = [f"{s}_{part}" for part in ("loss", "cross_entropy", "dice") for s in ("train", "val")]
+COMMON = ["train_loss", "val_loss", "train_cross_entropy", "val_cross_entropy"]  # losses of all
 FRACTIONS = ["val_miou", "val_pixel_acc", "val_mean_acc"]
 UNKNOWN = ["boundary_iou", "boundary_miou", "miou_low", "miou_high", "miou", "merged_iou"]
 WHOLE = ["epoch", "pixels", "rank", *scores.PARTS]
 TEXT = ["class", "true", "predicted", "group", "image_id"]
 COLUMNS = {
-    "history": ["epoch", "lr", *LOSSES, *FRACTIONS],
+    "history": ["epoch", "lr", *COMMON, *FRACTIONS],
     "per_class": ["class", "iou", "boundary_iou", "dice", "acc", *scores.PARTS[1:]],
     "confusion": ["true", "predicted", "pixels", "fraction"],
     "groups": ["group", "miou", "miou_present", "merged_iou", "true_pixels"],
@@ -97,11 +97,13 @@ def check(metrics: Any, provenance: Any, tables: Mapping[str, pd.DataFrame]) -> 
         for key, kind in KEYS[name].items():
             if not isinstance(values, dict) or type(values.get(key)) is not kind:
                 raise ValueError(f"{name}: {key} is no {kind.__name__}, or is missing")
+    learned = _learned(provenance["recipe"])
     for name, columns in COLUMNS.items():
-        more = list(tables[name].columns.difference(columns)) if name == "history" else []
-        _check_columns(f"{name}.csv", tables[name], [*columns, *more])  # all are in curves.csv
-    _check_loss(provenance["recipe"])
-    _check_history(metrics, tables["history"])
+        if name == "history":
+            more = tables[name].columns.difference(columns)
+            columns = [*columns, *learned, *more]  # all are in curves.csv
+        _check_columns(f"{name}.csv", tables[name], columns)
+    _check_history(metrics, tables["history"], learned)
     _check_counts(metrics, tables)
     _check_unknown(metrics)
 
@@ -121,20 +123,27 @@ def _check_columns(file: str, table: pd.DataFrame, columns: list[str]) -> None:
             raise ValueError(f"{file}: {name} has values that cannot be")
 
 
-def _check_loss(recipe: dict[str, Any]) -> None:
+def _learned(recipe: dict[str, Any]) -> list[str]:
+    """Columns of the history for the losses that a model was trained with."""
     loss = recipe.get("loss")
-    parts = [loss.get(part) for part in ("cross_entropy", "dice")] if isinstance(loss, dict) else []
-    if not parts or any(type(part) not in (int, float) for part in parts):
+    if not isinstance(loss, dict) or not loss:
         raise ValueError("provenance.json: recipe lacks the parts of loss")
+    columns = []
+    for name, weight in loss.items():
+        if type(weight) not in (int, float):
+            raise ValueError("provenance.json: recipe lacks the parts of loss")
+        if weight:
+            columns += [f"train_{name}", f"val_{name}"]
     if not isinstance(recipe.get("class_weights"), str):
         raise ValueError("provenance.json: recipe lacks class_weights")
+    return columns
 
 
-def _check_history(metrics: dict[str, Any], history: pd.DataFrame) -> None:
+def _check_history(metrics: dict[str, Any], history: pd.DataFrame, learned: list[str]) -> None:
     epochs, best = history["epoch"].tolist(), metrics["best_epoch"]
     if not epochs or epochs != list(range(len(epochs))):
         raise ValueError("history.csv: epoch does not count from 0")
-    if history[COLUMNS["history"]].isna().any(axis=None):
+    if history[[*COLUMNS["history"], *learned]].isna().any(axis=None):
         raise ValueError("history.csv: has a blank")
     if best not in epochs:
         raise ValueError(f"metrics.json: best_epoch = {best}: history.csv has no such epoch")

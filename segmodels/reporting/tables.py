@@ -18,7 +18,8 @@ import pandas as pd
 from segmodels.evaluation import scores, statistics
 from segmodels.evaluation.confusion import class_accuracy, iou
 from segmodels.reporting import checks
-from segmodels.reporting.checks import BANDS, LOSSES
+from segmodels.reporting.checks import BANDS
+from segmodels.sections import Loss
 
 FLOOR = "all background"
 WATCHED = "val"  # the split that histories are of, whichever is scored
@@ -29,7 +30,8 @@ HASHES = {"code_sha256", "params_sha256"}  # of older results; what they stand f
 OWN = {"seed", "weights_sha256", "predictions_sha256"} | HASHES | TRAINING  # each model's own
 LOSS = {"loss", "class_weights"}  # of the recipe, what `Result.loss` puts into words
 SAME = ["arch", "arguments", "normalize", "recipe"]  # of the provenance, but for the seed a model
-CROSS_ENTROPY = "cross-entropy"
+LOSS_NAMES = {name: str(field.title) for name, field in Loss.model_fields.items()}
+CROSS_ENTROPY = LOSS_NAMES["cross_entropy"]
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,14 @@ class Result:
     def loss(self) -> str:
         """What it was trained with, e.g. "cross-entropy + 0.5 Dice"."""
         recipe = self.provenance["recipe"]
-        weighted = "class-weighted " if recipe["class_weights"] != "none" else ""
-        names = {"cross_entropy": weighted + CROSS_ENTROPY, "dice": "Dice"}
-        parts = ((recipe["loss"][part], name) for part, name in names.items())
-        terms = [name if weight == 1 else f"{weight:g} {name}" for weight, name in parts if weight]
+        names = dict(LOSS_NAMES)
+        if recipe["class_weights"] != "none":
+            names["cross_entropy"] = f"class-weighted {CROSS_ENTROPY}"
+        terms = []
+        for key, weight in recipe["loss"].items():
+            if weight:
+                name = names.get(key, key)
+                terms.append(name if weight == 1 else f"{weight:g} {name}")
         return " + ".join(terms)
 
 
@@ -248,15 +254,25 @@ def _long(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return table[["model", *table.columns.drop("model")]]
 
 
+def _last_losses(history: pd.DataFrame) -> dict[str, float]:
+    """Losses of the last epoch, of train and val in turn, as far as the model has them."""
+    last = history.iloc[-1]
+    losses = {}
+    for name in ("loss", *LOSS_NAMES):
+        for column in (f"train_{name}", f"val_{name}"):
+            if column in history:
+                losses[column] = last[column]
+    return losses
+
+
 def _summary_row(result: Result) -> dict[str, Any]:
-    last = result.history.iloc[-1]
     names = [*SCORES, *INTERVAL, *BANDS, *COUNTS, "best_epoch", "best_epoch_miou"]
     return {
         "model": result.model,
         **{name: result.metrics[name] for name in names},
         "rise": rise(result.history),
         "loss": result.loss,
-        **{name: last[name] for name in LOSSES},
+        **_last_losses(result.history),
         "parameters": result.provenance["parameters"],
         "gflops": result.metrics["gflops"],
         "seed": result.metrics["protocol"]["seed"],

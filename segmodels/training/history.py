@@ -11,25 +11,22 @@ from segmodels.training.run import Epoch
 
 
 def table(epochs: list[Epoch]) -> pd.DataFrame:
-    """One row an epoch; cross-entropy in nats per pixel, Dice and scores as fractions."""
-    return pd.DataFrame(
-        {
-            "epoch": epoch.number,
-            "lr": epoch.lr,
-            "train_loss": epoch.train.loss,
-            "train_objective": epoch.train_objective,
-            "train_cross_entropy": epoch.train.cross_entropy,
-            "train_dice": epoch.train.dice,
-            "val_loss": epoch.val.loss,
-            "val_cross_entropy": epoch.val.cross_entropy,
-            "val_dice": epoch.val.dice,
-            "val_miou": mean(iou(epoch.confusion)),
-            "val_pixel_acc": pixel_accuracy(epoch.confusion),
-            "val_mean_acc": mean(class_accuracy(epoch.confusion)),
-            **({} if epoch.holdout is None else {"holdout_miou": epoch.choice}),
-        }
-        for epoch in epochs
-    )
+    """One row an epoch: losses by name, cross-entropy in nats per pixel; scores as fractions."""
+    return pd.DataFrame([_row(epoch) for epoch in epochs])
+
+
+def _row(epoch: Epoch) -> dict[str, float]:
+    row = {"epoch": epoch.number, "lr": epoch.lr}
+    row["train_loss"] = epoch.train["loss"]
+    row["train_objective"] = epoch.train_objective
+    row |= {f"train_{name}": value for name, value in epoch.train.items()}
+    row |= {f"val_{name}": value for name, value in epoch.val.items()}
+    row["val_miou"] = mean(iou(epoch.confusion))
+    row["val_pixel_acc"] = pixel_accuracy(epoch.confusion)
+    row["val_mean_acc"] = mean(class_accuracy(epoch.confusion))
+    if epoch.holdout is not None:
+        row["holdout_miou"] = epoch.choice
+    return row
 
 
 def per_class_table(epochs: list[Epoch], classes: list[str]) -> pd.DataFrame:
@@ -54,8 +51,8 @@ def line(epochs: list[Epoch], last: int) -> str:
     spent = [e.total_seconds for e in epochs[1:]] or [2.5 * epoch.total_seconds]
     left = sum(spent) / len(spent) * (last - epoch.number)
     return (
-        f"epoch {epoch.number:3d}/{last}  train loss {epoch.train.loss:.3f}  "
-        f"val loss {epoch.val.loss:.3f}  val mIoU {mean(iou(epoch.confusion)):6.1%}  "
+        f"epoch {epoch.number:3d}/{last}  train loss {epoch.train['loss']:.3f}  "
+        f"val loss {epoch.val['loss']:.3f}  val mIoU {mean(iou(epoch.confusion)):6.1%}  "
         f"{epoch.seconds:.1f} s, {timedelta(seconds=round(left))} left"
     )
 

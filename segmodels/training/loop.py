@@ -21,7 +21,7 @@ from segmodels.data.loading import Augmentation, training_batches, whole_images
 from segmodels.training import batchnorm, guard, losses
 from segmodels.training.checkpoint import Checkpoints
 from segmodels.training.job import Job
-from segmodels.training.losses import Losses
+from segmodels.training.losses import Values
 from segmodels.training.recipe import lr_factor, optimizer, set_lr, start_momentum
 from segmodels.training.run import Epoch, Run
 from segmodels.training.step import Batch, gradients, sum_of, untouched
@@ -61,7 +61,7 @@ def epochs(model: nn.Module, job: Job, checkpoints: Checkpoints | None = None) -
         yield run.epochs[-1]
 
 
-def validate(model: nn.Module, job: Job, split: str = "val") -> tuple[Losses, np.ndarray]:
+def validate(model: nn.Module, job: Job, split: str = "val") -> tuple[Values, np.ndarray]:
     """Losses of "out" and confusion (C, C) int64 over all pictures of a split, original size."""
     pictures = whole_images(
         job.root,
@@ -77,12 +77,13 @@ def validate(model: nn.Module, job: Job, split: str = "val") -> tuple[Losses, np
         pictures,
         num_classes=len(job.classes),
         ignore_index=job.ignore_index,
+        loss=job.recipe.loss,
         normalization=job.normalize,
         device=job.device,
         precision=job.precision,
     )
     confusion = job.processes.total(counts)[: len(job.classes)]  # without the row of void
-    return _means(job.processes.total(sums), job), confusion.cpu().numpy()
+    return _values(job.processes.total(sums), job), confusion.cpu().numpy()
 
 
 def _prepared(model: nn.Module, job: Job) -> nn.Module:
@@ -218,16 +219,16 @@ def _close(run: Run, job: Job) -> None:
     """Make an epoch of the steps done: their mean losses, and the validation of the weights."""
     begin, number = time.perf_counter() - run.seconds, len(run.epochs)
     assert run.sums is not None
-    train, objective = _means(run.sums[0], job), float(job.objective.value(run.sums))
+    train, objective = _values(run.sums[0], job), float(job.objective.value(run.sums))
     lr = _lr(job, number, job.steps_per_epoch - 1) if number else 0.0
     if job.recipe.bn == "recalibrate" and number:
         recalibrate(run.model, job, number)
     val, confusion = validate(run.model, job)
     holdout = validate(run.model, job, "holdout")[1] if len(job.pictures("holdout")) else None
-    if not np.isfinite([*train, objective, *val]).all():
+    if not np.isfinite([*train.values(), objective, *val.values()]).all():
         raise ValueError(
-            f"epoch {number}, lr {lr:g}: train loss {objective}, val loss {val.loss}: not finite; "
-            f"{guard.ADVICE}"
+            f"epoch {number}, lr {lr:g}: train loss {objective}, val loss {val['loss']}: "
+            f"not finite; {guard.ADVICE}"
         )
     total_seconds = time.perf_counter() - begin
     run.epochs.append(
@@ -236,8 +237,6 @@ def _close(run: Run, job: Job) -> None:
     run.step, run.sums, run.seconds = 0, None, 0.0
 
 
-def _means(sums: Tensor, job: Job) -> Losses:
-    """Losses of a head's sums (4, C)."""
-    loss = losses.objective(sums, job.recipe.loss, job.objective.class_weights)
-    parts = losses.cross_entropy(sums), losses.dice(sums)
-    return Losses(*torch.stack([loss, *parts]).tolist())
+def _values(sums: Tensor, job: Job) -> Values:
+    """Losses of a head's sums (R, C)."""
+    return losses.values(sums, job.recipe.loss, job.objective.class_weights)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from segmodels.evaluation.confusion import iou, mean
-from segmodels.training.losses import Losses
+from segmodels.training.losses import Values
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class Epoch:
 
     number: int
     lr: float
-    train: Losses
+    train: Values
     train_objective: float
-    val: Losses
+    val: Values
     confusion: np.ndarray  # (C, C) int64 on val
     holdout: np.ndarray | None  # the same on holdout, if there is such a split
     seconds: float  # spent on training steps
@@ -40,7 +40,7 @@ class Run:
     scaler: torch.amp.GradScaler
     epochs: list[Epoch] = field(default_factory=list)
     step: int = 0  # steps done after the last of `epochs`
-    sums: Tensor | None = None  # (heads, 4, C) float64 of these steps
+    sums: Tensor | None = None  # (heads, R, C) float64 of these steps
     seconds: float = 0.0  # spent on them
 
     @property
@@ -77,11 +77,9 @@ def _plain(epoch: Epoch) -> dict[str, Any]:
     for name, value in row.items():
         if isinstance(value, np.ndarray):
             row[name] = torch.from_numpy(value)
-        elif isinstance(value, Losses):
-            row[name] = list(value)
     return row
 
 
 def _epoch(row: dict[str, Any]) -> Epoch:
     values: dict[str, Any] = {k: v.numpy() if isinstance(v, Tensor) else v for k, v in row.items()}
-    return Epoch(**{**values, "train": Losses(*row["train"]), "val": Losses(*row["val"])})
+    return Epoch(**values)
