@@ -245,3 +245,60 @@ def test_a_loss_of_one_line_is_found_everywhere(monkeypatch):
     expected = 1 - shares[torch.arange(len(labels)), labels].mean().item()
     assert figures["dice"] == pytest.approx(expected, rel=1e-12)
     assert figures["loss"] == pytest.approx(figures["cross_entropy"] + expected, rel=1e-12)
+
+
+def focal_by_loop(logits, target):
+    """Mean of -(1 - p)^2 ln p over the pixels that are not void, in plain Python."""
+    values = []
+    for n, y, x in np.ndindex(*target.shape):
+        label = int(target[n, y, x])
+        if label != VOID:
+            exps = np.exp(logits[n, :, y, x].numpy())
+            p = exps[label] / exps.sum()
+            values.append(-((1 - p) ** 2) * np.log(p))
+    return np.mean(values)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_focal_equals_a_loop_over_pixels(seed):
+    logits, target = random_case(seed)
+    expected = focal_by_loop(logits, target)
+    assert loss(logits, target, 0, focal=1).item() == pytest.approx(expected, rel=1e-12)
+    nats = by_loop(logits, target, [1] * CLASSES)[0]
+    both = loss(logits, target, 1, focal=0.5).item()
+    assert both == pytest.approx(nats + 0.5 * expected, rel=1e-12)
+
+
+def test_focal_has_the_gradient_of_finite_differences():
+    logits, target = random_case(3)
+    logits = logits[:, :, :3, :3].clone().requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda x: loss(x, target[:, :3, :3], 0, focal=1), logits, atol=1e-7
+    )
+
+
+def test_focal_of_void_alone_is_zero_with_zero_gradient():
+    logits, target = all_void()
+    value = loss(logits.requires_grad_(), target, 0, focal=1)
+    value.backward()
+    assert value.item() == 0
+    assert (logits.grad == 0).all()
+
+
+def test_focal_is_finite_where_the_prediction_is_certain():
+    target = torch.tensor([[[0, 1]]])
+    logits = 200 * F.one_hot(torch.tensor([[[0, 0]]]), CLASSES).permute(0, 3, 1, 2).float()
+    logits.requires_grad_()
+    value = loss(logits, target, 0, focal=1)
+    value.backward()
+    assert value.item() == pytest.approx(100)  # of two pixels, one has p = 1, one p = e^-200
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_focal_is_reported_where_it_is_learned_alone():
+    logits, target = random_case(1)
+    for weights in (PLAIN, Loss(cross_entropy=0, dice=0, focal=1)):
+        sums = losses.class_sums(logits, target, weights, ignore_index=VOID)
+        figures = losses.values(sums, weights, None)
+        assert ("focal" in figures) == (weights.focal > 0)
+        assert {"loss", "cross_entropy", "dice"} <= figures.keys()

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from segmodels.sections import Loss
 
+FOCUS = 2  # gamma of the focal loss
 TRUE = "true"  # among the sums of every loss, the last of them: the pixels of each class
 
 
@@ -84,6 +85,18 @@ def dice(sums: Sums, class_weights: Tensor | None) -> Tensor:
     return by_class.sum() / present.sum().clamp(min=1)
 
 
+def focal(sums: Sums, class_weights: Tensor | None) -> Tensor:
+    """Mean over the pixels of (1 - p)^2 times -ln p, p being the probability of the true class.
+
+    Without alpha, the paper's weights of classes; class weights are not used either.
+
+    Reference:
+        Lin et al., arXiv 1708.02002, section 3.2, gamma = 2. There p is a sigmoid's and the sum is
+        divided by the number of anchors with an object; here p is the softmax's.
+    """
+    return sums["focal"].sum() / _at_least_one(sums[TRUE].sum())
+
+
 def _at_least_one(total: Tensor) -> Tensor:
     """A divisor: 1 in place of 0, where no pixel counts."""
     return torch.where(total > 0, total, 1)
@@ -102,6 +115,11 @@ def _probabilities(pixels: Pixels) -> Tensor:
     return (pixels.log_probabilities * math.log2(math.e)).exp2_()
 
 
+def _focused_nats(pixels: Pixels) -> Tensor:
+    improbability = -torch.expm1(-pixels.nats)  # 1 - p, exact where p is near 1
+    return improbability**FOCUS * pixels.nats
+
+
 def _one(pixels: Pixels) -> Tensor:
     return pixels.labelled
 
@@ -111,6 +129,7 @@ LOSSES = {
     "dice": SummedLoss(
         {"overlap": _probability_of_truth, "predicted": _probabilities}, dice, always=True
     ),
+    "focal": SummedLoss({"focal": _focused_nats}, focal, linear=True),
 }
 
 
