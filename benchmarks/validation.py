@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks import recipe, timing
 from segmodels import models
-from segmodels.data import voc
+from segmodels.data import layout
 from segmodels.data.loading import whole_images
 from segmodels.prediction.inference import normalize
 from segmodels.sections import Loss, Normalize
@@ -88,8 +88,8 @@ def theirs(model: nn.Module, root: Path, index: pd.DataFrame) -> np.ndarray:
 def read_index(root: Path, count: int) -> pd.DataFrame:
     """The first val pictures and their sizes."""
     rows = []
-    for image_id in voc.read_ids(voc.split_path(root, "val"))[:count]:
-        with Image.open(voc.image_path(root, image_id)) as image:
+    for image_id in layout.read_ids(layout.split_path(root, "val"))[:count]:
+        with Image.open(layout.image_path(root, image_id)) as image:
             rows.append((image_id, *image.size))
     return pd.DataFrame(rows, columns=["image_id", "width", "height"])
 

@@ -10,8 +10,9 @@ from sklearn import metrics
 from torch import nn
 
 from segmodels import params
-from segmodels.data import voc
-from segmodels.data.loading import Augmentation, epoch_batches, training_batches
+from segmodels.data import images, layout
+from segmodels.data.augment import RandomCrop
+from segmodels.data.loading import epoch_batches, training_batches
 from segmodels.evaluation.confusion import iou, mean, pixel_accuracy
 from segmodels.sections import Loss, Normalize
 from segmodels.training import history, loop
@@ -77,12 +78,12 @@ def plain_batches(job, number):
     """What the loop should see, normalised the way torchvision's Normalize does."""
     ids = job.index.loc[job.index["split"] == "train", "image_id"].tolist()
     batch_size = job.recipe.batch_size
-    augmentation = Augmentation(40, None, job.recipe.scale, True, VOID, (102, 128, 153))
+    crop = RandomCrop(40, None, job.recipe.scale, True, VOID, (102, 128, 153))
     loader = training_batches(
         job.root,
         ids,
         epoch_batches(len(ids), batch_size=batch_size, seed=0, epoch=number),
-        augmentation=augmentation,
+        crop=crop,
         seed=0,
         epoch=number,
         workers=0,
@@ -144,7 +145,7 @@ def test_validation_equals_brute_force_at_the_original_size(tree, val_size):
     losses, confusion = loop.validate(model, job)
     true, predicted, shares = [], [], []
     for image_id, width, height in job.pictures("val")[["image_id", "width", "height"]].values:
-        image = torch.from_numpy(voc.read_image(voc.image_path(tree[0], image_id)).copy())
+        image = torch.from_numpy(images.read_image(layout.image_path(tree[0], image_id)).copy())
         image = image.permute(2, 0, 1).float() / 255
         if val_size:
             size = (30, 40) if width > height else (40, 30)
@@ -154,7 +155,7 @@ def test_validation_equals_brute_force_at_the_original_size(tree, val_size):
         with torch.no_grad():
             logits = model.eval()(image[None])["out"]
         logits = F.interpolate(logits, (height, width), mode="bilinear")[0]
-        target = voc.read_target(voc.target_path(tree[0], image_id))
+        target = images.read_target(layout.target_path(tree[0], image_id))
         keep = target != VOID
         true.append(target[keep])
         predicted.append(logits.argmax(0).numpy()[keep])

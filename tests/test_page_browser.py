@@ -9,7 +9,7 @@ from chromium import PROGRAM, Browser
 from conftest import missing
 from made_up_page import CLASSES, COSTS, GROUPS, MODELS, SIZE, VAL, prediction, target
 
-from segmodels.data import voc
+from segmodels.data import images
 
 MARKS = """[...document.querySelectorAll("#chart-cost .series")].map((group) => {
     const { x, width } = group.querySelector(".mark").getBBox();
@@ -151,7 +151,7 @@ def test_a_table_of_groups_is_sorted_by_a_model(browser):
 
 def test_the_slider_of_opacity_blends_masks_with_the_picture(browser):
     photo = shown(browser)[0].astype(float)
-    colours = voc.palette()
+    colours = images.palette()
     labels = [target(0)[0], *(prediction(0, worse) for worse in range(3))]
     browser.js("document.getElementById('opacity').focus()")
     for key, opacity in [(None, 0.7), ("ArrowLeft", 0.69)]:

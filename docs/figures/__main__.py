@@ -16,7 +16,7 @@ def main() -> None:
     from docs.figures.quotes import quotes
     from docs.figures.results import FILE, FOLDER, read, write
     from segmodels import params
-    from segmodels.data import voc
+    from segmodels.data import images
     from segmodels.files import write_bytes
     from segmodels.reporting.canvas import png
 
@@ -40,7 +40,7 @@ def main() -> None:
         ]
     )
     for name, figure in {
-        "classical": pieces.examples(scene, voc.palette()),
+        "classical": pieces.examples(scene, images.palette()),
         "oracle": pieces.oracle_figure(cut),
         "tasks": tasks.figure(scene, classes),
         "example": metrics.example_figure(),

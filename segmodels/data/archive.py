@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from segmodels.data import voc
+from segmodels.data import layout
 from segmodels.data.download import check_space
 from segmodels.files import write_text
 
@@ -46,7 +46,7 @@ def unpack(archive: Path, root: Path, only: str | Path | None = None) -> None:
     """Write the split lists of a VOC archive and the files of the pictures that they name.
 
     Args:
-        root: becomes a VOC tree, see segmodels.data.voc.
+        root: becomes a VOC tree, see segmodels.data.layout.
         only: file of image ids to which all lists are restricted, keeping their order.
     Raises:
         ValueError: the archive is broken, lacks a file that is asked for, or has one twice; or the
@@ -68,7 +68,9 @@ def unpack(archive: Path, root: Path, only: str | Path | None = None) -> None:
         ]
         check_space(root, sum(member.size for *_, member in wanted), "the unpacked archive")
         for split, listed in lists.items():
-            write_text(voc.split_path(root, split), "".join(f"{image_id}\n" for image_id in listed))
+            write_text(
+                layout.split_path(root, split), "".join(f"{image_id}\n" for image_id in listed)
+            )
         for folder, name, member in wanted:
             (root / folder).mkdir(exist_ok=True)
             (root / folder / name).write_bytes(read(tar, member))
@@ -172,7 +174,7 @@ def check_complete(members: Members, ids: set[str], required: dict[str, str]) ->
 
 def _restrict(lists: dict[str, list[str]], only: str | Path, archive: Path) -> dict[str, list[str]]:
     """The lists without the ids that `only` does not name."""
-    wanted = voc.read_ids(only)
+    wanted = layout.read_ids(only)
     if not wanted:
         raise ValueError(f"{only}: names no image")
     lacking = set(wanted).difference(*lists.values())

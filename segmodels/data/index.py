@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from segmodels.data import masks, tidy, voc
-from segmodels.data.voc import INDEX_COLUMNS as COLUMNS
+from segmodels.data import images, layout, masks, tidy
+from segmodels.data.layout import INDEX_COLUMNS as COLUMNS
 from segmodels.sections import Dataset
 
 MOST_NAMES = 10  # labels or classes that a line shows
@@ -88,10 +88,10 @@ def notes(root: Path, index: pd.DataFrame, data: Dataset) -> list[str]:
     """What a person should know of a data set that is none the less right, a line for each."""
     ids = index["image_id"].tolist()
     found = list[str]()
-    turned = [i for i in ids if _orientation(voc.image_path(root, i)) != voc.UNTURNED]
+    turned = [i for i in ids if _orientation(layout.image_path(root, i)) != images.UPRIGHT]
     if turned:
         found.append(
-            f"{len(turned)} images are turned by their EXIF, {voc.shown(turned[0])} first: read as "
+            f"{len(turned)} images are turned by their EXIF, {layout.printable(turned[0])} first: read as "
             "a viewer shows them; their masks have to be drawn on that"
         )
     pixels = index.loc[index["split"] == "val", data.classes].sum()
@@ -125,8 +125,8 @@ def _void_share(rows: pd.DataFrame) -> float:
 
 
 def _orientation(path: Path) -> int:
-    with voc.opened(path, *voc.FORMATS) as image:
-        return voc.orientation(image)
+    with images.open_image(path, *images.FORMATS) as image:
+        return images.orientation(image)
 
 
 def _hold_out(index: pd.DataFrame, count: int) -> None:
@@ -167,14 +167,16 @@ def _pairs(root: Path, splits: dict[str, str], problems: list[str]) -> list[Pair
     """Every picture that the lists name, once; what is wrong with them joins `problems`."""
     split_of: dict[str, str] = {}
     for split, name in splits.items():
-        path = voc.split_path(root, name)
-        image_ids = _attempt(voc.read_ids, root, path, problems)
-        found = ["names no image"] if image_ids == [] else voc.list_problems(root, image_ids or [])
+        path = layout.split_path(root, name)
+        image_ids = _attempt(layout.read_ids, root, path, problems)
+        found = (
+            ["names no image"] if image_ids == [] else layout.list_problems(root, image_ids or [])
+        )
         if found:  # one line for the list, and none for each of its images
             problems.append(f"{path.relative_to(root)}: {found[0]}")
             continue
-        found = voc.id_problems(image_ids or [])
-        for image_id in filter(voc.is_name, dict.fromkeys(image_ids or [])):
+        found = layout.id_problems(image_ids or [])
+        for image_id in filter(layout.is_name, dict.fromkeys(image_ids or [])):
             if split_of.setdefault(image_id, split) != split:
                 found.append(f"{image_id} is also in {split_of[image_id]}")
         problems += [f"{path.relative_to(root)}: {problem}" for problem in found]
@@ -189,8 +191,8 @@ def _measure(
     problems: list[str],
 ) -> list[Any]:
     """Width, height, void share and pixels per class; what is wrong joins `problems`."""
-    path = voc.target_path(root, image_id)
-    size = _attempt(_decode, root, voc.image_path(root, image_id), problems)
+    path = layout.target_path(root, image_id)
+    size = _attempt(_decode, root, layout.image_path(root, image_id), problems)
     target = _attempt(partial(_read_mask, palettes), root, path, problems)
     if size is None or target is None:
         return []
@@ -213,9 +215,9 @@ def _measure(
 
 def _read_mask(palettes: masks.Palettes | None, path: Path) -> np.ndarray:
     """A mask; one whose palette contradicts those before it is refused."""
-    labels = voc.read_target(path)
+    labels = images.read_target(path)
     if palettes is not None:
-        with voc.opened(path, "PNG") as image:
+        with images.open_image(path, "PNG") as image:
             if image.mode == "P":
                 palettes.add(path, masks.used_colours(image, labels))
     return labels
@@ -223,7 +225,7 @@ def _read_mask(palettes: masks.Palettes | None, path: Path) -> np.ndarray:
 
 def _decode(path: Path) -> tuple[int, int]:
     """Decode an image in full; its width and height, as a viewer shows it."""
-    height, width, _ = voc.read_image(path).shape
+    height, width, _ = images.read_image(path).shape
     return width, height
 
 
@@ -242,4 +244,4 @@ def _attempt(read: Callable[[Path], T], root: Path, path: Path, problems: list[s
 def _beside(path: Path) -> str:
     """The file of the same stem that is there, in a format that is not read."""
     others = sorted(file.name for file in path.parent.glob(f"{glob.escape(path.stem)}.*"))
-    return f"; {others[0]} is there, expected one of {' '.join(voc.SUFFIXES)}" if others else ""
+    return f"; {others[0]} is there, expected one of {' '.join(layout.SUFFIXES)}" if others else ""

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
 
-from segmodels.data import voc
+from segmodels.data import images
 from segmodels.sections import VOID, Dataset
 
 FORMATS = ("PNG", "TIFF", "BMP", "GIF")  # without loss
@@ -51,7 +51,7 @@ class Palettes:
         self.colours: dict[int, Colour] = known
         self.origin: dict[int, str] = dict.fromkeys(known, "`palette` of the data set")
         self.strict = strict and declared is None
-        usual = [] if declared else list(map(_colour, voc.palette()[:classes]))
+        usual = [] if declared else list(map(_colour, images.palette()[:classes]))
         self.usual = {colour: value for value, colour in enumerate(usual)}
 
     def add(self, path: Path, used: Mapping[int, Colour]) -> None:
@@ -104,7 +104,7 @@ def read(path: Path, data: Dataset, palettes: Palettes | None = None) -> np.ndar
     """
     with _opened(path) as stored:
         marked, raw = _is_marked(stored), _raw_mode(stored)
-        image = stored if voc.is_upright(stored) else ImageOps.exif_transpose(stored)
+        image = stored if images.is_upright(stored) else ImageOps.exif_transpose(stored)
         if image.mode in ("RGB", "RGBA"):
             return _of_colours(_opaque(image, raw), data)
         if image.mode == "P" and data.masks == "colour" and not marked:
@@ -117,14 +117,14 @@ def read(path: Path, data: Dataset, palettes: Palettes | None = None) -> np.ndar
 
 
 def is_plain(path: Path, data: Dataset) -> bool:
-    """Whether a mask's stored values are labels that `voc.read_target` reads.
+    """Whether a mask's stored values are labels that `images.read_target` reads.
 
     Raises:
         FileNotFoundError, ValueError: see `read`.
     """
     with _opened(path) as image:
         raw = _raw_mode(image)  # before EXIF is asked for, since that decodes a PNG
-        if not voc.is_upright(image):
+        if not images.is_upright(image):
             return False
         if _is_marked(image):
             return True
@@ -145,7 +145,7 @@ def _is_marked(image: Image.Image) -> bool:
 
 def write(path: Path, labels: np.ndarray, data: Dataset) -> None:
     """Write a label map as a palette PNG that says that its values are labels."""
-    voc.write_target(path, labels, voc.palette(data.palette), note())
+    images.write_target(path, labels, images.palette(data.palette), note())
 
 
 def used_colours(image: Image.Image, values: np.ndarray) -> dict[int, Colour]:
@@ -173,18 +173,18 @@ def _colour(row: np.ndarray) -> Colour:
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """A mask, its checksums compared; a format that loses pixels is refused."""
-    with voc.opened(path, *voc.FORMATS) as image:
+    with images.open_image(path, *images.FORMATS) as image:
         if image.format not in FORMATS:
             raise ValueError(f"{image.format} alters labels; save masks as PNG")
         frames = getattr(image, "n_frames", 1)
         if frames > 1:
             raise ValueError(f"{frames} frames, expected one")
-    with voc.opened(
+    with images.open_image(
         path, *FORMATS
     ) as image:  # again: a TIFF whose frames were counted is not turned
         yield image
     if image.format == "PNG":
-        with voc.opened(path, "PNG") as image:
+        with images.open_image(path, "PNG") as image:
             image.verify()
 
 
@@ -247,7 +247,7 @@ def _by_colour(pixels: np.ndarray, data: Dataset) -> np.ndarray:
             f"colours ({_named(used)}), and its data set has no `palette` that says whose: add "
             "`palette`, one [red, green, blue] for each of `classes`"
         )
-    table = np.array([*data.palette, voc.palette()[voc.VOID_COLOUR]], dtype=np.uint8)
+    table = np.array([*data.palette, images.palette()[images.VOID_COLOUR]], dtype=np.uint8)
     known = {int(code): label for label, code in reversed(list(enumerate(_codes(table))))}
     strange = np.array([code not in known for code in used.tolist()])
     if strange.any():

@@ -14,7 +14,7 @@ def copy(source: Path, root: Path) -> None:
 
     Args:
         source: folder that holds the three required parts of the VOC layout.
-        root: becomes a VOC tree, see segmodels.data.voc.
+        root: becomes a VOC tree, see segmodels.data.layout.
     Raises:
         ValueError: a required part is missing, or the disk has no space for a copy.
     """

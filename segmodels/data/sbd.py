@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from segmodels.data import voc
+from segmodels.data import images, layout
 from segmodels.data.archive import check_complete, opened, read, read_lists, select
 from segmodels.files import write_text
 
@@ -49,7 +49,9 @@ def extend(archive: Path, root: Path) -> None:
         ValueError: the archive is broken or lacks a file of its lists, or scipy is missing.
     """
     loadmat = matlab_reader()
-    train, val = (set(voc.read_ids(voc.split_path(root, split))) for split in ("train", "val"))
+    train, val = (
+        set(layout.read_ids(layout.split_path(root, split))) for split in ("train", "val")
+    )
     with opened(archive) as tar:
         members = select(tar, MEMBER)
         lists = read_lists(tar, members, "")
@@ -61,12 +63,12 @@ def extend(archive: Path, root: Path) -> None:
             if image_id not in added or REQUIRED.get(folder) != suffix:
                 continue
             if folder == "img":
-                voc.image_path(root, image_id).write_bytes(read(tar, member))
+                layout.image_path(root, image_id).write_bytes(read(tar, member))
             else:
                 labels = _labels(read(tar, member), loadmat)
-                voc.write_target(voc.target_path(root, image_id), labels, voc.palette())
+                images.write_target(layout.target_path(root, image_id), labels, images.palette())
     listed = sorted((added | train) - val)
-    write_text(voc.split_path(root, "trainaug"), "".join(f"{i}\n" for i in listed))
+    write_text(layout.split_path(root, "trainaug"), "".join(f"{i}\n" for i in listed))
 
 
 def _labels(content: bytes, loadmat: Callable[..., dict[str, Any]]) -> np.ndarray:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segmodels.data import masks, voc
+from segmodels.data import images, layout, masks
 from segmodels.files import write_bytes
 from segmodels.sections import Dataset
 
@@ -42,7 +42,10 @@ def tidy(
         ValueError: all problems of the masks, a line for each.
     """
     problems = list[str]()
-    for folder, suffixes in (("JPEGImages", voc.SUFFIXES), ("SegmentationClass", masks.SUFFIXES)):
+    for folder, suffixes in (
+        ("JPEGImages", layout.SUFFIXES),
+        ("SegmentationClass", masks.SUFFIXES),
+    ):
         problems += _rename(root / folder, suffixes)
     done = {"masks": 0, "images": 0}
     for image_id in watch(_listed(root, data)):
@@ -75,10 +78,10 @@ def _listed(root: Path, data: Dataset) -> list[str]:
     image_ids: dict[str, None] = {}
     for split in (data.train, data.val):
         try:
-            image_ids |= dict.fromkeys(voc.read_ids(voc.split_path(root, split)))
+            image_ids |= dict.fromkeys(layout.read_ids(layout.split_path(root, split)))
         except (OSError, ValueError):
             continue
-    return [image_id for image_id in image_ids if voc.is_name(image_id)]
+    return [image_id for image_id in image_ids if layout.is_name(image_id)]
 
 
 def _rename(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
@@ -106,15 +109,15 @@ def _convert(root: Path, image_id: str, data: Dataset) -> bool:
     if masks.is_plain(path, data):
         return False
     labels = masks.read(path, data)
-    masks.write(voc.target_path(root, image_id), labels, data)
-    if path != voc.target_path(root, image_id):
+    masks.write(layout.target_path(root, image_id), labels, data)
+    if path != layout.target_path(root, image_id):
         path.unlink()
     return True
 
 
 def mask_path(root: Path, image_id: str) -> Path:
     """Where a mask lies, in whatever format; or, if there is none, where its PNG would."""
-    usual = voc.target_path(root, image_id)
+    usual = layout.target_path(root, image_id)
     places = (usual.with_name(f"{image_id}{suffix}") for suffix in masks.SUFFIXES)
     return next((path for path in places if path.exists()), usual)
 
@@ -130,14 +133,14 @@ def by_id(folder: Path, suffixes: tuple[str, ...]) -> dict[str, list[Path]]:
 
 def _store_upright(root: Path, image_id: str) -> bool:
     """Store an image without EXIF where its mask fits it as it is stored alone; whether it did."""
-    path = voc.image_path(root, image_id)
-    with voc.opened(path, *voc.FORMATS) as image:
-        orientation = voc.orientation(image)
+    path = layout.image_path(root, image_id)
+    with images.open_image(path, *images.FORMATS) as image:
+        orientation = images.orientation(image)
     if orientation not in SIDEWAYS:
         return False
-    shown = voc.read_image(path)
+    shown = images.read_image(path)
     height, width, _ = shown.shape
-    with voc.opened(voc.target_path(root, image_id)) as mask:
+    with images.open_image(layout.target_path(root, image_id)) as mask:
         if width == height or mask.size != (height, width):
             return False
     content = BytesIO()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segmodels.data import masks, tidy, voc
+from segmodels.data import images, layout, masks, tidy
 from segmodels.evaluation.folder import Counts
 from segmodels.sections import Dataset
 
@@ -35,7 +35,7 @@ class Folder:
 
     def target(self, image_id: str) -> Path:
         """The target of an image; where there is none, the path that it should have."""
-        return self.targets.get(image_id, [voc.target_path(self.root, image_id)])[0]
+        return self.targets.get(image_id, [layout.target_path(self.root, image_id)])[0]
 
     def place(self, image_id: str) -> Path:
         """The mask of an image; where there is none, the path that it should have.
@@ -133,7 +133,7 @@ class Reader:
         palette = self.data.palette
         if palette is None and self.read == "colour":
             known = self.true.colours if self.true else {}
-            usual = voc.palette()[: len(self.data.classes)].tolist()
+            usual = images.palette()[: len(self.data.classes)].tolist()
             palette = [known.get(label, (*colour,)) for label, colour in enumerate(usual)]
         choice = {"masks": self.read or "auto", "labels": None, "palette": palette}
         return self.data.model_copy(update=choice)
