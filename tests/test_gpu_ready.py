@@ -12,7 +12,7 @@ from torch import nn
 from segmodels.models import layers
 from segmodels.training import loop
 from segmodels.training.checkpoint import Checkpoints
-from segmodels.training.run import Run
+from segmodels.training.state import TrainingState
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_sums_of_a_checkpoint_return_to_the_device(tree, monkeypatch, tmp_path):
     sums = Moved()
     job = make_job(tree)
 
-    def resume(self, run: Run):
+    def resume(self, run: TrainingState):
         run.sums = sums
 
     monkeypatch.setattr(Checkpoints, "resume", resume)

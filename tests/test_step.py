@@ -50,7 +50,7 @@ def learned(model, batch, parts, goal):
     torch.manual_seed(7)
     pieces = list(zip(*(tensor.chunk(parts) for tensor in batch), strict=True))
     sums = gradients(
-        model, pieces, objective=goal, see=see, processes=Processes(), scale=lambda loss: loss
+        model, pieces, objective=goal, forward=see, processes=Processes(), scale=lambda loss: loss
     )
     return {name: p.grad.clone() for name, p in model.named_parameters()}, sums
 
@@ -176,7 +176,7 @@ def test_steps_have_the_bits_of_the_first_version(parts, cross_entropy, dice, cl
     for _ in range(3):
         for model in (ours, theirs):
             model.zero_grad()
-        plain = {"see": look, "processes": Processes(), "scale": lambda loss: loss}
+        plain = {"forward": look, "processes": Processes(), "scale": lambda loss: loss}
         sums = gradients(ours, pieces, objective=goal, **plain)
         with torch.no_grad():
             whole = sum(by_head(theirs, *piece).double() for piece in pieces)

@@ -21,7 +21,7 @@ from segmodels.training import losses
 from segmodels.training.processes import Processes
 
 Batch = tuple[Tensor, Tensor]  # image (N, 3, H, W) uint8 and target (N, H, W) uint8
-See = Callable[[nn.Module, Tensor], dict[str, Tensor]]
+Forward = Callable[[nn.Module, Tensor], dict[str, Tensor]]
 HEADS = ("out", "aux")
 
 
@@ -72,7 +72,7 @@ def gradients(
     parts: list[Batch],
     *,
     objective: Objective,
-    see: See,
+    forward: Forward,
     processes: Processes,
     scale: Callable[[Tensor], Tensor],
 ) -> Tensor:
@@ -80,31 +80,39 @@ def gradients(
 
     Args:
         parts: the batch, or this process's share of it, in pieces.
-        see: (model, image uint8) -> logits.
+        forward: (model, image uint8) -> logits.
         scale: enlarges a loss for fp16.
     Returns:
         (heads, R, C) float64, the sums of the whole batch.
     """
-    whole = processes.total(_known(model, parts, objective, see)) if len(parts) > 1 else None
-    seen = torch.zeros((), device=parts[0][0].device)
+    whole = None
+    if len(parts) > 1:
+        whole = processes.total(_sums_for_slope(model, parts, objective, forward))
+    total = torch.zeros((), device=parts[0][0].device)
     for k, (image, target) in enumerate(parts):
-        with nullcontext() if k + 1 == len(parts) else _without_exchange(model):
-            sums = objective.sums(see(model, image), target)  # (heads, R, C)
-            seen = seen + sums.detach().double()
-            at = (processes.total(seen) if whole is None else whole).expand_as(sums)
+        last = k + 1 == len(parts)
+        with nullcontext() if last else _without_exchange(model):
+            sums = objective.sums(forward(model, image), target)  # (heads, R, C)
+            total = total + sums.detach().double()
+            at = processes.total(total) if whole is None else whole
             # DistributedDataParallel takes the mean over the processes where we need the sum.
-            slope = processes.count * objective.slope(at)
+            slope = processes.count * objective.slope(at.expand_as(sums))
             scale((sums * slope.to(sums.dtype)).sum()).backward()
-    return at if whole is None else processes.total(seen)
+    return at if whole is None else processes.total(total)
 
 
 @torch.no_grad()
-def _known(model: nn.Module, parts: list[Batch], objective: Objective, see: See) -> Tensor:
+def _sums_for_slope(
+    model: nn.Module, parts: list[Batch], objective: Objective, forward: Forward
+) -> Tensor:
     """Sums over all parts, as far as the slope of the objective depends on them."""
     if losses.linear(objective.loss):
         return sum_of(objective.true_pixels(target) for _, target in parts)
+    sums = []
     with torch.random.fork_rng(), untouched(model):  # learned from with the same dropout later
-        return sum_of(objective.sums(see(model, image), target).double() for image, target in parts)
+        for image, target in parts:
+            sums.append(objective.sums(forward(model, image), target).double())
+    return sum_of(sums)
 
 
 @contextmanager
@@ -118,8 +126,10 @@ def untouched(model: nn.Module) -> Iterator[None]:
 
 
 def sum_of(tensors: Iterable[Tensor]) -> Tensor:
+    """Sum of tensors of one shape."""
     return torch.stack(list(tensors)).sum(0)
 
 
 def _without_exchange(model: nn.Module) -> AbstractContextManager[None]:
+    """Keep the gradients in this process, until the last part."""
     return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
