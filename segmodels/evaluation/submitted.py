@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from segmodels.data import images, layout, masks, tidy
+from segmodels.data.palettes import Colour, Palettes
 from segmodels.evaluation.folder import Counts
 from segmodels.sections import Dataset
 
@@ -81,12 +82,12 @@ class Reader:
     def __init__(self, data: Dataset, read: str | None, files: Folder) -> None:
         self.data, self.files, self.read = data, files, read
         count = len(data.classes)
-        self.true: masks.Palettes | None = None
+        self.true: Palettes | None = None
         if data.masks == "auto":
-            self.true = masks.Palettes(data.palette, classes=count, strict=False)
-        self.found: masks.Palettes | None = None
+            self.true = Palettes(data.palette, classes=count, strict=False)
+        self.found: Palettes | None = None
         if read is None:
-            self.found = masks.Palettes(data.palette, classes=count, advice=ADVICE)
+            self.found = Palettes(data.palette, classes=count, advice=ADVICE)
 
     def __call__(self, target: Path, prediction: Path) -> tuple[np.ndarray, np.ndarray]:
         """(H, W) uint8 label maps.
@@ -138,7 +139,7 @@ class Reader:
         choice = {"masks": self.read or "auto", "labels": None, "palette": palette}
         return self.data.model_copy(update=choice)
 
-    def _compare(self, path: Path, colours: Mapping[int, masks.Colour]) -> None:
+    def _compare(self, path: Path, colours: Mapping[int, Colour]) -> None:
         """Refuse a prediction that gives a value the colour that the targets give to another."""
         known = self.true.colours if self.true and self.true.colours else {}
         owner = {colour: value for value, colour in known.items()}
@@ -179,7 +180,7 @@ def _is_marked(path: Path) -> bool:
         return False
 
 
-def _read(path: Path, data: Dataset, palettes: masks.Palettes | None) -> np.ndarray:
+def _read(path: Path, data: Dataset, palettes: Palettes | None) -> np.ndarray:
     """A mask; one that cannot be had is a ValueError of one line."""
     try:
         return masks.read(path, data, palettes)
