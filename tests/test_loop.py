@@ -274,6 +274,17 @@ def test_dice_and_class_weights_train_as_a_plain_loop_does(tree):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, msg=name)
 
 
+def test_a_training_with_another_loss_reports_it_too(tree):
+    job = make_job(tree, epochs=8, lr=0.03, loss=Loss(cross_entropy=0, dice=0, focal=1))
+    table = history.table(list(loop.epochs(make_model(), job)))
+    plain = history.table(list(loop.epochs(make_model(), make_job(tree, epochs=1))))
+    assert set(table.columns) - set(plain.columns) == {"train_focal", "val_focal"}
+    for split in ("train", "val"):
+        np.testing.assert_array_equal(table[f"{split}_loss"], table[f"{split}_focal"])
+        assert table[f"{split}_focal"].iloc[-1] < 0.7 * table[f"{split}_focal"].iloc[0]
+    assert (table["train_focal"] < table["train_cross_entropy"]).all()
+
+
 def test_history_reports_the_objective_and_its_losses(tree):
     job = make_job(tree, loss=Loss(cross_entropy=2, dice=0.5))
     table = history.table(list(loop.epochs(make_model(), job)))

@@ -40,8 +40,9 @@ def make_batch(size=8):
     return image, target
 
 
-def objective(cross_entropy=1.0, dice=0.0, weights=None):
-    return Objective(Loss(cross_entropy=cross_entropy, dice=dice), 0.5, weights, NUM_CLASSES, VOID)
+def objective(cross_entropy=1.0, dice=0.0, weights=None, focal=0.0):
+    loss = Loss(cross_entropy=cross_entropy, dice=dice, focal=focal)
+    return Objective(loss, 0.5, weights, NUM_CLASSES, VOID)
 
 
 def learned(model, batch, parts, goal):
@@ -59,7 +60,15 @@ WEIGHTS = torch.tensor([0.3, 1.0, 2.5, 1.0, 4.0], dtype=torch.float64)
 
 
 @pytest.mark.parametrize(
-    "goal", [objective(), objective(weights=WEIGHTS), objective(0, 1), objective(0.7, 2, WEIGHTS)]
+    "goal",
+    [
+        objective(),
+        objective(weights=WEIGHTS),
+        objective(0, 1),
+        objective(0.7, 2, WEIGHTS),
+        objective(0, focal=1),
+        objective(0, 1, focal=1),
+    ],
 )
 @pytest.mark.parametrize("parts", [2, 4, 8])
 def test_parts_have_the_gradient_of_the_whole_batch(goal, parts):
@@ -99,6 +108,15 @@ def test_mean_of_the_parts_would_be_another_gradient():
     name = "heads.out.weight"
     naive = model["heads"]["out"].weight.grad
     assert (naive - whole[name]).norm() > 1e-2 * whole[name].norm()
+
+
+@pytest.mark.parametrize(("goal", "passes"), [(objective(0, focal=1), 4), (objective(0, 1), 8)])
+def test_parts_pass_the_model_once_where_the_slope_is_known_before(goal, passes):
+    model, batch = make_model(), make_batch()
+    calls = []
+    model["stem"].register_forward_hook(lambda *call: calls.append(call))
+    learned(model, batch, 4, goal)
+    assert len(calls) == passes
 
 
 def test_dice_in_parts_sees_the_same_dropout_twice():

@@ -120,7 +120,7 @@ def _focused_nats(pixels: Pixels) -> Tensor:
     return improbability**FOCUS * pixels.nats
 
 
-def _one(pixels: Pixels) -> Tensor:
+def _labelled(pixels: Pixels) -> Tensor:
     return pixels.labelled
 
 
@@ -143,7 +143,7 @@ def quantities(weights: Loss) -> dict[str, Quantity]:
     rows: dict[str, Quantity] = {}
     for loss in measured(weights).values():
         rows |= loss.sums
-    rows[TRUE] = _one
+    rows[TRUE] = _labelled
     return rows
 
 
