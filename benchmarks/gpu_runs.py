@@ -77,7 +77,9 @@ def finish(job: Job, model: nn.Module, kept: Path | None = None) -> RUN:
         checkpoints = Checkpoints(kept, 0, True)
     with deterministic(True):
         epochs = list(loop.epochs(model, job, checkpoints))
-    measured = [(*each.train, *each.val, each.confusion.tolist()) for each in epochs]
+    measured = [
+        (*each.train.values(), *each.val.values(), each.confusion.tolist()) for each in epochs
+    ]
     return measured, model.state_dict()
 
 
@@ -130,7 +132,7 @@ def validation_agrees(place: Place) -> str:
         )
         cpu = small_job(Path(folder), torch.device("cpu"))
         expected, exact = loop.validate(model, cpu)
-    worst = max(abs(a - b) / b for a, b in zip(found, expected, strict=True))
+    worst = max(abs(a - b) / b for a, b in zip(found.values(), expected.values(), strict=True))
     other = abs(counts - exact).sum() / exact.sum() / 2
     return expect(
         worst <= VALIDATION and other <= COUNTED,

@@ -146,7 +146,7 @@ def bn_probe(options: argparse.Namespace) -> None:
     for weights, origin, losses, confusion in probe.exchange(**models, job=job):
         score = scores.summarize(confusion)
         shown = {"weights of": names[weights], "statistics": names.get(origin, origin)}
-        rows.append(shown | {name: score[name] for name in PROBED} | losses._asdict())
+        rows.append(shown | {name: score[name] for name in PROBED} | losses)
     table = pd.DataFrame(rows).drop(columns="loss")
     if options.csv:
         files.write_csv(options.csv, table)
