@@ -130,7 +130,7 @@ class Loss(Section):
 
     cross_entropy: NotNegative = Field(title="cross-entropy")
     dice: NotNegative = Field(title="Dice")
-    focal: NotNegative = Field(default=0, title="focal")
+    focal: NotNegative = Field(default=0.0, title="focal")
 
     @property
     def learned(self) -> dict[str, float]:
