@@ -23,7 +23,7 @@ import torch
 from benchmarks import gpu_checks, gpu_runs, gpu_speed, timing
 from benchmarks.gpu_common import Failed, Place
 from segmodels import params
-from segmodels.data import miniature, voc
+from segmodels.data import layout, miniature
 from segmodels.prediction import runtime
 
 MINUTES = 7.0  # after which no row is begun
@@ -95,7 +95,7 @@ def pictures(given: Path | None, place: Place) -> Iterator[tuple[Path, list[str]
     """A VOC tree and the ids of its train pictures: the given one, an archive's, or drawn."""
     if given is not None or (timing.VARIABLE in os.environ and not place.small):
         with timing.pictures(given) as root:
-            yield root, voc.read_ids(voc.split_path(root, "train"))
+            yield root, layout.read_ids(layout.split_path(root, "train"))
         return
     with TemporaryDirectory() as folder:
         root = Path(folder)
@@ -104,7 +104,7 @@ def pictures(given: Path | None, place: Place) -> Iterator[tuple[Path, list[str]
         miniature.generate(
             root, train=count, val=1, short_side=short, long_side=long, classes=classes, seed=0
         )
-        yield root, voc.read_ids(voc.split_path(root, "train"))
+        yield root, layout.read_ids(layout.split_path(root, "train"))
 
 
 def machine() -> str:

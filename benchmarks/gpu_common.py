@@ -163,7 +163,7 @@ def train(
             model.train(),
             list(zip(image.chunk(parts), target.chunk(parts), strict=True)),
             objective=objective,
-            see=partial(logits, precision=precision),
+            forward=partial(logits, precision=precision),
             processes=Processes(),
             scale=scaler.scale,
         )

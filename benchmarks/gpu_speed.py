@@ -21,7 +21,8 @@ from benchmarks import recipe
 from benchmarks.gpu_common import Place, deterministic
 from benchmarks.train_step import CLASSES, our_step, sgd
 from segmodels import models
-from segmodels.data.loading import Augmentation, training_batches
+from segmodels.data.augment import RandomCrop
+from segmodels.data.loading import training_batches
 from segmodels.models import layers
 from segmodels.prediction import runtime
 
@@ -183,12 +184,12 @@ def our_batches(
 ) -> Any:
     """The training loop's loader; a picture comes again where there are not enough."""
     crop = 64 if place.small else 480
-    augmentation = Augmentation(crop, round(BASE * 4 / 3), (0.5, 2.0), True, 255, (124, 116, 104))
+    random_crop = RandomCrop(crop, round(BASE * 4 / 3), (0.5, 2.0), True, 255, (124, 116, 104))
     return training_batches(
         root,
         image_ids,
         positions(len(image_ids), row.batch, count),
-        augmentation=augmentation,
+        crop=random_crop,
         seed=0,
         epoch=1,
         workers=workers,

@@ -48,7 +48,7 @@ def our_gradients(
         model,
         [(image, target)],
         objective=OBJECTIVE,
-        see=see,
+        forward=see,
         processes=Processes(),
         scale=lambda loss: loss,
     )

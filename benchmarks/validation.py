@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader
 
 from benchmarks import recipe, timing
 from segmodels import models
-from segmodels.data import voc
+from segmodels.data import layout
 from segmodels.data.loading import whole_images
 from segmodels.prediction.inference import normalize
-from segmodels.sections import Normalize
+from segmodels.sections import Loss, Normalize
 from segmodels.training.validation import count_pairs, label_maps, measure, strips
 
 CLASSES = 21
@@ -54,6 +54,7 @@ def ours(
         batches,
         num_classes=CLASSES,
         ignore_index=255,
+        loss=Loss(cross_entropy=1, dice=0),
         normalization=NORMALIZE,
         device=torch.device("cpu"),
         precision=precision,
@@ -87,8 +88,8 @@ def theirs(model: nn.Module, root: Path, index: pd.DataFrame) -> np.ndarray:
 def read_index(root: Path, count: int) -> pd.DataFrame:
     """The first val pictures and their sizes."""
     rows = []
-    for image_id in voc.read_ids(voc.split_path(root, "val"))[:count]:
-        with Image.open(voc.image_path(root, image_id)) as image:
+    for image_id in layout.read_ids(layout.split_path(root, "val"))[:count]:
+        with Image.open(layout.image_path(root, image_id)) as image:
             rows.append((image_id, *image.size))
     return pd.DataFrame(rows, columns=["image_id", "width", "height"])
 

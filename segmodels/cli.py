@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from segmodels import files, params, process, trained
-from segmodels.data import masks, voc
+from segmodels.data import images, layout, masks
 from segmodels.evaluation import folder, scores, submitted
 from segmodels.params import Params
 from segmodels.prediction import drawing, export, photos, runtime, testtime
@@ -105,7 +105,7 @@ def evaluate(options: argparse.Namespace) -> None:
     """Score a folder of label maps, whichever program has made them."""
     settings = _evaluated(options)
     data = settings.data
-    image_ids = voc.read_split(options.voc, options.split)
+    image_ids = layout.read_split(options.voc, options.split)
     files = submitted.Folder(options.predictions, options.voc, options.model)
     counts = folder.per_image(
         options.predictions,
@@ -146,7 +146,7 @@ def bn_probe(options: argparse.Namespace) -> None:
     for weights, origin, losses, confusion in probe.exchange(**models, job=job):
         score = scores.summarize(confusion)
         shown = {"weights of": names[weights], "statistics": names.get(origin, origin)}
-        rows.append(shown | {name: score[name] for name in PROBED} | losses._asdict())
+        rows.append(shown | {name: score[name] for name in PROBED} | losses)
     table = pd.DataFrame(rows).drop(columns="loss")
     if options.csv:
         files.write_csv(options.csv, table)
@@ -272,7 +272,7 @@ def _evaluated(options: argparse.Namespace) -> Params:
     tree = options.voc.resolve()
     for name in settings.datasets:
         own = Path("data/own", name).resolve()
-        if tree in (own, voc.dataset_root(name).resolve()):
+        if tree in (own, layout.dataset_root(name).resolve()):
             return settings.model_copy(update={"dataset": name})
     _complain(
         f"class names are those of {settings.dataset}, the `dataset` of params.yaml; "
@@ -338,7 +338,7 @@ def _write(
     """The files of one picture; all models have the classes and colours of `network`."""
     classes, palette = network.classes, network.palette
     for name, labels in found.items():
-        voc.write_target(f"{beginning}_{name}_mask.png", labels, palette, masks.note())
+        images.write_target(f"{beginning}_{name}_mask.png", labels, palette, masks.note())
         overlay = drawing.overlay(image, labels, palette)
         drawing.save(f"{beginning}_{name}_overlay.png", overlay)
     strip = drawing.comparison(image, found, classes=classes, palette=palette)

@@ -81,7 +81,7 @@ def imports(file: str) -> set[str]:
 
 
 def _file(module: str) -> str | None:
-    """segmodels.data.voc -> segmodels/data/voc.py, a package -> its __init__.py; else None."""
+    """segmodels.data.index -> segmodels/data/index.py, a package -> its __init__.py; else None."""
     path = ROOT / module.replace(".", "/")
     for file in (path.with_suffix(".py"), path / "__init__.py"):
         if file.is_file():

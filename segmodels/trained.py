@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from segmodels import models
-from segmodels.data import voc
+from segmodels.data import images
 from segmodels.params import Params
 from segmodels.sections import Model, Normalize
 from segmodels.training import tensors, weights
@@ -78,7 +78,7 @@ def _trained(settings: Params, name: str) -> Network:
     models.check_arguments(name, entry.arch, entry.arguments)
     module = models.build(entry.arch, num_classes=len(classes), **entry.arguments)
     weights.fill(module, tensors.read(path), path)
-    palette = voc.palette(data.palette)
+    palette = images.palette(data.palette)
     return Network(name, module, settings.normalization(name), classes, palette)
 
 
@@ -128,4 +128,4 @@ def _published(name: str, entry: Model) -> Network:
     preset = published.transforms()
     normalization = Normalize(mean=tuple(preset.mean), std=tuple(preset.std))
     classes = ["background", *published.meta["categories"][1:]]
-    return Network(name, module, normalization, classes, voc.palette())
+    return Network(name, module, normalization, classes, images.palette())

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from segmodels import models, params, process
-from segmodels.data import voc
+from segmodels.data import layout
 from segmodels.data.loading import whole_images
 from segmodels.data.transforms import seen_size
 from segmodels.files import write_json
@@ -38,9 +38,9 @@ def main() -> None:
         precision=machine.precision,
         tile=choices.tile,
     )
-    index = voc.read_index(settings.dataset, data.classes)
+    index = layout.read_index(settings.dataset, data.classes)
     picture = cost.usual_picture(index[index["split"] == choices.split])
-    root = voc.dataset_root(settings.dataset)
+    root = layout.dataset_root(settings.dataset)
     ((ids, image, _, shape),) = whole_images(root, picture, size=None, batch_size=1, as_stored=True)
     height, width = seen_size(shape[0], shape[1], choices.long_side)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from segmodels import params, sections
-from segmodels.data import archive, download, miniature, own, sbd, tidy, voc
+from segmodels.data import archive, download, layout, miniature, own, sbd, tidy
 from segmodels.process import run
 
 SEED = 2012  # of miniature; not params.seed: that makes another training, not another data set
@@ -18,7 +18,7 @@ SCRATCH = Path(os.environ.get("DVC_ROOT", ".")) / ".scratch"  # DVC empties outs
 
 def main() -> None:
     settings = params.load()
-    data, root = settings.data, voc.dataset_root(settings.dataset)
+    data, root = settings.data, layout.dataset_root(settings.dataset)
     tree = root.with_name(f".{root.name}.part")  # renamed once it is whole
     with download.alone(SCRATCH / (data.archive.md5[0] if data.archive else "download")) as scratch:
         shutil.rmtree(tree, ignore_errors=True)

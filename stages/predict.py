@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from segmodels import models, params, process
-from segmodels.data import masks, voc
+from segmodels.data import images, layout, masks
 from segmodels.data.loading import whole_images
 from segmodels.prediction import runtime, testtime
 from segmodels.prediction.inference import label_map
@@ -31,9 +31,9 @@ def main() -> None:
         precision=machine.precision,
         tile=choices.tile,
     )
-    index = voc.read_index(settings.dataset, data.classes)
+    index = layout.read_index(settings.dataset, data.classes)
     rows = index[index["split"] == choices.split]
-    root = voc.dataset_root(settings.dataset)
+    root = layout.dataset_root(settings.dataset)
     pictures = whole_images(
         root,
         rows,
@@ -43,10 +43,10 @@ def main() -> None:
         workers=runtime.loader_workers(),
     )
     scores = testtime.scores(network, pictures, choices)
-    colours = voc.palette(data.palette)
+    colours = images.palette(data.palette)
     for image_id, score in process.progress(scores, len(rows), f"predict {name}"):
         labels = label_map(score).cpu().numpy()
-        voc.write_target(folder / f"{image_id}.png", labels, colours, masks.note())
+        images.write_target(folder / f"{image_id}.png", labels, colours, masks.note())
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import yaml
 from conftest import write_picture, write_split
 from made_up_reports import MACHINE, write_report
 
-from segmodels.data import index, voc
+from segmodels.data import images, index, layout
 from segmodels.evaluation import folder
 from segmodels.files import write_csv, write_json
 from segmodels.reporting import tables
@@ -55,14 +55,16 @@ def write_project(home):
     settings["studies"] = {"skips": MODELS[1:]}
     settings["datasets"]["miniature"] |= {"classes": CLASSES, "groups": GROUPS}
     (home / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), "utf-8")
-    root = home / voc.dataset_root("miniature")
+    root = home / layout.dataset_root("miniature")
     noise = np.random.default_rng(0)
     for k, image_id in enumerate(VAL):
         labels, objects = target(k)
         picture = noise.integers(0, 256, (*SIZE, 3), dtype=np.uint8)
         write_picture(root, image_id, picture, labels)
         write_picture(root, f"train_{k}", picture, labels)
-        voc.write_target(root / "SegmentationObject" / f"{image_id}.png", objects, voc.palette())
+        images.write_target(
+            root / "SegmentationObject" / f"{image_id}.png", objects, images.palette()
+        )
     write_split(root, "val", VAL)
     write_split(root, "train", [f"train_{k}" for k in range(len(VAL))])
     _, facts = index.build(root, Dataset(classes=CLASSES))
@@ -76,7 +78,7 @@ def write_project(home):
 def _write_model(home, root, model, worse):
     masks = home / "data/predictions/miniature" / model
     for k, image_id in enumerate(VAL):
-        voc.write_target(masks / f"{image_id}.png", prediction(k, worse), voc.palette())
+        images.write_target(masks / f"{image_id}.png", prediction(k, worse), images.palette())
     counts = folder.per_image(masks, root, VAL, num_classes=len(CLASSES), ignore_index=255)
     reports = home / "reports/models"
     rising = np.linspace(0.1, 0.9 - 0.2 * worse, 9)

@@ -12,7 +12,9 @@ from conftest import write_picture, write_split
 from torch import nn
 
 from segmodels import models, params, process
-from segmodels.data import transforms, voc
+from segmodels.data import transforms
+from segmodels.data.images import read_target
+from segmodels.data.layout import dataset_root
 from segmodels.data.loading import whole_images
 from segmodels.prediction import photos, testtime
 from segmodels.sections import Normalize
@@ -69,7 +71,7 @@ def stage(monkeypatch, module, *arguments):
 def run_all(home, monkeypatch, sizes, **changes):
     """Index, train, predict and measure the cost; returns the folder of predictions."""
     settings(home, **changes)
-    images(voc.dataset_root("pano"), train=[(48, 64)] * 4, val=sizes)
+    images(dataset_root("pano"), train=[(48, 64)] * 4, val=sizes)
     stage(monkeypatch, index)
     train.train("m", processes.Processes())
     stage(monkeypatch, predict, "m")
@@ -80,7 +82,7 @@ def run_all(home, monkeypatch, sizes, **changes):
 def test_panorama_that_is_seen_at_14_rows_trains_and_predicts(home, monkeypatch):
     changes = {"recipe": {"val_size": 384}, "choices": {"long_side": 384}}
     predicted = run_all(home, monkeypatch, [PANORAMA, PANORAMA], **changes)
-    labels = voc.read_target(predicted / "val_0.png")
+    labels = read_target(predicted / "val_0.png")
     assert labels.shape == PANORAMA and labels.max() < 3
     counted = json.loads((home / "data/runs/pano/m/gflops.json").read_text())
     assert counted["picture"] == "384 x 32"
@@ -91,14 +93,14 @@ def test_images_of_a_few_pixels_train_and_predict(home, monkeypatch, arch):
     arguments = {"width": 2} if arch == "segnet" else {"backbone": "resnet18"}
     sizes = [(1, 1), (5, 40), (31, 16)]
     predicted = run_all(home, monkeypatch, sizes, entries={"m": {"arch": arch, **arguments}})
-    shapes = [voc.read_target(predicted / f"val_{k}.png").shape for k in range(3)]
+    shapes = [read_target(predicted / f"val_{k}.png").shape for k in range(3)]
     assert shapes == sizes
 
 
 def test_small_scales_are_seen_at_32_pixels(home, monkeypatch):
     changes = {"choices": {"scales": [0.01, 0.25, 1], "flip": True}}
     predicted = run_all(home, monkeypatch, [(48, 64)], **changes)
-    assert voc.read_target(predicted / "val_0.png").shape == (48, 64)
+    assert read_target(predicted / "val_0.png").shape == (48, 64)
 
 
 class Noting(nn.Module):

@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 
 from segmodels import models, process
 from segmodels.cli import main
-from segmodels.data import voc
+from segmodels.data import images, layout
 from segmodels.models import fcn
 from segmodels.prediction import export
 from segmodels.training.checkpoint import save_weights
@@ -93,9 +93,9 @@ def test_predict_writes_the_masks_and_prints_their_shares(project, capsys):
     assert err == ""  # no larger than the drawings: no warning
     for line, name in zip(out.splitlines(), TINY, strict=True):
         path = project / f"new/out/a b ü_{name}_mask.png"
-        labels = voc.read_target(path)
+        labels = images.read_target(path)
         assert (labels == witness(network(name), file, NOTED[name])).mean() > 0.999
-        assert Image.open(path).getpalette() == voc.palette().ravel().tolist()
+        assert Image.open(path).getpalette() == images.palette().ravel().tolist()
         assert line.startswith(f"{file}, {name}: ")
         shares = {k: float(v) for k, v in re.findall(r"(\w+) ([\d.]+)%", line.partition(": ")[2])}
         counted = {voc_classes()[k]: 100 * (labels == k).mean() for k in np.unique(labels)}
@@ -166,7 +166,7 @@ def test_predict_and_export_call_classes_as_the_training_did(project, monkeypatc
     file = picture(project / "in/a.png")
     main(["predict", str(file), "--model", "tiny", "--out", "out"])
     out, err = capsys.readouterr()
-    labels = voc.read_target("out/a_tiny_mask.png")
+    labels = images.read_target("out/a_tiny_mask.png")
     assert out.split(": ")[1].startswith(trained[np.bincount(labels.ravel()).argmax()])
     assert err.startswith("tiny: classes are called as when it was trained; params.yaml has ")
     given = {}
@@ -235,7 +235,7 @@ def test_start_coco_predicts_without_any_training(project, published, capsys):
     main(["predict", str(file), "--model", "fcn18", "--start", "coco", "--out", "out"])
     out, err = capsys.readouterr()
     assert err == ""  # photographs are what these weights know
-    labels = voc.read_target("out/a_fcn18_mask.png")
+    labels = images.read_target("out/a_fcn18_mask.png")
     assert (labels == witness(published[0], file)).mean() > 0.999
     assert voc_classes()[np.bincount(labels.ravel()).argmax()] == out.split(": ")[1].split()[0]
 
@@ -280,10 +280,10 @@ def scored(project):
     rng = np.random.default_rng(0)
     truths, guesses = [], []
     for image_id in ids:
-        target = voc.read_target(voc.target_path(project / "voc", image_id))
+        target = images.read_target(layout.target_path(project / "voc", image_id))
         wrong = rng.random(target.shape) < 0.2
         guess = np.where(wrong, rng.integers(0, 6, target.shape), target % VOID).astype(np.uint8)
-        voc.write_target(project / f"masks/{image_id}.png", guess, voc.palette())
+        images.write_target(project / f"masks/{image_id}.png", guess, images.palette())
         truths.append(target[target != VOID])
         guesses.append(guess[target != VOID])
     return project / "masks", np.concatenate(truths), np.concatenate(guesses)
@@ -293,7 +293,7 @@ def scored(project):
 def test_evaluate_prints_scikit_learns_scores(project, scored, plain, capsys):
     masks, truth, guess = scored
     for file in masks.iterdir() if plain else []:
-        Image.fromarray(voc.read_target(file)).save(file)
+        Image.fromarray(images.read_target(file)).save(file)
     main(["evaluate", "--predictions", "masks", "--voc", "voc"])
     out = capsys.readouterr().out
     scores = jaccard_score(truth, guess, average=None, labels=range(6))

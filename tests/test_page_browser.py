@@ -10,7 +10,7 @@ from conftest import missing
 from made_up_page import CLASSES, COSTS, GROUPS, MODELS, SIZE, VAL, prediction, target
 from playwright.sync_api import expect, sync_playwright
 
-from segmodels.data import voc
+from segmodels.data import images
 
 PROGRAMS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
 MARKS = """[...document.querySelectorAll("#chart-cost .series")].map((group) => {
@@ -182,7 +182,7 @@ def test_a_table_of_groups_is_sorted_by_a_model(page):
 
 def test_the_slider_of_opacity_blends_masks_with_the_picture(page):
     photo = shown(page)[0].astype(float)
-    colours = voc.palette()
+    colours = images.palette()
     labels = [target(0)[0], *(prediction(0, worse) for worse in range(3))]
     page.focus("#opacity")
     for key, opacity in [(None, 0.7), ("ArrowLeft", 0.69)]:

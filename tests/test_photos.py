@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from segmodels import params
-from segmodels.data import voc
+from segmodels.data import images
 from segmodels.prediction import drawing, photos, testtime
 from segmodels.prediction.inference import label_map
 from segmodels.sections import Normalize
@@ -211,14 +211,14 @@ def test_label_maps_have_the_pictures_size(shape, long_side):
 def test_overlay_tints_classes_and_leaves_background(scene):
     labels = np.zeros((HEIGHT, WIDTH), np.uint8)
     labels[10:20] = 15
-    drawn = np.asarray(drawing.overlay(scene, labels, voc.palette())).astype(float)
-    mixed = 0.4 * scene + 0.6 * voc.palette()[15]
+    drawn = np.asarray(drawing.overlay(scene, labels, images.palette())).astype(float)
+    mixed = 0.4 * scene + 0.6 * images.palette()[15]
     assert np.array_equal(drawn[labels == 0], scene[labels == 0])
     assert np.abs(drawn - mixed)[labels == 15].max() <= 1
 
 
 def test_comparison_shows_picture_masks_and_the_classes_that_occur(scene):
-    palette, classes = voc.palette(), [f"class {k}" for k in range(21)]
+    palette, classes = images.palette(), [f"class {k}" for k in range(21)]
     maps = {
         "one": np.full((HEIGHT, WIDTH), 5, np.uint8),
         "two": np.full((HEIGHT, WIDTH), 9, np.uint8),
@@ -239,6 +239,6 @@ def test_comparison_has_room_for_every_name(shape, models):
     labels = np.resize(np.arange(21, dtype=np.uint8), shape)
     maps = {f"model_with_a_long_name_{k}": labels for k in range(models)}
     image = np.zeros((*shape, 3), np.uint8)
-    sheet = np.asarray(drawing.comparison(image, maps, classes=classes, palette=voc.palette()))
+    sheet = np.asarray(drawing.comparison(image, maps, classes=classes, palette=images.palette()))
     for border in (sheet[:4], sheet[-4:], sheet[:, :4], sheet[:, -4:]):
         assert (border == 255).all()  # nothing is cut off

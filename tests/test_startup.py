@@ -32,7 +32,7 @@ small, image = models.build("unet", num_classes=3, width=4), torch.rand(2, 3, 32
 cost.gflops(lambda: small(image))
 for kind in ["sgd", "adamw"]:
     train = settings.train["miniature"].model_copy(update={"optimizer": kind})
-    optimizer = recipe.optimizer(small, train)
+    optimizer = recipe.build_optimizer(small, train)
     optimizer.load_state_dict(optimizer.state_dict())
     small(image)["out"].sum().backward()
     optimizer.step()

@@ -6,10 +6,10 @@ from conftest import VOID, write_tree
 from sklearn import metrics
 from torch import nn
 
-from segmodels.data import voc
+from segmodels.data import images, layout
 from segmodels.data.loading import whole_images
 from segmodels.evaluation.confusion import confusion_matrix
-from segmodels.sections import Normalize
+from segmodels.sections import Loss, Normalize
 from segmodels.training import validation
 from segmodels.training.validation import count_pairs, measure
 
@@ -103,6 +103,7 @@ def test_measures_equal_brute_force(tmp_path, monkeypatch, cached_pixels, batch_
         whole_images(tmp_path, index, size=None, batch_size=batch_size, targets=True),
         num_classes=CLASSES,
         ignore_index=VOID,
+        loss=Loss(cross_entropy=1, dice=0),
         normalization=NORMALIZE,
         device=torch.device("cpu"),
         precision="fp32",
@@ -110,9 +111,9 @@ def test_measures_equal_brute_force(tmp_path, monkeypatch, cached_pixels, batch_
     assert not model.training and sums.dtype == torch.float64
     expected, expected_counts = np.zeros((4, CLASSES)), np.zeros((CLASSES + 1, CLASSES), int)
     for image_id in index["image_id"]:
-        image = voc.read_image(voc.image_path(tmp_path, image_id)) / 255
+        image = images.read_image(layout.image_path(tmp_path, image_id)) / 255
         image = torch.from_numpy((image - NORMALIZE.mean) / NORMALIZE.std).permute(2, 0, 1).float()
-        target = voc.read_target(voc.target_path(tmp_path, image_id))
+        target = images.read_target(layout.target_path(tmp_path, image_id))
         with torch.no_grad():
             logits = F.interpolate(model(image[None])["out"], target.shape, mode="bilinear")[0]
         shares = logits.double().softmax(0).numpy()

@@ -17,7 +17,7 @@ def main() -> None:
     from docs.figures.quotes import quotes
     from docs.figures.results import FILE, FOLDER, read, write
     from segmodels import params
-    from segmodels.data import voc
+    from segmodels.data import images
     from segmodels.files import write_bytes
     from segmodels.reporting.canvas import png
 
@@ -32,7 +32,7 @@ def main() -> None:
     rows += [*block_rows, *learning.tap_rows(), *learning.overlap_rows()]
     write(rows)
     figures = {
-        "classical": pieces.examples(scene, voc.palette()),
+        "classical": pieces.examples(scene, images.palette()),
         "oracle": pieces.oracle_figure(classical_rows),
         "tasks": tasks.figure(scene, classes),
         "example": metrics.example_figure(),

@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 from docs.figures.results import Row
 from segmodels.data.miniature import Scene
 from segmodels.reporting.canvas import COLOURS, framed, styled
+from segmodels.sections import Loss
 from segmodels.training import losses
 
 PIXELS = 10_000  # of the picture in which the losses are compared
@@ -44,8 +45,9 @@ def gradient(part: str, probability: float, pixels: int) -> float:
     shares[:pixels] = probability
     logits = torch.stack([torch.zeros_like(shares), torch.logit(shares)])[None, :, None]
     logits.requires_grad_()
-    sums = losses.class_sums(logits, target, ignore_index=255, learn_dice=True)
-    {"cross_entropy": losses.cross_entropy, "dice": losses.dice}[part](sums).backward()
+    weights = Loss.model_validate({"cross_entropy": 0, "dice": 0, part: 1})
+    sums = losses.class_sums(logits, target, weights, ignore_index=255)
+    losses.objective(sums, weights, None).backward()
     assert logits.grad is not None
     return abs(float(logits.grad[0, 1, 0, 0])) * PIXELS
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from segmodels.data import voc
+from segmodels.data import images, layout
 from segmodels.data.miniature_objects import LOOKS
 from segmodels.data.miniature_pen import Pen, Point
 from segmodels.data.miniature_scenes import draw_backdrop
@@ -75,7 +75,7 @@ def generate(
             _write(root, image_id, scene)
     ids["trainval"] = ids["train"] + ids["val"]
     for split, members in ids.items():
-        write_text(voc.split_path(root, split), "".join(f"{image_id}\n" for image_id in members))
+        write_text(layout.split_path(root, split), "".join(f"{image_id}\n" for image_id in members))
 
 
 def draw(
@@ -215,10 +215,10 @@ def _cloud(size: tuple[int, int], cell: int, rng: np.random.Generator) -> np.nda
 def _write(root: Path, image_id: str, scene: Scene) -> None:
     jpeg = BytesIO()
     Image.fromarray(scene.image).save(jpeg, "JPEG", quality=95, subsampling=0)
-    write_bytes(voc.image_path(root, image_id), jpeg.getvalue())
-    palette = voc.palette()
-    voc.write_target(voc.target_path(root, image_id), scene.target, palette)
-    voc.write_target(root / "SegmentationObject" / f"{image_id}.png", scene.objects, palette)
+    write_bytes(layout.image_path(root, image_id), jpeg.getvalue())
+    palette = images.palette()
+    images.write_target(layout.target_path(root, image_id), scene.target, palette)
+    images.write_target(root / "SegmentationObject" / f"{image_id}.png", scene.objects, palette)
     write_text(root / "Annotations" / f"{image_id}.xml", _annotation(image_id, scene))
 
 

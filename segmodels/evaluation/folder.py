@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from segmodels.data import voc
+from segmodels.data import images, layout
 from segmodels.evaluation import boundary, confusion, scores, statistics
 from segmodels.files import sha256
 
@@ -96,7 +96,7 @@ def per_image(
     for image_id in image_ids:
         path = prediction_path(predictions, image_id)
         try:
-            target, prediction = read(voc.target_path(root, image_id), path)
+            target, prediction = read(layout.target_path(root, image_id), path)
             image = _count(path, target, prediction, void, num_classes)
         except ValueError as error:
             collected.problems.append(str(error))
@@ -158,7 +158,7 @@ def protocol(predictions: str | Path, root: str | Path, counts: Counts) -> dict[
     return {
         "evaluation": EVALUATION,
         "ids_sha256": hashlib.sha256("".join(f"{i}\n" for i in ids).encode()).hexdigest(),
-        "targets_sha256": digest(voc.target_path(root, i) for i in ids),
+        "targets_sha256": digest(layout.target_path(root, i) for i in ids),
         "predictions_sha256": digest(prediction_path(predictions, i) for i in ids),
         "boundary_pixels": [int(narrowest), int(widest)],
         "boundary_share_of_diagonal": boundary.DIAGONAL_SHARE,
@@ -281,4 +281,4 @@ def _read_both(target: Path, prediction: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _read(path: Path) -> np.ndarray:
     with one_line_errors(path):
-        return voc.read_target(path)
+        return images.read_target(path)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from segmodels.data import masks, tidy, voc
+from segmodels.data import images, layout, masks, tidy
+from segmodels.data.palettes import Colour, Palettes
 from segmodels.evaluation.folder import Counts, one_line_errors
 from segmodels.sections import Dataset
 
@@ -43,7 +44,7 @@ class Folder:
         """The target of an image; where there is none, the path that it should have."""
         if image_id in self.targets:
             return self.targets[image_id][0]
-        return voc.target_path(self.root, image_id)
+        return layout.target_path(self.root, image_id)
 
     def place(self, image_id: str) -> Path:
         """The mask of an image; where there is none, the path that it should have.
@@ -97,12 +98,12 @@ class Reader:
         self.files = files
         self.read = read
         count = len(data.classes)
-        self.target_palettes: masks.Palettes | None = None
+        self.target_palettes: Palettes | None = None
         if data.masks == "auto":
-            self.target_palettes = masks.Palettes(data.palette, classes=count, strict=False)
-        self.palettes: masks.Palettes | None = None  # of predictions
+            self.target_palettes = Palettes(data.palette, classes=count, strict=False)
+        self.palettes: Palettes | None = None  # of predictions
         if read is None:
-            self.palettes = masks.Palettes(data.palette, classes=count, advice=ADVICE)
+            self.palettes = Palettes(data.palette, classes=count, advice=ADVICE)
 
     def __call__(self, target: Path, prediction: Path) -> tuple[np.ndarray, np.ndarray]:
         """(H, W) uint8 label maps.
@@ -153,12 +154,12 @@ class Reader:
         palette = self.data.palette
         if palette is None and self.read == "colour":
             palette = []
-            for label, colour in enumerate(voc.palette()[: len(self.data.classes)].tolist()):
+            for label, colour in enumerate(images.palette()[: len(self.data.classes)].tolist()):
                 palette.append(self._target_colours().get(label, (*colour,)))
         changes = {"masks": self.read or "auto", "labels": None, "palette": palette}
         return self.data.model_copy(update=changes)
 
-    def _compare(self, path: Path, colours: Mapping[int, masks.Colour]) -> None:
+    def _compare(self, path: Path, colours: Mapping[int, Colour]) -> None:
         """Refuse a prediction that gives a value the colour that the targets give to another."""
         value_of = {colour: value for value, colour in self._target_colours().items()}
         for value, colour in colours.items():
@@ -168,7 +169,7 @@ class Reader:
                     f"{value_of[colour]} in the targets; {ADVICE}"
                 )
 
-    def _target_colours(self) -> Mapping[int, masks.Colour]:
+    def _target_colours(self) -> Mapping[int, Colour]:
         """Value -> colour, as far as the palettes of the targets have been read."""
         return self.target_palettes.colours if self.target_palettes else {}
 
@@ -211,6 +212,6 @@ def _is_marked(path: Path) -> bool:
         return False
 
 
-def _read(path: Path, data: Dataset, palettes: masks.Palettes | None) -> np.ndarray:
+def _read(path: Path, data: Dataset, palettes: Palettes | None) -> np.ndarray:
     with one_line_errors(path):
         return masks.read(path, data, palettes)

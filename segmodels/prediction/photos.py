@@ -1,6 +1,6 @@
 """Any photograph as RGB, and its label map at its own size in bounded memory.
 
-Images are read as training reads them, see voc.read_image; a file that cannot be shown raises a
+Images are read as training reads them, see images.read_image; a file that cannot be shown raises a
 ValueError of one line. Logits are enlarged in bands of rows, as a picture of 24 million pixels has
 2 GB of them, and the argmax is taken of the enlarged ones.
 """
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segmodels.data import transforms, voc
+from segmodels.data import images, layout, transforms
 from segmodels.prediction.inference import label_map
 from segmodels.prediction.testtime import Network
 
@@ -62,7 +62,7 @@ def find(paths: Iterable[Path], without: Path | None = None) -> Found:
             if files.setdefault(file.resolve(), file).is_symlink() and not file.is_symlink():
                 files[file.resolve()] = file
         if not inside:
-            problems.append(f"{path}: a folder without images ({' '.join(voc.SUFFIXES)})")
+            problems.append(f"{path}: a folder without images ({' '.join(layout.SUFFIXES)})")
     return Found(list(files.values()), problems, others)
 
 
@@ -77,9 +77,9 @@ def _images(folder: Path, without: Path | None, others: Counter[str]) -> list[Pa
         for name in sorted(names):
             file = Path(place) / name
             if name.startswith("."):
-                others.update(["hidden image"] if file.suffix.lower() in voc.SUFFIXES else [])
+                others.update(["hidden image"] if file.suffix.lower() in layout.SUFFIXES else [])
                 continue
-            if file.suffix.lower() in voc.SUFFIXES or _is_image(file):
+            if file.suffix.lower() in layout.SUFFIXES or _is_image(file):
                 found.append(file)
             else:
                 others[file.suffix or "without a suffix"] += 1
@@ -89,7 +89,7 @@ def _images(folder: Path, without: Path | None, others: Counter[str]) -> list[Pa
 def _is_image(file: Path) -> bool:
     """Whether a file's content is an image, whatever its name."""
     try:
-        with voc.opened(file, *voc.FORMATS):
+        with images.open_image(file, *images.FORMATS):
             return True
     except (OSError, ValueError):
         return False
@@ -107,12 +107,12 @@ def read(path: Path) -> np.ndarray:
         kind = "a folder" if path.is_dir() else "0 bytes" if path.is_file() else "there is no file"
         kind = "no regular file" if path.exists() and kind.startswith("there") else kind
         raise ValueError(f"{path}: {kind}, expected an image")
-    return voc.read_image(path)
+    return images.read_image(path)
 
 
 def frames(path: Path) -> int:
     """How many images a file holds, of which the first is read."""
-    with voc.opened(path, *voc.FORMATS) as image:
+    with images.open_image(path, *images.FORMATS) as image:
         return getattr(image, "n_frames", 1)
 
 

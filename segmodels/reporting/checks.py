@@ -32,14 +32,7 @@ PROTOCOL = [  # of metrics.json; whole numbers or text
 BANDS = [f"{name}_miou" for name in boundary.NAMES]  # keys of metrics.json
 
 # Columns of the CSV files.
-LOSSES = [
-    "train_loss",
-    "val_loss",
-    "train_cross_entropy",
-    "val_cross_entropy",
-    "train_dice",
-    "val_dice",
-]
+LOSSES = ["train_loss", "val_loss", "train_cross_entropy", "val_cross_entropy"]  # of every model
 VAL_SCORES = ["val_miou", "val_pixel_acc", "val_mean_acc"]
 COLUMNS = {
     "history": ["epoch", "lr", *LOSSES, *VAL_SCORES],
@@ -109,9 +102,9 @@ def check(metrics: Any, provenance: Any, tables: Mapping[str, pd.DataFrame]) -> 
     for name, columns in COLUMNS.items():
         _check_columns(f"{name}.csv", tables[name], columns)
     history = tables["history"]
-    _check_columns("history.csv", history, list(history.columns))  # all go into curves.csv
-    _check_loss(provenance["recipe"])
-    _check_history(metrics, history)
+    learned = _loss_columns(provenance["recipe"])
+    _check_columns("history.csv", history, [*learned, *history.columns])  # all go into curves.csv
+    _check_history(metrics, history, learned)
     _check_scores(metrics, tables)
     _check_images(metrics, tables)
     _check_metrics(metrics)
@@ -158,21 +151,28 @@ def _check_numbers(file: str, name: str, values: np.ndarray) -> None:
         raise ValueError(f"{file}: {name} has impossible values")
 
 
-def _check_loss(recipe: dict[str, Any]) -> None:
+def _loss_columns(recipe: dict[str, Any]) -> list[str]:
+    """Columns of the history for the losses that a model was trained with."""
     loss = recipe.get("loss")
-    for part in ("cross_entropy", "dice"):
-        if not isinstance(loss, dict) or not _is_number(loss.get(part)):
+    if not isinstance(loss, dict) or not loss:
+        raise ValueError("provenance.json: recipe lacks the parts of loss")
+    columns = []
+    for name, weight in loss.items():
+        if not _is_number(weight):
             raise ValueError("provenance.json: recipe lacks the parts of loss")
+        if weight:
+            columns += [f"train_{name}", f"val_{name}"]
     if not isinstance(recipe.get("class_weights"), str):
         raise ValueError("provenance.json: recipe lacks class_weights")
+    return columns
 
 
-def _check_history(metrics: dict[str, Any], history: pd.DataFrame) -> None:
+def _check_history(metrics: dict[str, Any], history: pd.DataFrame, learned: list[str]) -> None:
     epochs = history["epoch"].tolist()
     best = metrics["best_epoch"]
     if not epochs or epochs != list(range(len(epochs))):
         raise ValueError("history.csv: epoch does not count from 0")
-    if history[COLUMNS["history"]].isna().any(axis=None):
+    if history[[*COLUMNS["history"], *learned]].isna().any(axis=None):
         raise ValueError("history.csv: has a blank")
     if best not in epochs:
         raise ValueError(f"metrics.json: best_epoch = {best}: history.csv has no such epoch")

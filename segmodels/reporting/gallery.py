@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from segmodels.data import voc
+from segmodels.data import images, layout
 from segmodels.evaluation import scores
 from segmodels.reporting.tables import Result
 
@@ -31,8 +31,8 @@ PALEST = 0.65  # how far the last object of a class is shaded towards white, 0..
 
 def mask_colours(palette: list[tuple[int, int, int]] | None, void: int) -> np.ndarray:
     """(256, 3) uint8: the data set's palette, with VOC's void colour for its void label."""
-    colours = voc.palette(palette)
-    colours[void] = voc.palette()[255]
+    colours = images.palette(palette)
+    colours[void] = images.palette()[255]
     return colours
 
 
@@ -115,7 +115,7 @@ def views(labels: np.ndarray, objects: np.ndarray, colours: np.ndarray) -> dict[
     Reference:
         Kirillov et al., Panoptic Segmentation, arXiv 1801.00868.
     """
-    instance = voc.palette()[objects]
+    instance = images.palette()[objects]
     instance[objects == 0] = 255
     panoptic = colours[labels].astype(float)
     class_of = object_classes(labels, objects)
@@ -144,8 +144,8 @@ def exemplar(root: Path, image_ids: Sequence[str]) -> dict[str, np.ndarray]:
         path = root / "SegmentationObject" / f"{image_id}.png"
         if not path.is_file():
             continue
-        labels = voc.read_target(voc.target_path(root, image_id))
-        objects = voc.read_target(path)
+        labels = images.read_target(layout.target_path(root, image_id))
+        objects = images.read_target(path)
         class_sizes = Counter(object_classes(labels, objects).values())
         largest = max(class_sizes.values(), default=0)
         if largest > most:
@@ -172,14 +172,14 @@ def png_uri(pixels: np.ndarray) -> str:
 
 
 def _files(root: Path, image_id: str, masks: Sequence[Path]) -> dict[str, Any]:
-    image = voc.read_image(voc.image_path(root, image_id))
-    paths = [voc.target_path(root, image_id), *masks]
+    image = images.read_image(layout.image_path(root, image_id))
+    paths = [layout.target_path(root, image_id), *masks]
     height, width, _ = image.shape
     return {
         "height": height,
         "width": width,
         "image": jpeg_uri(image),
-        "labels": [png_uri(voc.read_target(path)) for path in paths],
+        "labels": [png_uri(images.read_target(path)) for path in paths],
     }
 
 

@@ -19,10 +19,10 @@ import pandas as pd
 from segmodels.evaluation import scores, statistics
 from segmodels.evaluation.confusion import class_accuracy, iou
 from segmodels.reporting import checks
-from segmodels.reporting.checks import BANDS, LOSSES
+from segmodels.reporting.checks import BANDS
+from segmodels.sections import Loss
 
 FLOOR = "all background"  # how tables name the baseline that predicts background everywhere
-CROSS_ENTROPY = "cross-entropy"  # the loss that the history of every model contains
 HISTORY_SPLIT = "val"  # histories are measured on this split, whichever split is scored
 
 # Keys of metrics.json.
@@ -35,6 +35,9 @@ COUNTS = ["classes_counted", "classes_present"]  # over how many classes miou, m
 RECIPE_KEYS = {"epochs", "batch_size", "crop_size", "init"}  # `otherwise` reports a difference
 HASH_KEYS = {"code_sha256", "params_sha256"}  # only in older results, see `evaluation` instead
 PER_MODEL_KEYS = {"seed", "weights_sha256", "predictions_sha256"} | RECIPE_KEYS | HASH_KEYS
+
+LOSS_NAMES = {name: str(field.title) for name, field in Loss.model_fields.items()}
+CROSS_ENTROPY = LOSS_NAMES["cross_entropy"]  # the history of every model contains it
 
 LOSS_KEYS = {"loss", "class_weights"}  # of a recipe; `Result.loss` puts them into words
 IDENTITY_KEYS = ["arch", "arguments", "normalize", "recipe"]  # of provenance.json, without the seed
@@ -79,16 +82,14 @@ class Result:
     def loss(self) -> str:
         """The training loss in words, e.g. "cross-entropy + 0.5 Dice"."""
         recipe = self.provenance["recipe"]
-        cross_entropy = CROSS_ENTROPY
+        names = dict(LOSS_NAMES)
         if recipe["class_weights"] != "none":
-            cross_entropy = f"class-weighted {CROSS_ENTROPY}"
+            names["cross_entropy"] = f"class-weighted {CROSS_ENTROPY}"
         terms = []
-        for part, name in {"cross_entropy": cross_entropy, "dice": "Dice"}.items():
-            weight = recipe["loss"][part]
-            if weight == 1:
-                terms.append(name)
-            elif weight != 0:
-                terms.append(f"{weight:g} {name}")
+        for key, weight in recipe["loss"].items():
+            if weight:
+                name = names.get(key, key)
+                terms.append(name if weight == 1 else f"{weight:g} {name}")
         return " + ".join(terms)
 
 
@@ -279,6 +280,17 @@ def _long(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return table[["model", *table.columns.drop("model")]]
 
 
+def _last_losses(history: pd.DataFrame) -> dict[str, float]:
+    """Losses of the last epoch, of train and val in turn, as far as the model has them."""
+    last = history.iloc[-1]
+    losses = {}
+    for name in ("loss", *LOSS_NAMES):
+        for column in (f"train_{name}", f"val_{name}"):
+            if column in history:
+                losses[column] = last[column]
+    return losses
+
+
 def _summary_row(result: Result) -> dict[str, Any]:
     recipe = result.provenance["recipe"]
     row: dict[str, Any] = {"model": result.model}
@@ -286,8 +298,7 @@ def _summary_row(result: Result) -> dict[str, Any]:
         row[name] = result.metrics[name]
     row["rise"] = rise(result.history)
     row["loss"] = result.loss
-    for name in LOSSES:
-        row[name] = result.history[name].iloc[-1]
+    row |= _last_losses(result.history)
     row["parameters"] = result.provenance["parameters"]
     row["gflops"] = result.metrics["gflops"]
     row["seed"] = result.metrics["protocol"]["seed"]

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from segmodels import files
 from segmodels.training import tensors, weights
-from segmodels.training.run import Run
+from segmodels.training.state import TrainingState
 
 LAST, BEST = "last.pt", "best.pt"
 PATIENCE = 10  # seconds in which a process that was told to die leaves its folder
@@ -43,8 +43,8 @@ class Checkpoints:
         """
         return _read(self.folder / LAST) if (self.folder / LAST).exists() else None
 
-    def resume(self, run: Run) -> None:
-        """Let a run become what was saved last, if anything was.
+    def resume(self, training: TrainingState) -> None:
+        """Let a training become what was saved last, if anything was.
 
         Raises:
             ValueError: the file is damaged, or of another model.
@@ -53,8 +53,8 @@ class Checkpoints:
         if state is None:
             return
         try:
-            weights.fill(run.model, state["model"], path)
-            run.restore(state)
+            weights.fill(training.model, state["model"], path)
+            training.load_state_dict(state)
         except tensors.DAMAGED as error:
             reason = " ".join(str(error).split()).removeprefix(f"{path}: ")
             raise ValueError(f"{path}: {reason}; delete {self.folder} and start again") from None

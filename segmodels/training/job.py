@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from segmodels.data import voc
+from segmodels.data import layout
 from segmodels.data.loading import epoch_batches
 from segmodels.params import Params
 from segmodels.prediction.inference import autocast, normalize
@@ -47,8 +47,8 @@ class Job:
     ) -> Self:
         """What params.yaml says of one model, on the data set in use and this machine."""
         return cls(
-            root=voc.dataset_root(settings.dataset),
-            index=voc.read_index(settings.dataset, settings.data.classes),
+            root=layout.dataset_root(settings.dataset),
+            index=layout.read_index(settings.dataset, settings.data.classes),
             classes=settings.data.classes,
             ignore_index=settings.data.void,
             normalize=settings.normalization(model),
@@ -96,7 +96,7 @@ class Job:
     @cached_property
     def pictures_sha256(self) -> str:
         """Of the content of all pictures and targets."""
-        folders = (voc.image_path, voc.target_path)
+        folders = (layout.image_path, layout.target_path)
         ids = self.index["image_id"]
         return checkpoint.content(path(self.root, i) for i in ids for path in folders)
 
@@ -118,7 +118,7 @@ class Job:
 
     def _numbered_index(self) -> pd.DataFrame:
         """The index with labels in place of names, which decide nothing."""
-        columns = dict(zip(self.classes, voc.label_columns(self.classes), strict=True))
+        columns = dict(zip(self.classes, layout.label_columns(self.classes), strict=True))
         return self.index.rename(columns=columns)
 
     def see(self, model: nn.Module, image: Tensor) -> dict[str, Tensor]:

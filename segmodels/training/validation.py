@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from segmodels.data.loading import WholeImages
 from segmodels.prediction.inference import autocast, normalize
-from segmodels.sections import Normalize
+from segmodels.sections import Loss, Normalize
 from segmodels.training import losses
 
 CACHED_PIXELS = 1 << 13  # with 21 classes 0.7 MB
@@ -26,6 +26,7 @@ def measure(
     *,
     num_classes: int,
     ignore_index: int,
+    loss: Loss,
     normalization: Normalize,
     device: torch.device,
     precision: str,
@@ -34,14 +35,16 @@ def measure(
 
     Args:
         batches: from `segmodels.data.loading.whole_images`, with targets.
+        loss: what is summed up, see `losses.quantities`.
     Returns:
-        sums (4, C) float64, see `losses.class_sums`, and counts (C + 1, C) int64, see
+        sums (R, C) float64, see `losses.class_sums`, and counts (C + 1, C) int64, see
         `count_pairs`, both on the device.
     Raises:
         IndexError: a label is out of range, see `losses.class_sums`.
     """
     model.eval()
-    sums = torch.zeros(4, num_classes, dtype=torch.float64, device=device)
+    rows = len(losses.quantities(loss))
+    sums = torch.zeros(rows, num_classes, dtype=torch.float64, device=device)
     counts = torch.zeros(num_classes + 1, num_classes, dtype=torch.int64, device=device)
     for _, image, target, original_size in batches:
         assert target is not None
@@ -52,7 +55,7 @@ def measure(
                 logits.float(), original_size, mode="bilinear", align_corners=False
             )
         for strip, labels in strips(logits, target.to(device, non_blocking=True)):
-            sums += losses.class_sums(strip, labels, ignore_index=ignore_index, learn_dice=False)
+            sums += losses.class_sums(strip, labels, loss, ignore_index=ignore_index)
             counts += count_pairs(labels, label_maps(strip), num_classes, ignore_index)
     return sums, counts
 

@@ -137,16 +137,16 @@ def test_weights_of_other_shapes_are_named_tensor_by_tensor(project, command):
 
 
 def test_checkpoint_of_other_shapes_names_them_and_what_to_do(tmp_path):
-    from segmodels.training.run import Run
+    from segmodels.training.state import TrainingState
 
     model = models.build("unet", num_classes=21, width=2)
     updates = torch.optim.SGD(model.parameters())
     scaler = torch.amp.GradScaler("cpu", enabled=False)
     kept = Checkpoints(tmp_path, 10, True)
-    other = {**Run(model, updates, scaler).state(), "model": state_dict(width=4)}
+    other = {**TrainingState(model, updates, scaler).state_dict(), "model": state_dict(width=4)}
     kept.save(other)
     with pytest.raises(ValueError, match=rf"last.pt: of another .*delete {tmp_path}") as caught:
-        kept.resume(Run(model, updates, scaler))
+        kept.resume(TrainingState(model, updates, scaler))
     assert "\n" not in str(caught.value)
 
 
