@@ -71,7 +71,7 @@ def test_a_damaged_file_is_named_on_one_line(home, file, text, reason):
         ("metrics.json", {"best_epoch_miou": 0.2}, r"best_epoch_miou = 0\.2, but history\.csv "),
         ("metrics.json", {"miou_low": None}, "miou_low = 'missing': expected a fraction"),
         ("metrics.json", {"miou_high": 1.5}, r"miou_high = 1\.5: expected a fraction"),
-        ("metrics.json", {"miou_low": 1}, "miou_low is above miou_high"),
+        ("metrics.json", {"miou_low": 0.9, "miou_high": 0.1}, "miou_low is above miou_high"),
         ("metrics.json", {"trimap_3px_miou": -1}, "trimap_3px_miou = -1: expected a fraction"),
         ("metrics.json", {"protocol": {}}, "protocol lacks ground_truth"),
         ("provenance.json", {"parameters": "7"}, "parameters is no int"),

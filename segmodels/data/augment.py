@@ -65,7 +65,7 @@ class RandomCrop:
         Returns:
             image (size, size, 3) uint8, bilinear, and target (size, size) uint8, nearest.
         """
-        height, width = resized_size(*target.shape, self.base_size)
+        height, width = resized_size(target.shape[0], target.shape[1], self.base_size)
         factor = rng.uniform(*self.scale)
         height = max(1, round(height * factor))
         width = max(1, round(width * factor))
