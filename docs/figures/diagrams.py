@@ -1,7 +1,7 @@
 """All models in one alphabet: a box stands at the height of its features' output stride."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -20,7 +20,8 @@ KINDS = {  # kind of a box -> colour and meaning
     "h": ("#80CFB9", "scores of the classes"),
     "u": ("#E5BCD3", "decoder, with convolutions"),
 }
-LINES = {  # kind of an arrow -> colour, style, meaning
+LineStyle = Literal["-", "--", ":"]
+LINES: dict[str, tuple[str, LineStyle, str]] = {  # kind of an arrow -> colour, style, meaning
     "-": (GREY, "-", "onwards; down: stride or pooling"),
     "b": (COLOURS[3], "-", "bilinear upsampling"),
     "t": (COLOURS[7], "-", "transposed convolution"),

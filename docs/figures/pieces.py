@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -74,7 +75,7 @@ def oracle_figure(rows: Sequence[Row]) -> Figure:
     left, right = figure.subplots(1, 2)
     _draw_regions(left, values)
     _draw_boundaries(right, values)
-    by_label = {}  # each label once
+    by_label: dict[str, Artist] = {}  # each label once
     for axes in (left, right):
         handles, labels = axes.get_legend_handles_labels()
         by_label |= dict(zip(labels, handles, strict=True))

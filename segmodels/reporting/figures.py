@@ -156,9 +156,9 @@ def dataset(index: pd.DataFrame, groups: Groups, title: str) -> Figure:
     left, right = figure.subplots(1, 2, sharey=True)
     heights, names = class_heights(rows)
     for split, shift, colour, marker in SPLIT_LOOKS:
-        style = {"linestyle": "none", "color": colour, "marker": marker, "label": split}
-        left.plot(pixel_share.loc[split, names], heights + shift, **style)
-        right.plot(image_share.loc[split, names], heights + shift, **style)
+        style: dict[str, Any] = {"color": colour, "marker": marker, "label": split}
+        left.plot(pixel_share.loc[split, names], heights + shift, linestyle="none", **style)
+        right.plot(image_share.loc[split, names], heights + shift, linestyle="none", **style)
     _logarithmic(left, pixel_share.to_numpy())
     left.set_xlabel("share of the labelled pixels (%), logarithmic")
     right.set_xlim(-2, 103)
@@ -166,7 +166,8 @@ def dataset(index: pd.DataFrame, groups: Groups, title: str) -> Figure:
     figure.legend(handles=right.get_lines(), loc="outside upper right", ncols=2)
     name_rows(left, rows, classes)
     for height, name in zip(heights, names, strict=True):
-        counts = f"{images.loc['train', name]} + {images.loc['val', name]}"
+        train, val = (int(images.loc[split, name]) for split in ("train", "val"))
+        counts = f"{train} + {val}"
         beside = right.get_yaxis_transform()  # x is a share of the axes
         right.text(1.02, height, counts, va="center", size=10, transform=beside)
     return figure
@@ -210,7 +211,7 @@ def _draw(
         curve = curves[curves["model"] == model]
         step = 1 + len(curve) // MOST_MARKED
         first = (len(curve) - 1) % step  # so that the last point has a marker
-        keywords = {"label": model, "markevery": (first, step)}
+        keywords: dict[str, Any] = {"label": model, "markevery": (first, step)}
         keywords |= look[model]
         keywords |= style or {}
         axes.plot(curve["epoch"], curve[column], **keywords)
@@ -278,7 +279,7 @@ def _logarithmic(axes: Axes, shares: np.ndarray) -> None:
 def _number_cells(axes: Axes, percent: np.ndarray) -> None:
     """Print the cells of 10 % and more."""
     size = min(12, 150 / len(percent))  # points
-    style = {"ha": "center", "va": "center", "size": size}
+    style: dict[str, Any] = {"ha": "center", "va": "center", "size": size}
     for true, predicted in np.argwhere(percent >= 10):
         value = percent[true, predicted]
         ink = "white" if value > 55 else "black"

@@ -242,10 +242,10 @@ def summary(results: Sequence[Result]) -> pd.DataFrame:
 
 def metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
     """The scores of a summary by model, for `dvc metrics diff`; a model lacks what it has not."""
-    metrics = {}
+    metrics: dict[str, dict[str, float]] = {}
     for _, row in table.iterrows():
         known = row[[*SCORES, *BANDS]].dropna()
-        metrics[row["model"]] = known.astype(float).to_dict()
+        metrics[row["model"]] = {str(name): float(known[name]) for name in known.index}
     return metrics
 
 

@@ -97,7 +97,7 @@ def _to_dict(epoch: Epoch) -> dict[str, Any]:
 
 
 def _from_dict(values: dict[str, Any]) -> Epoch:
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, value in values.items():
         arrays[name] = value.numpy() if isinstance(value, Tensor) else value
     return Epoch(**arrays)
