@@ -12,7 +12,7 @@ from torch import nn
 from benchmarks import recipe, timing, train_step, validation
 from segmodels import models
 from segmodels.data.loading import Augmentation, training_batches
-from segmodels.prediction.inference import normalize
+from segmodels.models.network import normalize
 
 CHANNELS_LAST = torch.channels_last
 

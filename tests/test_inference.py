@@ -1,9 +1,9 @@
 import pytest
 import torch
+from segmodels.prediction.runtime import has_bf16, start
 from torchvision.transforms import v2
 
-from segmodels.prediction.inference import label_map, normalize
-from segmodels.prediction.runtime import has_bf16, start
+from segmodels.models.network import label_map, normalize
 from segmodels.sections import Normalize
 
 NORMALIZE = Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

@@ -13,8 +13,8 @@ from torch import nn
 
 from segmodels import params
 from segmodels.data import voc
+from segmodels.models.network import label_map
 from segmodels.prediction import drawing, photos, testtime
-from segmodels.prediction.inference import label_map
 from segmodels.sections import Normalize
 
 NORMALIZE = Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

@@ -15,8 +15,8 @@ from torch import nn
 from torchvision.transforms import v2
 
 from segmodels import models, params
+from segmodels.models.network import label_map
 from segmodels.prediction import crf, testtime
-from segmodels.prediction.inference import label_map
 from segmodels.sections import Normalize
 
 ROOT = Path(__file__).parents[1]

@@ -48,7 +48,7 @@ def machines(results: Sequence[Result], spent: pd.DataFrame) -> list[str]:
 
 
 def machine(record: Mapping[str, Any]) -> str:
-    """Kind of machine, precision and threads of a record of runtime.py, in words."""
+    """Kind of machine, precision and threads of a record of machine.py, in words."""
     name = record["gpu"] or record["cpu"]
     threads = record["threads"]
     return f"{record['precision']}, {threads} thread{'s' * (threads != 1)}, {name}"

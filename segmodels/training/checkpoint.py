@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from segmodels import files
-from segmodels.training import tensors, weights
+from segmodels.models import pretrained, safe_load
 from segmodels.training.run import Run
 
 LAST, BEST = "last.pt", "best.pt"
@@ -55,9 +55,9 @@ class Checkpoints:
         if state is None:
             return
         try:
-            weights.fill(run.model, state["model"], path)
+            pretrained.fill(run.model, state["model"], path)
             run.restore(state)
-        except tensors.DAMAGED as error:
+        except safe_load.DAMAGED as error:
             reason = " ".join(str(error).split()).removeprefix(f"{path}: ")
             raise ValueError(f"{path}: {reason}; delete {self.folder} and start again") from None
 
@@ -172,4 +172,4 @@ def _read(path: Path, *, mmap: bool = False) -> dict[str, Any]:
             crc, left = zlib.crc32(chunk, crc), left - len(chunk)
         if file.read() != crc.to_bytes(CRC_BYTES, "big"):
             raise ValueError(f"{path}: damaged; delete {path.parent} and start again")
-    return tensors.unpickled(path, checksums=False, mmap=mmap)
+    return safe_load.unpickled(path, checksums=False, mmap=mmap)

@@ -81,7 +81,7 @@ def validate(model: nn.Module, job: Job, split: str = "val") -> tuple[Losses, np
         device=job.device,
         precision=job.precision,
     )
-    confusion = job.processes.total(counts)[: len(job.classes)]  # without the row of void
+    confusion = job.processes.total(counts)
     return _means(job.processes.total(sums), job), confusion.cpu().numpy()
 
 

@@ -17,7 +17,8 @@ import torch
 import yaml
 
 from segmodels import models, params, trained
-from segmodels.training import checkpoint, weights
+from segmodels.models import pretrained
+from segmodels.training import checkpoint
 from segmodels.training.checkpoint import Checkpoints
 
 pytestmark = pytest.mark.slow
@@ -73,7 +74,7 @@ def project(tmp_path, monkeypatch):
 
 def by_init(project, file):
     model = models.build("unet", num_classes=21, width=2)
-    weights.start(model, **UNET, init=str(file))
+    pretrained.start(model, **UNET, init=str(file))
 
 
 def by_model(project, file):
@@ -164,7 +165,9 @@ def test_changed_bit_of_weights_or_of_a_checkpoint_is_not_another_number(tmp_pat
     with pytest.raises(ValueError, match=r"last.pt: damaged; delete"):
         kept.load()
     try:
-        weights.fill(model, weights.tensors.read(tmp_path / "weights.pt"), tmp_path / "weights.pt")
+        pretrained.fill(
+            model, pretrained.safe_load.read(tmp_path / "weights.pt"), tmp_path / "weights.pt"
+        )
     except ValueError as error:
         assert str(error).startswith(f"{tmp_path}/weights.pt: ")
     else:  # in what is no weight
