@@ -1,6 +1,7 @@
 import pandas as pd
 import pytest
 import torch
+from conftest import as_network
 from torch import nn
 from torchvision.models import get_model_weights, segmentation
 
@@ -43,13 +44,8 @@ def test_every_pass_of_a_prediction_is_counted(precision):
         def forward(self, image):
             return {"out": self.conv(image)}
 
-    network = testtime.network(
-        Model(),
-        normalization=Normalize(mean=(0, 0, 0), std=(1, 1, 1)),
-        device=torch.device("cpu"),
-        precision=precision,
-        tile=None,
-    )
+    normalization = Normalize(mean=(0, 0, 0), std=(1, 1, 1))
+    network = as_network(Model(), normalization, precision=precision)
     image = torch.zeros(1, 3, 80, 120, dtype=torch.uint8)
     scales = {"long_side": None, "scales": [0.5, 1], "flip": True}
     counted = flops.gflops(lambda: testtime.multi_scale(network, image, **scales))

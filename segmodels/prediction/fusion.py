@@ -27,7 +27,7 @@ def is_large(size: Size) -> bool:
     return size[0] * size[1] > LARGE
 
 
-def label_maps(passes: Iterable[Tensor], size: Size) -> Tensor:
+def labels(passes: Iterable[Tensor], size: Size) -> Tensor:
     """Label maps of images from the logits of one or more passes.
 
     Args:

@@ -219,7 +219,7 @@ def _label_maps(
     if choices.crf:
         at = resized_size(height, width, largest)
         each = [_refined(fusion.fused(each, at), _resized(image, at), choices.crf)]
-    return fusion.label_maps(each, (height, width))
+    return fusion.labels(each, (height, width))
 
 
 def _refined(logits: Tensor, image: Tensor, settings: CRF) -> Tensor:

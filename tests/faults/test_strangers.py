@@ -16,8 +16,8 @@ import pytest
 import torch
 import yaml
 
-from segmodels import models, params, trained
-from segmodels.models import pretrained
+from segmodels import models, params
+from segmodels.models import network, pretrained
 from segmodels.training import checkpoint
 from segmodels.training.checkpoint import Checkpoints
 
@@ -79,7 +79,7 @@ def by_init(project, file):
 
 def by_model(project, file):
     file.replace(project / "data/runs/miniature/tiny/train/weights.pt")
-    trained.load(params.load(), "tiny", start=None)
+    network.load(params.load(), "tiny")
 
 
 def by_checkpoint(project, file):
