@@ -53,7 +53,7 @@ class Network:
     normalization: Normalize
     classes: list[str]
     palette: np.ndarray
-    device: torch.device = torch.device("cpu")  # noqa: RUF009 (immutable)
+    device: torch.device = torch.device("cpu")
     precision: str = "fp32"
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from segmodels.data.loading import Augmentation, training_batches, whole_images
+from segmodels.models.network import place
 from segmodels.training import batchnorm, guard, losses
 from segmodels.training.checkpoint import Checkpoints
 from segmodels.training.job import Job
@@ -102,7 +103,7 @@ def _prepared(model: nn.Module, job: Job) -> nn.Module:
         raise ValueError(
             f"train has {len(job.train_ids)} pictures, fewer than batch_size = {recipe.batch_size}"
         )
-    model.to(job.device).to(memory_format=torch.channels_last)
+    place(model, job.device)
     if recipe.bn == "frozen":
         batchnorm.freeze(model)
     elif processes.count > 1 and batchnorm.layers(model):
