@@ -213,7 +213,7 @@ def noting(sizes):
     return forward
 
 
-@pytest.mark.parametrize("long_side", [None, 30])
+@pytest.mark.parametrize("long_side", [None, 36])
 def test_most_limits_what_is_seen_where_no_long_side_is_chosen(long_side):
     sizes = []
     asked = choices(long_side=long_side, scales=[1, 1.5], flip=True)
