@@ -68,7 +68,8 @@ def label_maps(
     """
     forward = chosen(forward, choices)
     for image_ids, image, *_ in batches:
-        at_once = 1 if fusion.is_large(image.shape[-2:]) else len(image)
+        height, width = image.shape[-2:]
+        at_once = 1 if fusion.is_large((height, width)) else len(image)
         ids = iter(image_ids)
         for part in image.split(at_once):
             for labels in _label_maps(forward, part, choices, most):
@@ -96,8 +97,9 @@ def multi_scale(
     Returns:
         (N, C, H, W); each pass is resized bilinearly (align_corners=False) before the mean.
     """
+    height, width = image.shape[-2:]
     each = passes(forward, image, long_side=long_side, scales=scales, flip=flip)
-    return fusion.fused(each, image.shape[-2:])
+    return fusion.fused(each, (height, width))
 
 
 def passes(
