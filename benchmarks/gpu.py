@@ -23,8 +23,8 @@ import torch
 from benchmarks import gpu_checks, gpu_runs, gpu_speed, timing
 from benchmarks.gpu_common import Failed, Place
 from segmodels import params
+from segmodels.core.machine import loader_workers, start
 from segmodels.data import layout, miniature
-from segmodels.prediction import runtime
 
 MINUTES = 7.0  # after which no row is begun
 PARTS = ("checks", "speed", "compiled")
@@ -109,12 +109,12 @@ def pictures(given: Path | None, place: Place) -> Iterator[tuple[Path, list[str]
 
 def machine() -> str:
     """What the figures belong to."""
-    found = runtime.start("fp32", "auto", deterministic=True, seed=0)
+    found = start("fp32", "auto", deterministic=True, seed=0)
     parts = [found.gpu or "no GPU", found.cpu, f"{found.threads} threads"]
     parts.append(f"torch {torch.__version__}")
     if found.gpu:
         parts.append(f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}")
-        parts.append(f"{runtime.loader_workers()} loading processes")
+        parts.append(f"{loader_workers()} loading processes")
         parts.append("fp32 with TF32 convolutions, PyTorch's default")
     return "; ".join(parts)
 

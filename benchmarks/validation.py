@@ -20,9 +20,9 @@ from benchmarks import recipe, timing
 from segmodels import models
 from segmodels.data import layout
 from segmodels.data.loading import whole_images
-from segmodels.prediction.inference import normalize
+from segmodels.models.network import forward, label_map
 from segmodels.sections import Loss, Normalize
-from segmodels.training.validation import count_pairs, label_maps, measure, strips
+from segmodels.training.validation import count_pairs, measure, strips
 
 CLASSES = 21
 NORMALIZE = Normalize(mean=recipe.MEAN, std=recipe.STD)
@@ -49,7 +49,7 @@ def ours(
 ) -> np.ndarray:
     """Confusion (21, 21) int64, without void."""
     batches = whole_images(root, index, size=None, batch_size=batch_size, targets=True)
-    _, counts = measure(
+    _, confusion = measure(
         model,
         batches,
         num_classes=CLASSES,
@@ -59,22 +59,22 @@ def ours(
         device=torch.device("cpu"),
         precision=precision,
     )
-    return counts[:CLASSES].numpy()
+    return confusion.numpy()
 
 
 def ours_counts(
     model: nn.Module, root: Path, index: pd.DataFrame, *, batch_size: int
 ) -> np.ndarray:
     """The same work as the recipe's: `measure` without its losses."""
-    counts = torch.zeros(CLASSES + 1, CLASSES, dtype=torch.int64)
+    counts = torch.zeros(256, 256, dtype=torch.int64)
     with torch.inference_mode():
         for _, image, target, _ in whole_images(
             root, index, size=None, batch_size=batch_size, targets=True
         ):
-            logits = model(normalize(image, NORMALIZE))["out"]
+            logits = forward(model, image, normalization=NORMALIZE, precision="fp32")["out"]
             for strip, labels in strips(logits, target):
-                counts += count_pairs(labels, label_maps(strip), CLASSES, 255)
-    return counts[:CLASSES].numpy()
+                counts += count_pairs(labels, label_map(strip))
+    return counts[:CLASSES, :CLASSES].numpy()
 
 
 def theirs(model: nn.Module, root: Path, index: pd.DataFrame) -> np.ndarray:

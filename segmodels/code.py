@@ -13,7 +13,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCHS = ROOT / "segmodels/models"
-NO_ARCHS = {"__init__", "backbones", "heads", "layers", "resnet"}  # files that archs share
 PLUMBING = {  # files that no digest covers, and why
     "segmodels/__init__.py": "refuses Pythons that lack a package",
     "segmodels/code.py": "this file: its digests are what they are",
@@ -29,8 +28,8 @@ PLUMBING = {  # files that no digest covers, and why
 
 
 def archs() -> list[str]:
-    """The architectures: files of segmodels/models that build a model."""
-    return sorted(path.stem for path in ARCHS.glob("*.py") if path.stem not in NO_ARCHS)
+    """The architectures: files of segmodels/models with a function of the same name."""
+    return sorted(path.stem for path in ARCHS.glob("*.py") if _defines(path, path.stem))
 
 
 def digest(files: Iterable[str]) -> str:
@@ -87,6 +86,12 @@ def _file(module: str) -> str | None:
         if file.is_file():
             return file.relative_to(ROOT).as_posix()
     return None
+
+
+def _defines(path: Path, name: str) -> bool:
+    """Whether a file has a function of this name."""
+    tree = _tree(path.relative_to(ROOT).as_posix())
+    return any(isinstance(node, ast.FunctionDef) and node.name == name for node in tree.body)
 
 
 @cache

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from segmodels.data import images, layout
+from segmodels.models.network import Network
 from segmodels.reporting import tables
 
 VOID = 255
@@ -98,6 +99,11 @@ def write_split(root: Path, split: str, image_ids: list[str]) -> None:
     path = layout.split_path(root, split)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{image_id}\n" for image_id in image_ids), encoding="utf-8")
+
+
+def as_network(module, normalization, **changes):
+    """A module as the network that predicts, on the CPU in float32 unless changed."""
+    return Network("m", module, normalization, [], images.palette(), **changes)
 
 
 def write_tree(root: Path, *, train: int, val: int, num_classes: int) -> pd.DataFrame:

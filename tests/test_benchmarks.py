@@ -13,7 +13,7 @@ from benchmarks import recipe, timing, train_step, validation
 from segmodels import models
 from segmodels.data.augment import RandomCrop
 from segmodels.data.loading import training_batches
-from segmodels.prediction.inference import normalize
+from segmodels.models.network import normalize
 
 CHANNELS_LAST = torch.channels_last
 

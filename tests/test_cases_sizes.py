@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import write_picture, write_split
+from conftest import as_network, write_picture, write_split
 from torch import nn
 
 from segmodels import models, params, process
@@ -127,16 +127,17 @@ def test_every_reader_shows_the_same_size(tmp_path, shape, long_side):
     [(ids, stored, *_)] = whole_images(tmp_path, rows, size=None, batch_size=1, as_stored=True)
     assert tuple(stored.shape[-2:]) == shape
     model = Noting()
-    network = testtime.network(
-        model, normalization=NORMALIZE, device=torch.device("cpu"), precision="fp32", tile=None
-    )
+    network = as_network(model, NORMALIZE)
     choices = settings(tmp_path, choices={"long_side": long_side}).predict["pano"]
-    [(_, scores)] = testtime.scores(network, [(ids, stored)], choices)
-    assert scores.shape[-2:] == shape
-    assert photos.label_photo(network, stored[0].permute(1, 2, 0).numpy(), long_side).shape == shape
+    [(_, labels)] = testtime.label_maps(network, [(ids, stored)], choices)
+    assert labels.shape == shape
+    photo = photos.label_photo(network, stored[0].permute(1, 2, 0).numpy(), choices)
+    assert photo.shape == shape
     assert model.seen[0] == size
     if max(shape) <= photos.LARGEST or long_side:
         assert model.seen[1] == size
+    else:
+        assert model.seen[1] == transforms.seen_size(*shape, photos.LARGEST)
 
 
 def voc_index(shape):

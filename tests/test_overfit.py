@@ -15,7 +15,7 @@ import torch
 from segmodels import models, params
 from segmodels.data import miniature
 from segmodels.models.backbones import IMAGENET
-from segmodels.prediction.inference import normalize
+from segmodels.models.network import normalize
 from segmodels.sections import Loss
 from segmodels.training import losses
 

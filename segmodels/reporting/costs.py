@@ -58,7 +58,7 @@ def machines(results: Sequence[Result], cost_table: pd.DataFrame) -> list[str]:
 
 
 def machine(record: Mapping[str, Any]) -> str:
-    """Kind of machine, precision and threads of a record of runtime.py, in words."""
+    """Kind of machine, precision and threads of a record of machine.py, in words."""
     name = record["gpu"] or record["cpu"]
     threads = "1 thread" if record["threads"] == 1 else f"{record['threads']} threads"
     return f"{record['precision']}, {threads}, {name}"

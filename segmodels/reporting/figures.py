@@ -166,8 +166,7 @@ def dataset(index: pd.DataFrame, groups: Groups, title: str) -> Figure:
     figure.legend(handles=right.get_lines(), loc="outside upper right", ncols=2)
     name_rows(left, rows, classes)
     for height, name in zip(heights, names, strict=True):
-        train, val = (int(images.loc[split, name]) for split in ("train", "val"))
-        counts = f"{train} + {val}"
+        counts = " + ".join(str(count) for count in images.loc[["train", "val"], name])
         beside = right.get_yaxis_transform()  # x is a share of the axes
         right.text(1.02, height, counts, va="center", size=10, transform=beside)
     return figure

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from segmodels import files
-from segmodels.training import tensors, weights
+from segmodels.models import pretrained, safe_load
 from segmodels.training.state import TrainingState
 
 LAST, BEST = "last.pt", "best.pt"
@@ -53,9 +53,9 @@ class Checkpoints:
         if state is None:
             return
         try:
-            weights.fill(training.model, state["model"], path)
+            pretrained.fill(training.model, state["model"], path)
             training.load_state_dict(state)
-        except tensors.DAMAGED as error:
+        except safe_load.DAMAGED as error:
             reason = " ".join(str(error).split()).removeprefix(f"{path}: ")
             raise ValueError(f"{path}: {reason}; delete {self.folder} and start again") from None
 
@@ -146,6 +146,6 @@ def _serialise(state: dict[str, Any], file: BinaryIO) -> None:
 def _read(path: Path, *, mmap: bool = False) -> dict[str, Any]:
     """What `_serialise` wrote."""
     try:
-        return tensors.unpickled(path, mmap=mmap)
+        return safe_load.unpickled(path, mmap=mmap)
     except ValueError as error:
         raise ValueError(f"{error}; delete {path.parent} and start again") from None

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from segmodels import models
+from segmodels.models.flops import gflops
 from segmodels.params import Params
-from segmodels.prediction import cost
 from segmodels.sections import Model, Train
 
 SECONDS = 2.0  # of the measurement
@@ -55,7 +55,7 @@ def work(entry: Model, side: int) -> float:
         model = models.build(entry.arch, num_classes=21, **entry.arguments).eval()
         image = torch.empty(1, 3, side, side)
     with torch.inference_mode():
-        return cost.gflops(lambda: model(image))
+        return gflops(lambda: model(image))
 
 
 def speed(recipe: Train) -> float:

@@ -11,11 +11,11 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from segmodels.core.machine import Runtime, loader_workers
 from segmodels.data import layout
 from segmodels.data.loading import epoch_batches
+from segmodels.models import network
 from segmodels.params import Params
-from segmodels.prediction.inference import autocast, normalize
-from segmodels.prediction.runtime import Runtime, loader_workers
 from segmodels.sections import Normalize, Train
 from segmodels.training import checkpoint, losses
 from segmodels.training.processes import Processes
@@ -123,5 +123,4 @@ class Job:
 
     def see(self, model: nn.Module, image: Tensor) -> dict[str, Tensor]:
         """Logits of image (N, 3, H, W) uint8."""
-        with autocast(self.device, self.precision):
-            return model(normalize(image, self.normalize))
+        return network.forward(model, image, normalization=self.normalize, precision=self.precision)

@@ -84,7 +84,7 @@ def validate(model: nn.Module, job: Job, split: str = "val") -> tuple[Values, np
         device=job.device,
         precision=job.precision,
     )
-    confusion = job.processes.total(counts)[: len(job.classes)]  # without the row of void
+    confusion = job.processes.total(counts)
     return _values(job.processes.total(sums), job), confusion.cpu().numpy()
 
 

@@ -16,8 +16,8 @@ from PIL import Image
 from segmodels import models
 from segmodels.data import images, index, layout, tidy
 from segmodels.evaluation import folder, submitted
+from segmodels.models import pretrained
 from segmodels.sections import VOID, Dataset
-from segmodels.training import weights
 
 from .fuzz import Trial
 
@@ -320,7 +320,7 @@ def start_file(rng: random.Random, home: Path) -> Trial:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
     def attempt() -> dict[str, Any]:
-        return weights.start(model, arch="unet", arguments={"width": 2}, init=str(path))
+        return pretrained.start(model, arch="unet", arguments={"width": 2}, init=str(path))
 
     def complaint(coverage: dict[str, Any]) -> str | None:
         loaded = set(coverage["loaded"])

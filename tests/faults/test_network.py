@@ -12,7 +12,7 @@ import pytest
 from faults.conftest import attack
 from faults.hostile_server import CONTENT, FAILS, GETS_THERE, OTHER, Server
 from segmodels.data import download
-from segmodels.training import weights
+from segmodels.models import pretrained
 
 MD5 = hashlib.md5(CONTENT).hexdigest()
 NAME = f"resnet18-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"
@@ -50,13 +50,13 @@ def archive(server, tmp_path):
 def published(server, tmp_path, monkeypatch):
     """published(behaviour): starting weights from torchvision's address, into `folder`."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr(weights, "ATTEMPTS", (0,))
+    monkeypatch.setattr(pretrained, "ATTEMPTS", (0,))
 
     def fetch(behaviour):
-        monkeypatch.setitem(weights.IMAGENET, "resnet18", f"{server.url}/{behaviour}/{NAME}")
+        monkeypatch.setitem(pretrained.IMAGENET, "resnet18", f"{server.url}/{behaviour}/{NAME}")
         arguments = {"backbone": "resnet18"}
-        url = weights.source(arch="fcn", arguments=arguments, init="imagenet")
-        return weights._download(url)
+        url = pretrained.source(arch="fcn", arguments=arguments, init="imagenet")
+        return pretrained._download(url)
 
     fetch.folder = tmp_path / "torch/hub/checkpoints"
     return fetch

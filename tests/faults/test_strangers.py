@@ -17,8 +17,9 @@ import pytest
 import torch
 import yaml
 
-from segmodels import models, params, trained
-from segmodels.training import checkpoint, weights
+from segmodels import models, params
+from segmodels.models import network, pretrained
+from segmodels.training import checkpoint
 from segmodels.training.checkpoint import Checkpoints
 
 pytestmark = pytest.mark.slow
@@ -74,12 +75,12 @@ def project(tmp_path, monkeypatch):
 
 def by_init(project, file):
     model = models.build("unet", num_classes=21, width=2)
-    weights.start(model, **UNET, init=str(file))
+    pretrained.start(model, **UNET, init=str(file))
 
 
 def by_model(project, file):
     file.replace(project / "data/runs/miniature/tiny/train/weights.pt")
-    trained.load(params.load(), "tiny", start=None)
+    network.load(params.load(), "tiny")
 
 
 def by_checkpoint(project, file):
@@ -167,7 +168,9 @@ def test_changed_bit_of_weights_or_of_a_checkpoint_is_not_another_number(tmp_pat
     else:  # in what is no weight
         assert all(torch.equal(v, state["model"][k]) for k, v in state_dict().items())
     try:
-        weights.fill(model, weights.tensors.read(tmp_path / "weights.pt"), tmp_path / "weights.pt")
+        pretrained.fill(
+            model, pretrained.safe_load.read(tmp_path / "weights.pt"), tmp_path / "weights.pt"
+        )
     except ValueError as error:
         assert str(error).startswith(f"{tmp_path}/weights.pt: ")
     else:  # in what is no weight
