@@ -23,6 +23,7 @@ PLUMBING = {  # of no digest, and why
     "segmodels/process.py": "how a program starts, ends and shows how far it is",
     "segmodels/sections.py": "its values reach the stages through data/facts",
     "segmodels/training/guard.py": "stops a training, changes none",
+    "segmodels/training/live.py": "shows a training, changes none",
     "segmodels/training/parts.py": "refuses a recipe, changes none",
     "stages/__init__.py": "how a program starts",
 }
