@@ -99,7 +99,7 @@ class Dataset(Section):
     lies in data/own/<name>.
     """
 
-    classes: list[str] = Field(min_length=2, max_length=255, description="of labels 0, 1, ...")
+    classes: list[str] = Field(min_length=2, max_length=255, description="names of labels 0, 1, 2")
     groups: dict[str, list[str]] = Field({}, description="classes that are also scored together")
     palette: list[RGB] | None = Field(None, description="colour of each class; null: VOC's")
     void: Label = Field(255, description="label of pixels that count nowhere")

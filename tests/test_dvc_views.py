@@ -12,11 +12,11 @@ import shutil
 import sys
 from pathlib import Path
 
-import dvc.api
 import pytest
 import yaml
+from dvc import api
 from dvc.repo import Repo
-from test_pipeline import commit, copy_project, dvc, run
+from test_pipeline import change_params, commit, copy_project, dvc, run
 
 from segmodels import params
 from segmodels.files import write_json
@@ -25,7 +25,8 @@ from stages import headline, plot
 
 ROOT = Path(__file__).parents[1]
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-MODELS = list(params.load(ROOT / "params.yaml").models)
+EVERY_MODEL = list(params.load(ROOT / "params.yaml").models)
+MODELS = ["fcn8s", "unet"]  # of the made-up project
 LIVE = "data/live/history.csv"
 HISTORY = "model,epoch,train_cross_entropy,val_cross_entropy,val_miou\n"
 MADE = {  # files within the outputs, beside those that other stages depend on
@@ -46,6 +47,8 @@ def project(tmp_path_factory):
     text, count = re.subn(r"exec sh tools/python -m stages\.", f"{made_up} ", text)
     assert count == len(PIPELINE["stages"])
     (folder / "dvc.yaml").write_text(text, encoding="utf-8")
+    entries = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))["models"]
+    change_params(folder, model=MODELS[0], models={name: entries[name] for name in MODELS})
     write_json(folder / "files.json", files_of_stages(folder))
     dvc(folder, "remote", "add", "-d", "storage", str(folder.parent / "storage"))
     commit(folder)
@@ -60,7 +63,7 @@ def files_of_stages(folder):
     with Repo(str(folder)) as repo:
         stages = repo.index.stages
         deps = {Path(dep.fs_path) for stage in stages for dep in stage.deps}
-        outs = {stage.addressing: [Path(out.fs_path) for out in stage.outs] for stage in stages}
+        outs = {stage.name: [Path(out.fs_path) for out in stage.outs] for stage in stages}
     files = {}
     for stage, paths in outs.items():
         written = []
@@ -74,20 +77,15 @@ def files_of_stages(folder):
     return files
 
 
-def clean(folder):
-    """Whether DVC and Git find nothing to do."""
-    return "up to date" in dvc(folder, "status") and not run(folder, "git", "status", "--porcelain")
-
-
 def test_metrics_of_all_models_fit_on_a_screen(tmp_path, monkeypatch):
     """With the numbers of the committed results."""
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "reports/models", tmp_path / "reports/models")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["headline", MODELS[0]])
+    monkeypatch.setattr(sys, "argv", ["headline", EVERY_MODEL[0]])
     headline.main()
-    results = [tables.read_result(model) for model in MODELS]
+    results = [tables.read_result(model) for model in EVERY_MODEL]
     plot.write_metrics(tables.summary(results))
     Repo.init(no_scm=True).close()
     lines = dvc(tmp_path, "metrics", "show").splitlines()
@@ -98,72 +96,65 @@ def test_metrics_of_all_models_fit_on_a_screen(tmp_path, monkeypatch):
             assert f"{result.metrics[score]:.5g}" in row.split()
 
 
-def readme_commands(start):
-    """Commands of README that begin so, as words, without their comments."""
+def readme_command(start):
+    """A command of README that begins so, as words, without its comment."""
     lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    return [shlex.split(line, comments=True) for line in lines if line.startswith(start)]
+    (line,) = [line for line in lines if line.startswith(start)]
+    return shlex.split(line, comments=True)
+
+
+def titles(project):
+    """Titles of the plots that `dvc plots show` draws."""
+    dvc(project, "plots", "show", "-o", "dvc_plots")
+    page = (project / "dvc_plots/index.html").read_text(encoding="utf-8")
+    return set(re.findall(r'"text": "([^"]+)"', page)), page
+
+
+def test_plots_show_examples_and_the_training_that_runs_if_there_is_one(project):
+    listed = {name for entry in PIPELINE["plots"] if isinstance(entry, dict) for name in entry}
+    live = {name for name in listed if name.startswith("running training")}
+    assert len(live) == 2
+    shown, page = titles(project)
+    assert shown == listed - live
+    for model in MODELS:
+        assert f"data_examples_{model}.jpg" in page
+    file = project / LIVE
+    file.parent.mkdir()
+    file.write_text(HISTORY + "in_the_making,0,3,3,0.015625\n", encoding="utf-8")
+    shown, page = titles(project)
+    assert shown == listed and "in_the_making" in page and "0.015625" in page
+    assert "up to date" in dvc(project, "status")
+    assert not run(project, "git", "status", "--porcelain")
 
 
 def test_the_table_of_experiments_is_readable_and_has_what_was_changed(project):
-    (show,) = readme_commands("dvc exp show")
-    dvc(project, "exp", "run", "-S", "model=unet")
-    dvc(project, "exp", "run", "-S", "train.miniature.lr=0.002", "-S", "seed=7")
-    dvc(project, "exp", "run", "-S", "++train.miniature.accumulate=2")
-    printed = dvc(project, *show[1:], "--csv", "--no-pager")
-    rows = list(csv.DictReader(io.StringIO(printed)))
-    assert len(rows) == 5 and len(rows[0]) <= 25
-    for column in ("model", "seed", "train.miniature.lr", "train.miniature.accumulate"):
-        assert len({row[column] for row in rows}) == 2, column
-    (miou,) = [column for column in rows[0] if column.endswith("miou")]
-    assert {row[miou] for row in rows} == {"0.004", "0.002"}
-    changed = dvc(project, "metrics", "diff", "--json")
-    assert f"reports/comparison/metrics/{MODELS[0]}.json" in json.loads(changed)
-    diff = json.loads(dvc(project, "params", "diff", "--json"))["params.yaml"]
-    assert diff["train.miniature.lr"] == {"old": 0.004, "new": 0.002, "diff": -0.002}
-    restore(project)
-
-
-def restore(project):
+    changes = ["model=unet", "train.miniature.lr=0.002", "++train.miniature.accumulate=2"]
+    options = [word for change in changes for word in ("-S", change)]
+    dvc(project, "exp", "run", *options)
+    printed = dvc(project, *readme_command("dvc exp show")[1:], "--csv", "--no-pager")
+    (header, *_) = rows = list(csv.reader(io.StringIO(printed[printed.index("Experiment,") :])))
+    assert len(rows) == 4 and len(header) <= 25, header
+    assert {"train.miniature.lr", "train.miniature.accumulate"} <= set(header)
+    assert any(name.endswith("headline/metrics.json:miou") for name in header)
+    changed = json.loads(dvc(project, "metrics", "diff", "--json"))
+    assert {f"reports/comparison/metrics/{model}.json" for model in MODELS} <= set(changed)
+    numbers = json.loads(dvc(project, "params", "diff", "--json"))["params.yaml"]
+    assert set(numbers) == {"model", "train.miniature.lr", "train.miniature.accumulate"}
     run(project, "git", "checkout", "-q", ".")
-    dvc(project, "checkout")
-    assert clean(project)
 
 
-def drawn(project, *arguments):
-    """Names of the plots of `dvc plots`, with how many values each has, and what DVC printed."""
-    printed = dvc(project, "plots", *arguments, "--json", "-o", str(project.parent / "drawn"))
-    shown = json.loads(printed[printed.index("{") : printed.rindex("}") + 1])
-    return {name: len(plots) for name, plots in shown["data"].items()}, printed
-
-
-def test_plots_are_drawn_where_nothing_trains(project):
-    shown, printed = drawn(project, "show")
-    print(shown, printed)
-    assert 0
-
-
-def test_the_model_of_a_commit_is_taken_from_elsewhere_by_its_version(project, tmp_path):
-    """Two versions: the headline's model is another one in the second."""
+def test_the_model_of_a_commit_is_fetched_by_its_version(project, tmp_path):
     name = "segmentation-model"
     who = ("-c", "user.name=test", "-c", "user.email=test@example.org")
-    run(project, "git", *who, "tag", "-am", "first", f"{name}@v1.0.0")
-    dvc(project, "exp", "run", "-S", "model=unet")
-    commit(project)
-    run(project, "git", *who, "tag", "-am", "second", f"{name}@v2.0.0")
-    for version, model in (("v1.0.0", "fcn_resnet50"), ("v2.0.0", "unet")):
-        out = tmp_path / version
-        dvc(tmp_path, "artifacts", "get", str(project), name, "--rev", version, "-o", str(out))
-        assert out.read_text() == f"train@{model} 0.004"
-        found = dvc.api.artifacts_show(name, version=version, repo=str(project))
+    for version, model in zip(("v1.0.0", "v2.0.0"), MODELS, strict=True):
+        change_params(project, model=model)
+        commit(project, version)
+        run(project, "git", *who, "tag", "-am", version, f"{name}@{version}")
+    for version, model in zip(("v1.0.0", "v2.0.0"), MODELS, strict=True):
+        dvc(tmp_path, "artifacts", "get", str(project), name, "--rev", version, "-o", version)
+        assert (tmp_path / version).read_text() == f"train@{model} 0.004"
+        found = api.artifacts_show(name, version=version, repo=str(project))
         assert found["path"] == f"data/runs/miniature/{model}/train/weights.pt"
-    (entry,) = [entry[name] for entry in described(project).values()]
-    assert entry["type"] == "model" and "unet" in entry["desc"] and "unet" in entry["labels"]
-
-
-def described(project):
     with Repo(str(project)) as repo:
-        read = repo.artifacts.read()
-        return {
-            file: {key: value.to_dict() for key, value in entries.items()}
-            for file, entries in read.items()
-        }
+        entry = repo.artifacts.read()["dvc.yaml"][name]
+    assert entry.type == "model" and MODELS[1] in entry.desc and MODELS[1] in entry.labels
