@@ -18,10 +18,11 @@ PLUMBING = {  # files that no digest covers, and why
     "segmodels/code.py": "this file: its digests are what they are",
     "segmodels/data/download.py": "how bytes arrive; checksums say which",
     "segmodels/files.py": "how files are written, not what is in them",
-    "segmodels/params.py": "its values are parameters of the stages",
+    "segmodels/params.py": "its values reach the stages through data/facts",
     "segmodels/process.py": "how a program starts, ends and shows how far it is",
-    "segmodels/sections.py": "its values are parameters of the stages",
+    "segmodels/sections.py": "its values reach the stages through data/facts",
     "segmodels/training/guard.py": "stops a training, changes none",
+    "segmodels/training/live.py": "shows a training, changes none",
     "segmodels/training/parts.py": "refuses a recipe, changes none",
     "stages/__init__.py": "how a program starts",
 }

@@ -21,8 +21,10 @@ from segmodels.sections import Dataset, Model, Normalize, Positive, Predict, Sec
 RESERVED_DATASETS = {
     "code",
     "costs",
+    "examples",
     "facts",
     "links",
+    "live",
     "own",
     "page",
     "predictions",

@@ -1,6 +1,7 @@
-"""The sections of params.yaml: their keys, and the values that these may take.
+"""The sections of params.yaml: keys, allowed values, defaults, and what each key means.
 
-Field meanings and units are the comments of params.yaml.
+A key that params.yaml leaves out has the default that stands here. `check` writes what both come
+to into data/facts, which the stages depend on: another default runs what it concerns again.
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -20,12 +21,20 @@ INDEX_COLUMNS = {"image_id", "split", "width", "height", "void_share"}  # of ind
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Side = Annotated[int, Field(ge=32)]  # of an image, pixels
+Label = Annotated[int, Field(ge=0, le=255)]
+Value = Annotated[int, Field(ge=0, le=65535)]  # in a mask
+MD5 = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+RGB = tuple[int, int, int]
 Triple = tuple[float, float, float]
+Masks = Literal["auto", "index", "colour"]
+ClassWeights = Literal["none", "median_frequency"]
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["poly", "cosine", "onecycle"]
 BatchNorm = Literal["train", "frozen", "recalibrate"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 def _thread_count(value: int | str) -> int | str:
@@ -34,11 +43,21 @@ def _thread_count(value: int | str) -> int | str:
     return value
 
 
-Threads = Annotated[int | str, AfterValidator(_thread_count)]
+Threads = Annotated[
+    int | str,
+    AfterValidator(_thread_count),
+    Field(description="auto: one for each core; another number gives other bits"),
+]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16"],
+    Field(description="auto: bf16 where the processor computes with it, else fp16 (GPU), fp32"),
+]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True
+    )
 
     @field_validator("*", mode="before")
     @classmethod
@@ -54,48 +73,46 @@ class Section(BaseModel):
 class Download(Section):
     """A file with a known checksum at any of several addresses."""
 
-    urls: Annotated[list[str], Field(min_length=1)]
-    md5: Annotated[list[Annotated[str, Field(pattern="^[0-9a-f]{32}$")]], Field(min_length=1)]
+    urls: list[str] = Field(min_length=1, description="addresses, tried in turn")
+    md5: list[MD5] = Field(min_length=1, description="checksums, of which the file has one")
 
 
 class Archive(Download):
-    """A VOC archive; `only` names a file of image ids to which its splits are restricted."""
+    """A VOC archive, or a part of one."""
 
-    only: str | None = None
+    only: str | None = Field(None, description="file of the image ids that the splits keep")
 
 
 class Generate(Section):
-    """Size of the generated data set, pictures and pixels."""
+    """Size of the generated data set."""
 
-    train: Count
-    val: Count
-    short_side: Annotated[int, Field(ge=32)]
-    long_side: Annotated[int, Field(ge=32)]
+    train: Count = Field(description="number of training images")
+    val: Count = Field(description="number of validation images")
+    short_side: Side = Field(description="pixels")
+    long_side: Side = Field(description="pixels")
 
 
 class Dataset(Section):
     """Where a data set comes from and what its labels mean.
 
     With `archive` it is downloaded, with `generate` drawn, with neither it is the user's own and
-    lies in data/own/<name>. `holdout` pictures of train become a split of their own. `labels` says
-    what the values in the masks mean, `masks` whether values or colours count; `allow_absent`
-    names classes that no training mask needs to hold.
+    lies in data/own/<name>.
     """
 
-    classes: Annotated[list[str], Field(min_length=2, max_length=255)]
-    groups: dict[str, list[str]] = {}
-    palette: list[tuple[int, int, int]] | None = None
-    void: Annotated[int, Field(ge=0, le=255)] = 255
-    labels: dict[Annotated[int, Field(ge=0, le=65535)], str] | None = None
-    masks: Literal["auto", "index", "colour"] = "auto"
-    allow_absent: list[str] = []
-    allow_void: Annotated[float, Field(gt=0, le=1)] = 0.9
-    train: str = "train"
-    val: str = "val"
-    holdout: Annotated[int, Field(ge=0)] = 0
-    archive: Archive | None = None
-    sbd: Download | None = None
-    generate: Generate | None = None
+    classes: list[str] = Field(min_length=2, max_length=255, description="names of labels 0, 1, 2")
+    groups: dict[str, list[str]] = Field({}, description="classes that are also scored together")
+    palette: list[RGB] | None = Field(None, description="colour of each class; null: VOC's")
+    void: Label = Field(255, description="label of pixels that count nowhere")
+    labels: dict[Value, str] | None = Field(None, description="class of each mask value, or void")
+    masks: Masks = Field("auto", description="what counts in masks; auto: as they look")
+    allow_absent: list[str] = Field([], description="classes that training masks may lack")
+    allow_void: Share = Field(0.9, description="from which share of void pixels masks are refused")
+    train: str = Field("train", description="list of image ids, ImageSets/Segmentation/<train>.txt")
+    val: str = Field("val", description="the same of the images that are scored")
+    holdout: Whole = Field(0, description="training images set apart, to make choices on")
+    archive: Archive | None = Field(None, description="VOC archive to download")
+    sbd: Download | None = Field(None, description="SBD archive that extends the training images")
+    generate: Generate | None = Field(None, description="draw the images, of this size")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -126,11 +143,18 @@ class Dataset(Section):
 
 
 class Loss(Section):
-    """Weights of the losses of segmodels/training/losses.py; a title is how reports name one."""
+    """Weights of the losses of segmodels/training/losses.py; a title is how reports name one.
 
-    cross_entropy: NotNegative = Field(title="cross-entropy")
-    dice: NotNegative = Field(title="Dice")
-    focal: NotNegative = Field(default=0.0, title="focal")
+    The first two have no default, so that `{dice: 1}` adds nothing unsaid.
+    """
+
+    cross_entropy: NotNegative = Field(
+        title="cross-entropy", description="of cross-entropy, nats per pixel"
+    )
+    dice: NotNegative = Field(title="Dice", description="of soft Dice loss, 0..1")
+    focal: NotNegative = Field(
+        default=0.0, title="focal", description="of focal loss with gamma 2, nats per pixel"
+    )
 
     @property
     def learned(self) -> dict[str, float]:
@@ -146,35 +170,41 @@ class Loss(Section):
 
 
 class Train(Section):
-    """How every model of a data set is trained."""
+    """How every model of a data set is trained.
 
-    epochs: Count
-    batch_size: Annotated[int, Field(ge=2)]
-    crop_size: Annotated[int, Field(ge=32)]
-    base_size: Annotated[int, Field(ge=32)] | None
-    scale: tuple[Positive, Positive]
-    flip: bool
-    init: str
-    loss: Loss
-    class_weights: Literal["none", "median_frequency"]
-    optimizer: Optimizer
-    lr: Positive
-    head_lr: Positive
-    aux_lr: Positive
-    momentum: Annotated[float, Field(ge=0, lt=1)]
-    weight_decay: NotNegative
-    schedule: Schedule
-    poly_power: Positive
-    warmup_epochs: NotNegative
-    accumulate: Count
-    clip_norm: Positive | None
-    bn: BatchNorm
-    aux_weight: NotNegative
-    val_size: Annotated[int, Field(ge=32)] | None
-    precision: Precision
-    deterministic: bool
-    threads: Threads
-    compile: bool = False  # results from before this key have none
+    Defaults are those of torchvision's recipe for VOC (references/segmentation/train.py), but for
+    aux_lr, there 10, and base_size, there 520. What depends on the data and the machine has none.
+    """
+
+    epochs: Count = Field(description="passes over the training images")
+    batch_size: Annotated[int, Field(ge=2)] = Field(description="images of a step")
+    crop_size: Side = Field(description="side of the square training crops, pixels")
+    base_size: Side | None = Field(None, description="shrink to this long side first, pixels")
+    scale: tuple[Positive, Positive] = Field((0.5, 2), description="range of random scaling")
+    flip: bool = Field(True, description="mirror every second image, at random")
+    init: str = Field("imagenet", description="none, imagenet (backbone), coco or a file")
+    loss: Loss = Field(Loss(cross_entropy=1, dice=0), description="weights of its parts")
+    class_weights: ClassWeights = Field("none", description="of the cross-entropy; arXiv 1411.4734")
+    optimizer: Optimizer = Field("sgd", description="SGD with momentum, or AdamW")
+    lr: Positive = Field(description="largest learning rate, of the backbone")
+    head_lr: Positive = Field(1, description="factor on lr for what stands on the backbone")
+    aux_lr: Positive = Field(1, description="factor on lr for the auxiliary head")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="of SGD; AdamW's beta1")
+    weight_decay: NotNegative = Field(0.0001, description="of the optimizer")
+    schedule: Schedule = Field("poly", description="how lr falls to 0 after the warm-up")
+    poly_power: Positive = Field(0.9, description="exponent of poly; DeepLab v2, section 4.1")
+    warmup_epochs: NotNegative = Field(0, description="linear from 0; onecycle: from lr / 25")
+    accumulate: Count = Field(1, description="parts of a batch, to save memory; same loss")
+    clip_norm: Positive | None = Field(None, description="largest norm of all gradients together")
+    bn: BatchNorm = Field(
+        "train", description="batch statistics; or frozen, or measured before each validation"
+    )
+    aux_weight: NotNegative = Field(0.5, description="of the auxiliary head's loss")
+    val_size: Side | None = Field(None, description="long side in each epoch's validation, pixels")
+    precision: Precision = "auto"
+    deterministic: bool = Field(True, description="same bits every time, on a GPU too; slower")
+    threads: Threads = "auto"
+    compile: bool = Field(False, description="torch.compile, for GPUs; changes the last bits")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -190,22 +220,19 @@ class Train(Section):
 class Normalize(Section):
     """Per-channel mean and standard deviation of RGB in 0..1."""
 
-    mean: Triple
-    std: tuple[Positive, Positive, Positive]
+    mean: Triple = Field(description="R, G, B")
+    std: tuple[Positive, Positive, Positive] = Field(description="R, G, B")
 
 
 class Model(BaseModel):
-    """One model: `arch` is a file of segmodels/models, other keys are its builder's arguments.
-
-    `train` has what it trains otherwise than the section of the data set, `seed` is its own.
-    """
+    """One model; keys that are not listed are arguments of its builder."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    arch: Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
-    train: dict[str, Any] = {}
-    seed: Annotated[int, Field(ge=0)] | None = None
-    normalize: Normalize | None = None
+    arch: str = Field(pattern="^[a-z][a-z0-9_]*$", description="file of segmodels/models")
+    train: dict[str, Any] = Field({}, description="what differs from train.<dataset>")
+    seed: Whole | None = Field(None, description="null: the common one")
+    normalize: Normalize | None = Field(None, description="null: the common one")
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -214,10 +241,10 @@ class Model(BaseModel):
 
 
 class Window(Section):
-    """A square window that slides over the picture, pixels."""
+    """A square window that slides over the image."""
 
-    side: Annotated[int, Field(ge=32)]
-    stride: Count
+    side: Side = Field(description="pixels")
+    stride: Count = Field(description="from one window to the next, pixels; 1..side")
 
     @model_validator(mode="after")
     def _covering(self) -> Self:
@@ -229,28 +256,33 @@ class Window(Section):
 class CRF(Section):
     """A fully connected CRF on top of the network; keyword arguments of `crf.refine`."""
 
-    iterations: Count
-    position_sigma: Positive
-    position_weight: NotNegative
-    bilateral_sigma_xy: Positive
-    bilateral_sigma_rgb: Positive
-    bilateral_weight: NotNegative
+    iterations: Count = Field(description="of mean field")
+    position_sigma: Positive = Field(description="of the Gaussian of position, pixels")
+    position_weight: NotNegative = Field(description="of that Gaussian")
+    bilateral_sigma_xy: Positive = Field(description="of position and colour: pixels")
+    bilateral_sigma_rgb: Positive = Field(description="of position and colour: grey levels, 0..255")
+    bilateral_weight: NotNegative = Field(description="of that Gaussian")
 
 
 class Predict(Section):
-    """How label maps are made from a trained model, and of which pictures."""
+    """How label maps are made from a trained model, and of which images.
 
-    split: Literal["val", "holdout"]
-    weights: Literal["last", "best"]
-    long_side: Annotated[int, Field(ge=32)] | None
-    scales: Annotated[list[Positive], Field(min_length=1)]
-    flip: bool
-    window: Window | None
-    tile: Count | None
-    crf: CRF | None
-    batch_size: Count
-    precision: Precision
-    threads: Threads
+    Defaults see each image once, at its own size: the protocol of VOC without test-time variants.
+    """
+
+    split: Literal["val", "holdout"] = Field("val", description="images to predict and score")
+    weights: Literal["last", "best"] = Field("last", description="epoch; best: on holdout or val")
+    long_side: Side | None = Field(None, description="resize to it, pixels; masks keep their size")
+    scales: list[Positive] = Field(
+        [1], min_length=1, description="factors on long_side; probabilities are averaged over them"
+    )
+    flip: bool = Field(False, description="average with the mirrored image too")
+    window: Window | None = Field(None, description="sliding window; null: the whole image")
+    tile: Count | None = Field(None, description="overlap-tile of unet_valid, pixels of logits")
+    crf: CRF | None = Field(None, description="fully connected CRF on the probabilities")
+    batch_size: Count = Field(1, description="images of equal size at a time")
+    precision: Precision = "auto"
+    threads: Threads = "auto"
 
     @property
     def weights_file(self) -> str:

@@ -1,9 +1,10 @@
 """params.yaml and the code -> data/code and data/facts: a bad value stops everything at once.
 
 data/code has a digest for each stage and each architecture, see `segmodels.code`. data/facts has
-what all stages but the training need to know of params.yaml, each in a file of its own: another
-address of an archive changes nothing there, and another name of a class nothing in labels.json.
-DVC would read params.yaml once for every stage that names its keys.
+what the stages need to know of params.yaml, with its defaults filled in, each in a file of its own:
+another address of an archive changes nothing there, another name of a class nothing in labels.json,
+and a key that is written out with its default nothing at all. DVC would read params.yaml once for
+every stage that names its keys, and would not see defaults.
 """
 
 import os
@@ -57,7 +58,7 @@ def write_digests(folder: Path) -> None:
 
 
 def write_facts(settings: params.Params, folder: Path) -> None:
-    """Write what labels mean, all of the data but its origin, starts, networks, and the rest."""
+    """Write what labels mean, all of the data but its origin, starts, networks, recipes, ..."""
     data = settings.data
     labels = {"classes": len(data.classes), "void": data.void, "palette": data.palette}
     write_json(folder / "labels.json", labels)
@@ -71,6 +72,8 @@ def write_facts(settings: params.Params, folder: Path) -> None:
         network = {"arch": model.arch, "arguments": model.arguments}
         network["normalize"] = settings.normalization(name).model_dump()
         write_json(folder / "models" / f"{name}.json", network)
+        recipe = {"seed": settings.model_seed(name), **settings.recipe(name).model_dump()}
+        write_json(folder / "recipes" / f"{name}.json", recipe)
 
 
 def expected(settings: params.Params, start_seconds: float) -> str | None:

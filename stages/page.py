@@ -1,14 +1,21 @@
-"""Pictures, masks and scores -> data/page/index.html, which DVC keeps and Git does not."""
+"""Images, masks and scores -> data/page/index.html and a sheet of examples for each model.
 
+Both contain photographs, so DVC keeps them and Git does not.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from segmodels import params
 from segmodels.data import layout
-from segmodels.files import write_text
+from segmodels.files import write_bytes, write_text
 from segmodels.process import progress, run
-from segmodels.reporting import costs, gallery, page, tables
+from segmodels.reporting import costs, examples, gallery, page, tables
 
 OUT = Path("data/page/index.html")
+EXAMPLES = Path("data/examples")
 DIFFERENCES = Path("reports/comparison/differences.csv")
 
 
@@ -42,6 +49,22 @@ def main() -> None:
         },
     )
     write_text(OUT, text)
+    draw_examples(results, root, masked, colours)
+
+
+def draw_examples(
+    results: Sequence[tables.Result], root: Path, masked: Path, colours: np.ndarray
+) -> None:
+    """Write data/examples/<model>.jpg; every model shows the same images."""
+    chosen = examples.choose(results[0].images["image_id"].tolist())
+    for result in results:
+        columns = []
+        for image_id in chosen:
+            image = images.read_image(layout.image_path(root, image_id))
+            target = images.read_target(layout.target_path(root, image_id))
+            prediction = images.read_target(masked / result.model / f"{image_id}.png")
+            columns.append(examples.column(image, target, prediction, colours))
+        write_bytes(EXAMPLES / f"{result.model}.jpg", examples.sheet(columns))
 
 
 if __name__ == "__main__":

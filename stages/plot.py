@@ -34,7 +34,7 @@ def main() -> None:
     studies, counted = settings.studies, printed.counted(results)
     text = printed.report(summary, f"{caption} {counted}", differences, studies, seeds)
     write_text(OUT / "summary.md", text)
-    write_json(OUT / "metrics.json", tables.metrics(summary))
+    write_metrics(summary)
 
     look = looks(list(settings.models))
     index = layout.read_index(settings.dataset, settings.data.classes)
@@ -51,6 +51,12 @@ def main() -> None:
         drawings |= study_figures(study, some, curves, per_class, seen, groups)
     for name, figure in drawings.items():
         write_bytes(OUT / f"{name}.png", png(figure))
+
+
+def write_metrics(summary: pd.DataFrame) -> None:
+    """A file for each model, so that `dvc metrics show` has a row for each."""
+    for model, scores in tables.metrics(summary).items():
+        write_json(OUT / "metrics" / f"{model}.json", scores)
 
 
 def study_figures(

@@ -6,7 +6,7 @@ from segmodels import code, models, params, process
 from segmodels.core import machine
 from segmodels.files import write_json
 from segmodels.models import pretrained
-from segmodels.training import checkpoint, history, loop, parts, processes
+from segmodels.training import checkpoint, history, live, loop, parts, processes
 from segmodels.training.job import Job
 
 
@@ -22,6 +22,7 @@ def train(name: str, group: processes.Processes) -> None:
     print(f"start: {pretrained.summary(start)}", flush=True)
     bar = process.Bar(name)
     job = Job.of(settings, name, runtime, bar.progress, group)
+    board = live.board(settings.dataset, name) if group.first else None
     passes = 2 if recipe.bn == "recalibrate" else 1  # over the training images, each epoch
     bar.expect((recipe.epochs * passes + 1) * job.steps_per_epoch)
     identity = {
@@ -38,6 +39,7 @@ def train(name: str, group: processes.Processes) -> None:
             bar.write(history.line(epochs, recipe.epochs))
             if group.first:
                 history.save(run / "train", epochs, data.classes)
+                live.write(name, history.table(epochs), board)
         bar.close()
         if group.first:
             checkpoint.save_weights(model.state_dict(), run / "train/weights.pt")

@@ -247,12 +247,16 @@ def test_plot_stage_gives_the_same_bytes_twice_and_reads_only_the_models_named(t
     first, second = (
         {
             path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in (tmp_path / run / "reports/comparison").iterdir()
+            for path in (tmp_path / run / "reports/comparison").rglob("*.*")
         }
         for run in ("first", "second")
     )
     assert first == second
     drawn = {f"pair_{what}.png" for what in ("loss", "miou", "per_class", "confusion")}
     tables_written = ("curves", "per_class", "groups", "summary", "differences", "seeds")
-    written = {f"{name}.csv" for name in tables_written} | {"summary.md", "metrics.json"}
+    written = (
+        {f"{name}.csv" for name in tables_written}
+        | {"summary.md"}
+        | {f"{model}.json" for model in MODELS}
+    )
     assert set(first) == drawn | written | {"overview.png", "cost.png", "dataset.png"}

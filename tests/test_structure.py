@@ -11,7 +11,7 @@ from segmodels.code import archs, imports, reached
 ROOT = Path(__file__).parents[1]
 STAGES = sorted(p.stem for p in (ROOT / "stages").glob("*.py") if p.stem != "__init__")
 ARCHS = archs()
-PARAMS = {"segmodels/params.py", "segmodels/sections.py"}  # their values are in `params`
+PARAMS = {"segmodels/params.py", "segmodels/sections.py"}  # their values are in data/facts
 # A wing imports wings of lower floors: training and prediction do not import each other. Every wing
 # may import BASE and the parameters.
 BASE = {"segmodels/__init__.py", "segmodels/files.py", "segmodels/process.py"}

@@ -1,0 +1,48 @@
+"""The training that runs -> data/live/history.csv, which `dvc plots show` draws in the meantime.
+
+No stage depends on it or makes it. SEGMODELS_LIVE=tensorboard also writes the event files of
+`tensorboard --logdir data/live`; nothing here changes a bit of the results.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from segmodels.files import write_csv
+
+FOLDER = Path("data/live")
+
+
+def board(dataset: str, model: str) -> Any:
+    """TensorBoard's writer for a training that begins, if SEGMODELS_LIVE asks for it; else None.
+
+    Raises:
+        ValueError: another tool is asked for, or TensorBoard is not installed.
+    """
+    tool = os.environ.get("SEGMODELS_LIVE")
+    if not tool:
+        return None
+    if tool != "tensorboard":
+        raise ValueError(f"SEGMODELS_LIVE = {tool!r}: expected tensorboard")
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ValueError(
+            "SEGMODELS_LIVE = 'tensorboard': it is not installed: `pip install -e '.[live]'`"
+        ) from None
+    folder = FOLDER / dataset / model
+    shutil.rmtree(folder, ignore_errors=True)  # curves of an earlier training would mix with these
+    return SummaryWriter(str(folder))
+
+
+def write(model: str, history: pd.DataFrame, board: Any) -> None:
+    """Write the epochs so far, rows of `history.table`, and show the last one on the board."""
+    write_csv(FOLDER / "history.csv", history.assign(model=model))
+    if board:
+        epoch = history.iloc[-1]
+        for name in history.columns.drop("epoch"):
+            board.add_scalar(name, epoch[name], int(epoch["epoch"]))
+        board.flush()
