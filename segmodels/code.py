@@ -16,12 +16,13 @@ ARCHS = ROOT / "segmodels/models"
 NO_ARCHS = {"__init__", "backbones", "heads", "layers", "resnet"}  # what several of them share
 PLUMBING = {  # of no digest, and why
     "segmodels/__init__.py": "refuses Pythons that lack a package",
+    "segmodels/config/paths.py": "where files lie, not what is in them",
     "segmodels/code.py": "this file: its digests are what they are",
     "segmodels/data/download.py": "how bytes arrive; checksums say which",
     "segmodels/files.py": "how files are written, not what is in them",
-    "segmodels/params.py": "its values are parameters of the stages",
+    "segmodels/params.py": "its values are in data/facts, on which stages depend",
     "segmodels/process.py": "how a program starts, ends and shows how far it is",
-    "segmodels/sections.py": "its values are parameters of the stages",
+    "segmodels/sections.py": "its values are in data/facts, on which stages depend",
     "segmodels/training/guard.py": "stops a training, changes none",
     "segmodels/training/parts.py": "refuses a recipe, changes none",
     "stages/__init__.py": "how a program starts",

@@ -206,6 +206,36 @@ class Model(BaseModel):
         return dict(self.model_extra or {})
 
 
+class Variant(Section):
+    """Another run of a model: it begins with the last weights of `weights_of`.
+
+    With `train` it is trained on, by that model's recipe with these changes; without, it has those
+    very weights. `predict` has what is predicted otherwise than the section of the data set says.
+    """
+
+    weights_of: str
+    train: dict[str, Any] | None = None
+    predict: dict[str, Any] = {}
+    seed: Annotated[int, Field(ge=0)] | None = None
+
+
+class Comparison(Section):
+    """Runs that share their figures; a list alone stands for `runs`.
+
+    `score_classes` names the classes over which a table and a figure of their own take the mean;
+    `title` is that figure's, and says what was found.
+    """
+
+    runs: Annotated[list[str], Field(min_length=1)]
+    score_classes: Annotated[list[str], Field(min_length=1)] | None = None
+    title: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _list_alone(cls, value: Any) -> Any:
+        return {"runs": value} if isinstance(value, list) else value
+
+
 class Window(Section):
     """A square window that slides over the picture, pixels."""
 

@@ -38,13 +38,13 @@ def load(settings: Params, name: str, *, start: str | None) -> Network:
 
     Args:
         settings: its `dataset` says on what the model was trained.
-        name: a key of `models` or of a section of `more_models`.
+        name: a key of `models` or `variants`.
         start: coco: torchvision's published weights; None: those that the train stage wrote.
     Raises:
         ValueError: there are no weights that cover it.
     """
     if start == "coco":
-        return _published(name, dict(settings.every_model)[name])
+        return _published(name, settings.runs[name])
     return _trained(settings, name)
 
 
@@ -54,19 +54,21 @@ def as_trained(settings: Params, name: str) -> Params:
     Raises:
         ValueError: there are no such weights, or no record of them.
     """
-    path = _run(settings, name) / "provenance.json"
+    path = settings.paths.train(name) / "provenance.json"
     record = _record(path)
     values = {"train": record["recipe"], "seed": record["seed"], "normalize": record["normalize"]}
     try:
         entry = Model(arch=record["arch"], **values, **record["arguments"])
     except ValidationError as error:
         raise ValueError(f"{path}: {error.errors()[0]['msg']}") from None
-    return settings.model_copy(update={"models": settings.models | {name: entry}})
+    variants = {key: value for key, value in settings.variants.items() if key != name}
+    models = settings.models | {name: entry}
+    return settings.model_copy(update={"models": models, "variants": variants})
 
 
 def _trained(settings: Params, name: str) -> Network:
     """The weights of the train stage, in the form that the model had then."""
-    path = _run(settings, name) / settings.predict[settings.dataset].weights_file
+    path = settings.paths.train(name) / settings.prediction(name).weights_file
     if not path.is_file():
         raise ValueError(
             f"{path}: missing; `dvc repro` makes it, `dvc pull` fetches it, "
@@ -80,11 +82,6 @@ def _trained(settings: Params, name: str) -> Network:
     weights.fill(module, tensors.read(path), path)
     palette = voc.palette(data.palette)
     return Network(name, module, settings.normalization(name), classes, palette)
-
-
-def _run(settings: Params, name: str) -> Path:
-    """The folder of the train stage."""
-    return Path("data/runs") / settings.dataset / name / "train"
 
 
 def _record(path: Path) -> dict[str, Any]:

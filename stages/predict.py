@@ -1,6 +1,4 @@
-"""One model -> data/predictions/<dataset>/<model>/<image_id>.png, at the original sizes."""
-
-from pathlib import Path
+"""One run -> data/predictions/<dataset>/<run>/<image_id>.png, at the original sizes."""
 
 import torch
 
@@ -13,15 +11,15 @@ from segmodels.training import tensors, weights
 
 
 def main() -> None:
-    settings = params.load()
-    name = process.argument(settings.models)
-    data, entry = settings.data, settings.models[name]
-    choices = settings.predict[settings.dataset]
-    run = Path("data/runs") / settings.dataset / name
-    folder = Path("data/predictions") / settings.dataset / name
+    here = process.study()
+    settings = params.load(f"{here}params.yaml")
+    paths = settings.paths
+    name = process.argument(settings.runs)
+    data, entry = settings.data, settings.runs[name]
+    choices = settings.prediction(name)
     machine = runtime.start(choices.precision, choices.threads, deterministic=True, seed=0)
     model = models.build(entry.arch, num_classes=len(data.classes), **entry.arguments)
-    trained = run / "train" / choices.weights_file
+    trained = paths.train(name) / choices.weights_file
     weights.fill(model, tensors.read(trained), trained)
     model.to(machine.device).to(memory_format=torch.channels_last)
     network = testtime.network(
@@ -31,11 +29,10 @@ def main() -> None:
         precision=machine.precision,
         tile=choices.tile,
     )
-    index = voc.read_index(settings.dataset, data.classes)
+    index = voc.read_index(paths.index, data.classes)
     rows = index[index["split"] == choices.split]
-    root = voc.dataset_root(settings.dataset)
     pictures = whole_images(
-        root,
+        paths.tree,
         rows,
         size=None,
         batch_size=choices.batch_size,
@@ -46,7 +43,8 @@ def main() -> None:
     colours = voc.palette(data.palette)
     for image_id, score in process.progress(scores, len(rows), f"predict {name}"):
         labels = label_map(score).cpu().numpy()
-        voc.write_target(folder / f"{image_id}.png", labels, colours, masks.note())
+        file = paths.predictions(name) / f"{image_id}.png"
+        voc.write_target(file, labels, colours, masks.note())
 
 
 if __name__ == "__main__":

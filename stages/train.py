@@ -1,18 +1,39 @@
-"""One model -> data/runs/<dataset>/<model>/train/ and, beside it, cost.json."""
+"""One run -> data/runs/<dataset>/<run>/train/ and, beside it, cost.json."""
 
-from pathlib import Path
+import shutil
+import sys
+from functools import partial
 
 from segmodels import code, models, params, process
+from segmodels.config.paths import Paths
 from segmodels.files import write_json
 from segmodels.prediction import runtime
 from segmodels.training import checkpoint, history, loop, parts, processes, weights
 from segmodels.training.job import Job
 
 
-def train(name: str, group: processes.Processes) -> None:
-    settings = params.load()
+def main() -> None:
+    here = process.study()
+    settings = params.load(f"{here}params.yaml")
+    name = process.argument(settings.runs)
+    model = settings.shared_weights(name)
+    if model:
+        share(settings.paths, model, name)
+    else:
+        processes.run("stages.train", sys.argv[1:], partial(train, settings, name))
+
+
+def share(paths: Paths, model: str, name: str) -> None:
+    """Take over all that the training of another run has made."""
+    shutil.copytree(paths.train(model), paths.train(name))
+    shutil.copyfile(paths.run(model) / "cost.json", paths.run(name) / "cost.json")
+    print(f"{name}: weights of {model}", flush=True)
+
+
+def train(settings: params.Params, name: str, group: processes.Processes) -> None:
     parts.check(settings, name)
-    data, recipe, entry = settings.data, settings.recipe(name), settings.models[name]
+    paths = settings.paths
+    data, recipe, entry = settings.data, settings.recipe(name), settings.runs[name]
     seed = settings.model_seed(name)
     machine = runtime.start(recipe.precision, recipe.threads, recipe.deterministic, seed)
     print(f"{name}: {machine.precision}, {machine.threads} threads, {machine.cpu}", flush=True)
@@ -30,30 +51,27 @@ def train(name: str, group: processes.Processes) -> None:
         "code_sha256": code_digests(entry.arch),
     }
     with checkpoint.hold(identity, settings.checkpoint_minutes, writes=group.first) as kept:
-        run, epochs = Path("data/runs", settings.dataset, name), []
+        run_dir, epochs = paths.train(name), []
         for epoch in loop.epochs(model, job, kept):
             epochs.append(epoch)
             bar.reach((epoch.number * passes + 1) * job.steps_per_epoch)
             bar.write(history.line(epochs, recipe.epochs))
             if group.first:
-                history.save(run / "train", epochs, data.classes)
+                history.save(run_dir, epochs, data.classes)
         bar.close()
         if group.first:
-            checkpoint.save_weights(model.state_dict(), run / "train/weights.pt")
-            checkpoint.save_weights(kept.best_weights(), run / "train/best.pt")
-            write_json(run / "train/provenance.json", {**identity, "classes": data.classes})
+            checkpoint.save_weights(model.state_dict(), run_dir / "weights.pt")
+            checkpoint.save_weights(kept.best_weights(), run_dir / "best.pt")
+            write_json(run_dir / "provenance.json", {**identity, "classes": data.classes})
             cost = history.cost(epochs, job.steps_per_epoch * recipe.batch_size)
-            write_json(run / "cost.json", cost | {"peak_memory_bytes": runtime.peak_memory_bytes()})
+            cost["peak_memory_bytes"] = runtime.peak_memory_bytes()
+            write_json(paths.run(name) / "cost.json", cost)
 
 
 def code_digests(arch: str) -> dict[str, str]:
     """What code the result depends on, see `segmodels.code`."""
     files = {"train": "stages/train.py", "arch": f"segmodels/models/{arch}.py"}
     return {name: code.digest(code.reached(file)) for name, file in files.items()}
-
-
-def main() -> None:
-    processes.run("stages.train", process.argument(params.load().models), train)
 
 
 if __name__ == "__main__":

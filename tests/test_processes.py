@@ -112,10 +112,10 @@ def test_failure_of_one_process_is_one_line(tmp_path, failure, message):
         "import os, sys, torch\n"
         "from segmodels import process\n"
         "from segmodels.training import processes\n"
-        "def work(argument, group):\n"
+        "def work(group):\n"
         f"    if group.rank == 1:\n        {failure}\n"
         "    group.total(torch.ones(1))\n"
-        "process.run(lambda: processes.run('failing', 'x', work))\n"
+        "process.run(lambda: processes.run('failing', ['x'], work))\n"
     )
     (tmp_path / "failing.py").write_text(program)
     environment = {**os.environ, processes.VARIABLE: "2", "PYTHONPATH": str(HERE.parent)}

@@ -52,11 +52,6 @@ INDEX_COLUMNS = ["image_id", "split", "width", "height", "void_share"]  # then o
 SPLITS = ("train", "holdout", "val")  # of an index
 
 
-def dataset_root(dataset: str) -> Path:
-    """The VOC tree of a data set that the download stage has made."""
-    return Path("data") / dataset / "VOCdevkit" / "VOC2012"
-
-
 def image_path(root: str | Path, image_id: str) -> Path:
     """Where an image lies, or, if there is none, where its JPEG would."""
     folder = Path(root) / "JPEGImages"
@@ -156,7 +151,7 @@ def read_split(root: str | Path, split: str) -> list[str]:
     return image_ids
 
 
-def read_index(dataset: str, classes: Sequence[str]) -> pd.DataFrame:
+def read_index(path: Path, classes: Sequence[str]) -> pd.DataFrame:
     """index.csv of a data set: one row per image, see `segmodels.data.index`.
 
     The file has columns label_0, label_1, ..., so that another name of a class changes nothing of
@@ -167,7 +162,6 @@ def read_index(dataset: str, classes: Sequence[str]) -> pd.DataFrame:
     Raises:
         ValueError: it is no table of these classes, or its numbers contradict each other.
     """
-    path = Path("data") / dataset / "index.csv"
     try:
         index = pd.read_csv(path, dtype={"image_id": str}, keep_default_na=False)
         index = index.rename(columns=dict(zip(label_columns(classes), classes, strict=True)))

@@ -17,6 +17,7 @@ from segmodels.reporting.canvas import COLOURS, looks
 from segmodels.reporting.checks import read_json
 from segmodels.reporting.gallery import numbers
 from segmodels.reporting.tables import Result
+from segmodels.sections import Comparison
 
 WEB = Path(__file__).with_name("web")
 DASHES = ["", "7 4", "2 3"]  # of curves whose colour and marker were there before
@@ -88,9 +89,9 @@ def report(
 
 
 def drawn(
-    results: Sequence[Result], studies: Mapping[str, Sequence[str]], spent: pd.DataFrame
+    results: Sequence[Result], comparisons: Mapping[str, Comparison], spent: pd.DataFrame
 ) -> dict[str, Any]:
-    """What the scripts draw: looks and curves of models, confusion, cost, the studies."""
+    """What the scripts draw: looks and curves of models, confusion, cost, the comparisons."""
     column, loss = tables.common_loss(results)
     look = looks([result.model for result in results])
     models = [
@@ -109,7 +110,7 @@ def drawn(
     ]
     return {
         **{"models": models, "loss": loss, "floor": float(results[0].floor["miou"])},
-        "studies": {study: list(names) for study, names in studies.items()},
+        "comparisons": {name: each.runs for name, each in comparisons.items()},
         "costs": [cost_figure(spent, column) for column in costs.COLUMNS],
     }
 

@@ -8,6 +8,7 @@ from segmodels.evaluation.statistics import LEVEL, RESAMPLES
 from segmodels.reporting.tables import CROSS_ENTROPY, FLOOR, WATCHED, Result, otherwise, rise, usual
 
 RISE = 0.01  # val mIoU; a curve that still rises by more than this has not flattened
+PREDICTED = ["input_long_side", "test_time", "weights"]  # of the protocol
 MARK = "*"  # of a model that was trained otherwise than most
 SHOWN = {  # scores in a table for people, by their heading
     "mIoU": "miou",
@@ -35,11 +36,11 @@ def report(
     summary: pd.DataFrame,
     caption: str,
     differences: pd.DataFrame,
-    studies: Mapping[str, Sequence[str]],
+    comparisons: Mapping[str, Sequence[str]],
     seeds: pd.DataFrame,
 ) -> str:
-    """All that is said of a comparison, in Markdown."""
-    parts = [markdown(summary, caption), differences_markdown(differences, studies)]
+    """All that is said of the runs of a study, in Markdown."""
+    parts = [markdown(summary, caption), differences_markdown(differences, comparisons)]
     return "\n".join(filter(None, [*parts, seeds_markdown(seeds)]))
 
 
@@ -48,16 +49,38 @@ def markdown(summary: pd.DataFrame, caption: str) -> str:
     return f"{table(HEAD, [printed_row(row) for _, row in summary.iterrows()])}\n{caption}\n"
 
 
-def differences_markdown(pairs: pd.DataFrame, studies: Mapping[str, Sequence[str]]) -> str:
-    """Differences within the studies, as a Markdown table in points of mIoU."""
-    rows = [
-        [study, *difference_row(pair)]
-        for study, models in studies.items()
-        for _, pair in pairs.iterrows()
-        if {pair["first"], pair["second"]} <= set(models)
-    ]
-    head = ["study", *DIFFERENCES_HEAD]
+def differences_markdown(pairs: pd.DataFrame, comparisons: Mapping[str, Sequence[str]]) -> str:
+    """Differences within the comparisons, as a Markdown table in points of mIoU."""
+    rows = []
+    for comparison, runs in comparisons.items():
+        inside = pairs["first"].isin(runs) & pairs["second"].isin(runs)
+        rows += [[comparison, *difference_row(pair)] for _, pair in pairs[inside].iterrows()]
+    head = ["comparison", *DIFFERENCES_HEAD]
     return f"{table(head, rows)}\n{DIFFERENCES_MEANING}\n" if rows else ""
+
+
+def scores_markdown(
+    name: str, table_of: pd.DataFrame, pairs: pd.DataFrame, classes: Sequence[str]
+) -> str:
+    """`tables.class_scores` of a comparison and its differences, as Markdown."""
+    head = ["model", f"mIoU, {len(classes)} classes", "95% interval", "mIoU, present", "pixel acc"]
+    rows = [_scores_row(row) for _, row in table_of.iterrows()]
+    known = f"The {len(classes)} classes: {', '.join(classes)}."
+    runs = table_of["model"].tolist()
+    differences = differences_markdown(pairs, {name: runs})
+    return f"{table(head, rows)}\n{known}\n\n{differences}"
+
+
+def _scores_row(row: pd.Series) -> list[str]:
+    low, high = row["low"], row["high"]
+    interval = "" if pd.isna(low) else f"{low:.1%} to {high:.1%}"
+    return [
+        row["model"],
+        f"{row['miou']:.1%}",
+        interval,
+        f"{row['miou_present']:.1%}",
+        f"{row['pixel_acc']:.1%}",
+    ]
 
 
 def seeds_markdown(spread: pd.DataFrame) -> str:
@@ -114,7 +137,7 @@ def caption(results: Sequence[Result]) -> str:
         f"{metrics['dataset']}, {metrics['split']}: {metrics['images']} images, "
         f"{protocol['ground_truth']}{seen}, {protocol['test_time']}, {protocol['weights']}. "
         f"{curves}Start: {start}; epochs: {recipe['epochs']}; {protocol['precision']}. "
-        f"{_losses(results)} {_otherwise(results)}{_seeds(results)}"
+        f"{_losses(results)} {_otherwise(results)}{_predicted(results)}{_seeds(results)}"
         f"Not flattened (val mIoU rose by more than {RISE * 100:g} point over the last quarter of "
         f"the epochs): {', '.join(rising) or 'none'}."
     )
@@ -142,6 +165,17 @@ def _otherwise(results: Sequence[Result]) -> str:
         for model, values in otherwise(results).items()
     ]
     return f"Trained otherwise ({MARK}): {'; '.join(each)}. " if each else ""
+
+
+def _predicted(results: Sequence[Result]) -> str:
+    """Which runs were predicted otherwise than the first, and how, as a sentence."""
+    first, *others = (result.metrics["protocol"] for result in results)
+    each = []
+    for result, protocol in zip(results[1:], others, strict=True):
+        said = [str(protocol[key]) for key in PREDICTED if protocol[key] != first[key]]
+        if said:
+            each.append(f"{result.model} {', '.join(said)}")
+    return f"Predicted otherwise than {results[0].model}: {'; '.join(each)}. " if each else ""
 
 
 def _seeds(results: Sequence[Result]) -> str:

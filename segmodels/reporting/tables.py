@@ -7,7 +7,7 @@ picture is needed. Models whose numbers do not belong beside each other are refu
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ INTERVAL, COUNTS = ["miou_low", "miou_high"], ["classes_counted", "classes_prese
 TRAINING = {"epochs", "batch_size", "crop_size", "init"}  # of the protocol, see `otherwise`
 HASHES = {"code_sha256", "params_sha256"}  # of older results; what they stand for is compared
 OWN = {"seed", "weights_sha256", "predictions_sha256"} | HASHES | TRAINING  # each model's own
+PREDICTION = {"input_long_side", "test_time", "weights", "gflops_picture"}  # a variant's own
 LOSS = {"loss", "class_weights"}  # of the recipe, what `Result.loss` puts into words
 SAME = ["arch", "arguments", "normalize", "recipe"]  # of the provenance, but for the seed a model
 CROSS_ENTROPY = "cross-entropy"
@@ -51,6 +52,15 @@ class Result:
         """(n, 3, C) int64: pixels right, true and predicted of each picture and class."""
         classes = self.per_class["class"].tolist()
         return scores.overlap_of(self.image_classes, self.images["image_id"].tolist(), classes)
+
+    def of(self, classes: Sequence[str] | None) -> np.ndarray:
+        """(n, 3, c) int64: `overlap` of some classes in their order; None: of all."""
+        return self.overlap if classes is None else self.overlap[..., self.labels(classes)]
+
+    def labels(self, classes: Sequence[str]) -> list[int]:
+        """The labels of some classes."""
+        known = self.per_class["class"].tolist()
+        return [known.index(name) for name in classes]
 
     @property
     def floor(self) -> dict[str, float | int]:
@@ -87,16 +97,19 @@ def read_result(model: str, folder: str | Path = "reports/models") -> Result:
     return Result(model=model, **checks.read(Path(folder) / model))
 
 
-def check_comparable(results: Sequence[Result]) -> None:
+def check_comparable(results: Sequence[Result], variants: Collection[str] = ()) -> None:
     """Refuse models that were measured on other pictures or in another way.
 
+    Args:
+        variants: runs that may be predicted otherwise than the others, since that is the question.
     Raises:
         ValueError: names the two models and what differs.
     """
     first = results[0]
     for other in results[1:]:
         ours, theirs = _conditions(first), _conditions(other)
-        for key in ours | theirs:
+        free = PREDICTION if {first.model, other.model} & set(variants) else set()
+        for key in [key for key in ours | theirs if key not in free]:
             if ours.get(key) != theirs.get(key):
                 raise ValueError(
                     f"{first.model} and {other.model} do not belong in one table: {key} is "
@@ -161,9 +174,35 @@ def groups(results: Sequence[Result]) -> pd.DataFrame:
     return _long({result.model: result.groups for result in results})
 
 
-def differences(results: Sequence[Result]) -> pd.DataFrame:
-    """Paired differences of mIoU of every two models, see statistics.differences."""
-    return statistics.differences({result.model: result.overlap for result in results})
+def differences(results: Sequence[Result], classes: Sequence[str] | None = None) -> pd.DataFrame:
+    """Paired differences of mIoU of every two models, see statistics.differences.
+
+    Args:
+        classes: over which the mean is taken; None: over all.
+    """
+    return statistics.differences({result.model: result.of(classes) for result in results})
+
+
+def class_scores(results: Sequence[Result], classes: Sequence[str]) -> pd.DataFrame:
+    """Scores over some of the classes, as of those that are frequent enough to be measured.
+
+    Returns:
+        model, miou over these classes with low and high, the ends of its 95% interval, and
+        miou_present and pixel_acc, which are of all classes; at the end the floor, which has no
+        interval.
+    """
+    rows = list[dict[str, Any]]()
+    for result in results:
+        overlap = result.of(classes)
+        low, high = statistics.intervals(overlap[None], np.array([[1]]))[0]
+        row = {"model": result.model, "miou": scores.overlap_miou(overlap.sum(axis=0))}
+        row |= {"low": low, "high": high}
+        rows.append(row | {key: result.metrics[key] for key in ("miou_present", "pixel_acc")})
+    first = results[0]
+    floor = scores.overlap(first.floor_confusion)[:, first.labels(classes)]
+    row = {"model": FLOOR, "miou": scores.overlap_miou(floor)}
+    rows.append(row | {key: first.floor[key] for key in ("miou_present", "pixel_acc")})
+    return pd.DataFrame(rows)
 
 
 def over_seeds(results: Sequence[Result]) -> pd.DataFrame:

@@ -24,7 +24,7 @@ STARTS = 8  # a model's four stages, and as long again for what DVC does around 
 
 
 def minutes(settings: Params, *, images: tuple[int, int], start_seconds: float) -> float | None:
-    """Minutes to train, predict and score all models of `models` on a CPU.
+    """Minutes to train, predict and score all runs on a CPU.
 
     Args:
         images: of train and of val.
@@ -34,17 +34,18 @@ def minutes(settings: Params, *, images: tuple[int, int], start_seconds: float) 
     """
     train, val = images
     total = 0.0
-    for name, entry in settings.models.items():
+    for name, entry in settings.runs.items():
         recipe = settings.recipe(name)
-        learned = recipe.epochs * train * (1 + BACKWARD)
-        seen = train + (recipe.epochs + 2) * val  # before the first step, each epoch, predict
+        epochs = 0 if settings.shared_weights(name) else recipe.epochs
+        learned = epochs * train * (1 + BACKWARD)
+        seen = train + (epochs + 2) * val  # before the first step, each epoch, predict
         try:
             total += (learned + seen) * work(entry, recipe.crop_size)
         except (NotImplementedError, RuntimeError):  # somebody's own arch that reads a value
             return None
     if total < SMALL:
         return None
-    starts = STARTS * len(settings.models) * start_seconds
+    starts = STARTS * len(settings.runs) * start_seconds
     return (total / speed(settings.train[settings.dataset]) + starts) / 60
 
 

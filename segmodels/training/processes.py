@@ -7,7 +7,7 @@ identity: batches, losses and validation are those of one process.
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 
@@ -48,17 +48,17 @@ class Processes:
         return batch[self.rank * size : (self.rank + 1) * size]
 
 
-def run(module: str, argument: str, work: Callable[[str, Processes], None]) -> None:
-    """Do work(argument, processes) here, or in as many processes as SEGMODELS_NPROC asks for.
+def run(module: str, arguments: Sequence[str], work: Callable[[Processes], None]) -> None:
+    """Do work(processes) here, or in as many processes as SEGMODELS_NPROC asks for.
 
     Args:
-        module: as it was started, `python -m <module> <argument>`; it calls this again in each.
+        module: as it was started, `python -m <module> <arguments>`; it calls this again in each.
     """
     if (count := requested()) > 1:
-        launch(module, argument, count=count)
+        launch(module, *arguments, count=count)
     else:
         with joined() as processes:
-            work(argument, processes)
+            work(processes)
 
 
 def requested() -> int:
