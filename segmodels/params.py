@@ -79,7 +79,10 @@ class Params(Section):
         for section in ("datasets", "train", "predict"):
             _member("dataset", self.dataset, section, getattr(self, section))
         _member("model", self.model, "models", {**self.models, **self.variants})
-        if self.predict[self.dataset].split == "holdout" and not self.data.holdout:
+        splits = {self.predict[self.dataset].split}
+        entries = [*self.models.values(), *self.variants.values()]
+        splits |= {entry.predict.get("split") for entry in entries}
+        if "holdout" in splits and not self.data.holdout:
             raise ValueError(
                 f"predict.{self.dataset}.split = 'holdout': datasets.{self.dataset}.holdout is 0, "
                 "expected a number of pictures"
@@ -90,6 +93,13 @@ class Params(Section):
                 raise ValueError(f"datasets.{name}: expected a relative path without . @ $ : ,")
             if parts[0] in RESERVED_DATASETS:
                 raise ValueError(f"datasets.{name}: data/{parts[0]} is taken, rename it")
+        for name in (*self.models, *self.variants):
+            if not name.replace("_", "").replace("-", "").isalnum():
+                raise ValueError(f"models.{name}: a name has letters, digits, _ and - only")
+        return self
+
+    @model_validator(mode="after")
+    def _variants_and_comparisons(self) -> Self:
         for name, variant in self.variants.items():
             if name in self.models:
                 raise ValueError(f"variants.{name}: a model has that name, take another")
@@ -100,9 +110,6 @@ class Params(Section):
                     f"comparisons.{name}.score_classes names {sorted(unknown)}: expected classes "
                     f"of {self.dataset}"
                 )
-        for name in (*self.models, *self.variants):
-            if not name.replace("_", "").replace("-", "").isalnum():
-                raise ValueError(f"models.{name}: a name has letters, digits, _ and - only")
         return self
 
     @property
@@ -128,18 +135,13 @@ class Params(Section):
 
     def recipe(self, run: str) -> Train:
         """The training section of the data set in use with the overrides of one run."""
-        return self.adapted(self.runs[run])
-
-    def adapted(self, model: Model) -> Train:
-        """The training section of the data set in use with a model's overrides."""
-        return Train.model_validate({**self.train[self.dataset].model_dump(), **model.train})
+        common = self.train[self.dataset].model_dump()
+        return Train.model_validate({**common, **self.runs[run].train})
 
     def prediction(self, run: str) -> Predict:
         """The prediction section of the data set in use with the overrides of one run."""
-        common = self.predict[self.dataset]
-        if run not in self.variants:
-            return common
-        return Predict.model_validate({**common.model_dump(), **self.variants[run].predict})
+        common = self.predict[self.dataset].model_dump()
+        return Predict.model_validate({**common, **self.runs[run].predict})
 
     def shared_weights(self, run: str) -> str | None:
         """The model whose weights a run has as they are; None: it is trained."""
@@ -158,7 +160,7 @@ class Params(Section):
     def _as_model(self, variant: Variant) -> Model:
         """The model with a variant's overrides; it starts from that model's last weights."""
         model = self.models[variant.weights_of]
-        changes: dict[str, Any] = {}
+        changes: dict[str, Any] = {"predict": model.predict | variant.predict}
         if variant.train is not None:
             start = self.paths.train(variant.weights_of) / "weights.pt"
             changes["train"] = model.train | {"init": start.as_posix()} | variant.train
@@ -180,11 +182,10 @@ def load(path: str | Path = "params.yaml") -> Params:
     _refuse_unseen(path, values)
     params = _checked(path, "", lambda: Params.model_validate(values))
     params._project = _project(path, params)
-    for name, model in params.models.items():
-        _checked(path, f"models.{name}.train", partial(params.adapted, model))
-    for name in params.variants:
-        _checked(path, f"variants.{name}.train", partial(params.recipe, name))
-        _checked(path, f"variants.{name}.predict", partial(params.prediction, name))
+    for name in params.runs:
+        kind = "models" if name in params.models else "variants"
+        _checked(path, f"{kind}.{name}.train", partial(params.recipe, name))
+        _checked(path, f"{kind}.{name}.predict", partial(params.prediction, name))
     return _cut(params)
 
 

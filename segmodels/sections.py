@@ -190,13 +190,15 @@ class Normalize(Section):
 class Model(BaseModel):
     """One model: `arch` is a file of segmodels/models, other keys are its builder's arguments.
 
-    `train` has what it trains otherwise than the section of the data set, `seed` is its own.
+    `train` and `predict` have what it does otherwise than these sections of the data set; `seed` is
+    its own.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     arch: Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
     train: dict[str, Any] = {}
+    predict: dict[str, Any] = {}
     seed: Annotated[int, Field(ge=0)] | None = None
     normalize: Normalize | None = None
 
@@ -210,7 +212,7 @@ class Variant(Section):
     """Another run of a model: it begins with the last weights of `weights_of`.
 
     With `train` it is trained on, by that model's recipe with these changes; without, it has those
-    very weights. `predict` has what is predicted otherwise than the section of the data set says.
+    very weights. `predict` has what is predicted otherwise than for that model.
     """
 
     weights_of: str

@@ -20,7 +20,8 @@ def main() -> None:
     paths, out = settings.paths, settings.paths.comparison
     groups, comparisons = settings.data.groups, settings.comparisons
     results = [tables.read_result(run, paths.report()) for run in settings.runs]
-    tables.check_comparable(results, settings.variants)
+    otherwise = [name for name, run in settings.runs.items() if run.predict]
+    tables.check_comparable(results, otherwise)
     curves, per_class = tables.curves(results), tables.per_class(results)
     summary, caption = tables.summary(results), printed.caption(results)
     differences, seeds = tables.differences(results), tables.over_seeds(results)

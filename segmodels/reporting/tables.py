@@ -27,7 +27,12 @@ INTERVAL, COUNTS = ["miou_low", "miou_high"], ["classes_counted", "classes_prese
 TRAINING = {"epochs", "batch_size", "crop_size", "init"}  # of the protocol, see `otherwise`
 HASHES = {"code_sha256", "params_sha256"}  # of older results; what they stand for is compared
 OWN = {"seed", "weights_sha256", "predictions_sha256"} | HASHES | TRAINING  # each model's own
-PREDICTION = {"input_long_side", "test_time", "weights", "gflops_picture"}  # a variant's own
+PREDICTION = {
+    "input_long_side",
+    "test_time",
+    "weights",
+    "gflops_picture",
+}  # of some models, see `predict`
 LOSS = {"loss", "class_weights"}  # of the recipe, what `Result.loss` puts into words
 SAME = ["arch", "arguments", "normalize", "recipe"]  # of the provenance, but for the seed a model
 CROSS_ENTROPY = "cross-entropy"
@@ -97,18 +102,18 @@ def read_result(model: str, folder: str | Path = "reports/models") -> Result:
     return Result(model=model, **checks.read(Path(folder) / model))
 
 
-def check_comparable(results: Sequence[Result], variants: Collection[str] = ()) -> None:
+def check_comparable(results: Sequence[Result], otherwise: Collection[str] = ()) -> None:
     """Refuse models that were measured on other pictures or in another way.
 
     Args:
-        variants: runs that may be predicted otherwise than the others, since that is the question.
+        otherwise: runs that params.yaml wants predicted in a way of their own.
     Raises:
         ValueError: names the two models and what differs.
     """
     first = results[0]
     for other in results[1:]:
         ours, theirs = _conditions(first), _conditions(other)
-        free = PREDICTION if {first.model, other.model} & set(variants) else set()
+        free = PREDICTION if {first.model, other.model} & set(otherwise) else set()
         for key in [key for key in ours | theirs if key not in free]:
             if ours.get(key) != theirs.get(key):
                 raise ValueError(
