@@ -1,4 +1,4 @@
-"""The studies on the animals subset of VOC: their params, and their tables against their results."""
+"""The studies on the animals subset of VOC: their params, and tables against results."""
 
 import functools
 import re
@@ -105,7 +105,7 @@ def test_the_hours_of_the_whole_are_those_of_its_runs():
 
 @pytest.mark.parametrize(("study", "section"), RECORDS)
 def test_scores_over_some_classes_are_those_of_the_record_and_of_sklearn(study, section):
-    """The record is older than the folders; sklearn sees right pixels and the rest as two labels."""
+    """sklearn sees two labels: the pixels that are right, and the rest."""
     folder = PATHS[study].reports / "scores"
     record = pd.read_csv(folder / f"{section}.csv").set_index("model")
     runs = [name for name in record.index if name != tables.FLOOR]
