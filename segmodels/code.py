@@ -16,6 +16,7 @@ ARCHS = ROOT / "segmodels/models"
 NO_ARCHS = {"__init__", "backbones", "heads", "layers", "resnet"}  # what several of them share
 PLUMBING = {  # of no digest, and why
     "segmodels/__init__.py": "refuses Pythons that lack a package",
+    "segmodels/config/document.py": "its values are in data/facts, on which stages depend",
     "segmodels/config/paths.py": "where files lie, not what is in them",
     "segmodels/code.py": "this file: its digests are what they are",
     "segmodels/data/download.py": "how bytes arrive; checksums say which",

@@ -6,16 +6,15 @@ allowed.
 """
 
 import os
-import re
-import reprlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
-from ruamel.yaml import YAML, YAMLError
 
+from segmodels.config import document
+from segmodels.config.document import shown
 from segmodels.config.paths import Paths
 from segmodels.sections import (
     Comparison,
@@ -43,12 +42,6 @@ RESERVED_DATASETS = {
     "starts",
     "weights",
 }
-UNSEEN = {"size", "nfiles"}  # what DVC's run cache leaves out of what tells two runs apart
-SHORT = reprlib.Repr()  # never writes out what a few anchors of YAML can make of a value
-SHORT.maxlevel, SHORT.maxstring = 2, 60
-CONFLICT = re.compile(r"(<{7}|\|{7}|>{7})( |$)")  # Git's, at the beginning of a line
-
-
 Checked = TypeVar("Checked")
 
 
@@ -178,8 +171,7 @@ def load(path: str | Path = "params.yaml") -> Params:
         ValueError: one line for each problem, with key, value and what is allowed.
     """
     path = Path(path)
-    values = _values(path)
-    _refuse_unseen(path, values)
+    values = document.read(path)
     params = _checked(path, "", lambda: Params.model_validate(values))
     params._project = _project(path, params)
     for name in params.runs:
@@ -187,22 +179,6 @@ def load(path: str | Path = "params.yaml") -> Params:
         _checked(path, f"{kind}.{name}.train", partial(params.recipe, name))
         _checked(path, f"{kind}.{name}.predict", partial(params.prediction, name))
     return _cut(params)
-
-
-def _values(path: Path) -> dict[Any, Any]:
-    """The keys and values of a file."""
-    text = _text(path)
-    try:
-        # As DVC reads it: YAML 1.2, a key once; PyYAML would take 010 for 8, of two keys the last.
-        values = YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        said = " ".join(str(error).split()).partition(" To suppress this check")[0]
-        raise ValueError(f"{path}: not valid YAML: {said}") from None
-    except (ArithmeticError, RecursionError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: a value cannot be read: {error}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected keys and values, found {type(values).__name__}")
-    return values
 
 
 def _project(path: Path, params: Params) -> Path:
@@ -243,55 +219,6 @@ def _undefined(params: Params, drawn: dict[str, Comparison]) -> Iterator[str]:
             )
 
 
-def _text(path: Path) -> str:
-    """The content; within a list in brackets Git's markers would pass for values."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ValueError(_not_here(path)) from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not valid YAML: {error}") from None
-    for number, line in enumerate(text.split("\n"), 1):
-        if CONFLICT.match(line):
-            raise ValueError(
-                f"{path}: line {number} is {shown(line)}, a conflict of a merge in Git: keep one "
-                "side of each and remove the lines <<<<<<<, |||||||, ======= and >>>>>>>"
-            )
-    return text
-
-
-def _not_here(path: Path) -> str:
-    """Where a command has to be run that does not find params.yaml."""
-    folder = path.absolute().parent
-    lack = f"{path.name}: not found in {folder}"
-    if (folder / "dvc.yaml").exists():
-        return f"{lack}: `git restore {path.name}` brings back the one that Git has"
-    for parent in folder.parents:
-        if (parent / path.name).exists() and (parent / "dvc.yaml").exists():
-            return f"{lack}: run it in {parent}"
-    return f"{lack}: run it in the project's folder, where {path.name} and dvc.yaml are"
-
-
-def _refuse_unseen(path: Path, values: dict[Any, Any]) -> None:
-    """Refuse keys that DVC passes over where it looks for an earlier run of a stage.
-
-    Source: dvc.stage.cache leaves out every key of these names, which its files have too; it would
-    take another value's results for this one's.
-    """
-    todo, met = [("", values)], set()
-    while todo:
-        place, section = todo.pop()
-        for key, value in section.items():
-            name = f"{place}{key}"
-            if key in UNSEEN:
-                raise ValueError(
-                    f"{path}: {name}: DVC does not see keys of this name: take another"
-                )
-            if isinstance(value, dict) and id(value) not in met:  # of anchors there is no end
-                met.add(id(value))
-                todo.append((f"{name}.", value))
-
-
 def _member(key: str, value: str, section: str, allowed: dict[str, Any]) -> None:
     if value not in allowed:
         names = ", ".join(allowed) or "nothing"
@@ -320,9 +247,3 @@ def _line(path: str | Path, section: str, problem: Any) -> str:
     if problem["type"] == "value_error" and isinstance(problem["input"], dict):
         return f"{path}: {key + ': ' if key else ''}{message}"
     return f"{path}: {key} = {shown(problem['input'])}: {message[0].lower() + message[1:]}"
-
-
-def shown(value: Any) -> str:
-    """A value as an error quotes it."""
-    text = SHORT.repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

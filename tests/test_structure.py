@@ -11,7 +11,12 @@ from segmodels.code import archs, imports, reached
 ROOT = Path(__file__).parents[1]
 STAGES = sorted(p.stem for p in (ROOT / "stages").glob("*.py") if p.stem != "__init__")
 ARCHS = archs()
-PARAMS = {"segmodels/params.py", "segmodels/sections.py", "segmodels/config/paths.py"}
+PARAMS = {
+    "segmodels/config/document.py",
+    "segmodels/config/paths.py",
+    "segmodels/params.py",
+    "segmodels/sections.py",
+}
 # A wing imports only wings below it; every wing may import files.py and the readers in voc.py.
 WINGS = ["reporting", "training", "prediction", "evaluation", "models", "data"]
 # The command line and what it loads join the wings, as the stages do.
