@@ -11,7 +11,7 @@ NO_INDEX := the first run needs the package index (a network or a mirror), later
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test lint setup
+.PHONY: repro test lint setup study
 .DEFAULT_GOAL := repro
 
 repro: setup
@@ -24,6 +24,14 @@ test: setup
 
 lint: setup
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+
+# A new study, with this one's parameters to begin with: make study NAME=mine
+study:
+	@case '$(NAME)' in ''|*/*|.*) echo "error: NAME='$(NAME)': expected a folder's name, as in: make study NAME=mine"; exit 1;; esac
+	@mkdir -p 'studies/$(NAME)/data/links' && cp dvc.yaml 'studies/$(NAME)/' && cp data/links/README.md 'studies/$(NAME)/data/links/'
+	@[ -e 'studies/$(NAME)/params.yaml' ] || \
+	  sed -e 's|^root: .*|root: ../..|' -e 's|^here: .*|here: studies/$(NAME)/|' params.yaml > 'studies/$(NAME)/params.yaml'
+	@echo "studies/$(NAME): edit params.yaml, then: dvc repro studies/$(NAME)/dvc.yaml"
 
 # Without .git (a ZIP) DVC has to be told that there is no Git; `dvc exp` then needs a `git init` first.
 setup: $(INSTALLED)

@@ -40,32 +40,63 @@ HEAD = "schema: '2.0'\nstages:\n"
 EMPTY = "schema: '2.0'\nstages: {}\n"
 OF_STAGE = {"cmd", "deps", "params", "outs"}
 CONFLICT = re.compile(r"(<{7}|\|{7}|>{7})( .*)?$", re.MULTILINE)  # Git's markers
-# segmodels.files.write, beside the results in dvc.yaml that are files: .<name>.<eight characters>
-BEGUN = (
-    *("data/*/.index.csv.????????", "data/*/.statistics.json.????????"),
-    *("data/runs/*/*/.*.json.????????", "data/costs/*/.*.json.????????"),
-)
+PIPELINES = ("dvc.yaml", "studies/*/dvc.yaml")
+VALUE = re.compile(r"\$\{.*?\}")  # what DVC fills in
 
 
 def main() -> None:
     os.chdir(Path(__file__).absolute().parents[1])
     problem = ""
     with alone(HELD) as mine:
-        if mine and LOCK.exists():
-            problem = fix_lock()
+        if mine:
+            found = (fix_lock(lock) for lock in locks())
+            problem = next(filter(None, found), "")
     with alone(PATHS.with_name("rwlock.lock")) as mine:
         if mine:
             held = held_paths(PATHS.read_bytes()) if PATHS.exists() else "{}"
             if PATHS.exists():
                 replace(PATHS, held)
             if not json.loads(held).get("write"):  # or a stage is at work
-                for begun in itertools.chain.from_iterable(map(Path().glob, BEGUN)):
-                    begun.unlink(missing_ok=True)
-                for link in Path("data/links").glob("*"):
-                    if not link.exists():  # it leads nowhere, which stops DVC
-                        link.unlink()
+                for pipeline in pipelines():
+                    clear(pipeline)
     if problem:
         sys.exit(f"error: {problem}")
+
+
+def pipelines() -> list[Path]:
+    """The dvc.yaml of the project's own study and of the others."""
+    return [path for pattern in PIPELINES for path in sorted(Path().glob(pattern))]
+
+
+def locks() -> list[Path]:
+    """The dvc.lock of every study that has one."""
+    studies = [LOCK, *(path.with_name("dvc.lock") for path in pipelines())]
+    return [lock for lock in dict.fromkeys(studies) if lock.exists()]
+
+
+def clear(pipeline: Path) -> None:
+    """Remove partial files of a study, and links that lead nowhere, which stop DVC."""
+    for pattern in partial_files(pipeline):
+        for begun in pipeline.parent.glob(pattern):
+            begun.unlink(missing_ok=True)
+    for link in (pipeline.parent / "data/links").glob("*"):
+        if not link.exists():
+            link.unlink()
+
+
+def partial_files(pipeline: Path) -> list[str]:
+    """Patterns of what segmodels.files.write begins beside the outs that are files.
+
+    Their names are .<name>.<eight characters>; the values that DVC fills in may be any.
+    """
+    try:
+        stages = loads_yaml(pipeline.read_text(encoding="utf-8"))["stages"]
+        outs = [out for stage in stages.values() for out in stage.get("do", stage).get("outs", [])]
+    except (OSError, YAMLError, ValueError, LookupError, TypeError, AttributeError):
+        return []  # DVC says what is wrong with it
+    files = [Path(VALUE.sub("*", out.replace("${here}", ""))) for out in outs if type(out) is str]
+    named = dict.fromkeys(file for file in files if file.suffix)
+    return [f"{file.parent}/.{file.name}.????????" for file in named]
 
 
 @contextmanager
@@ -81,21 +112,21 @@ def alone(path: Path) -> Iterator[bool]:
             yield True
 
 
-def fix_lock() -> str:
+def fix_lock(lock: Path = LOCK) -> str:
     """Fix a dvc.lock that was cut off; what is wrong with any other one, "" if nothing."""
     try:
-        content = LOCK.read_bytes()
+        content = lock.read_bytes()
     except OSError as error:
-        return f"{LOCK} cannot be read: {error.strerror}"
+        return f"{lock} cannot be read: {error.strerror}"
     if whole(content):
         return ""
     if not cut_off(content):
-        return problem_of(content)
+        return problem_of(lock, content)
     kept = unused(KEPT)
     kept.write_bytes(content)
-    replace(LOCK, complete_stages(beginning(content)))
+    replace(lock, complete_stages(beginning(content)))
     print(
-        f"{LOCK} was cut off: fixed, the stages that it lacks are checked again; "
+        f"{lock} was cut off: fixed, the stages that it lacks are checked again; "
         f"what was there is kept in {kept}",
         file=sys.stderr,
     )
@@ -169,36 +200,36 @@ def complete_stages(text: str) -> str:
     return "".join(lines[: starts[-1]]) if len(starts) > 1 else EMPTY
 
 
-def problem_of(content: bytes) -> str:
+def problem_of(lock: Path, content: bytes) -> str:
     """One line: what is wrong with a dvc.lock, that it was left alone, and what to do."""
     text = content.decode(errors="replace")
     marker = CONFLICT.search(text)
     if marker:
         number = text.count("\n", 0, marker.start()) + 1
         return (
-            f"{LOCK}: line {number} is {marker[0].strip()!r}, a conflict of a merge in Git, and "
-            f"was left as it is: {sides()}, then make repro"
+            f"{lock}: line {number} is {marker[0].strip()!r}, a conflict of a merge in Git, and "
+            f"was left as it is: {sides(lock)}, then make repro"
         )
-    return f"{LOCK}: {reason(content)}; it was left as it is: {earlier()}"
+    return f"{lock}: {reason(content)}; it was left as it is: {earlier(lock)}"
 
 
-def sides() -> str:
+def sides(lock: Path) -> str:
     """How to take one side of a merge; its commits keep both."""
     if not git("rev-parse", "--git-dir"):
-        return earlier()
-    if CONFLICT.search(git("show", f":{LOCK}")):  # no longer two sides, but one with markers
-        return f"take that of a commit before the merge, `git checkout COMMIT -- {LOCK}`"
-    return f"take one side, `git checkout --ours {LOCK}` or `git checkout --theirs {LOCK}`"
+        return earlier(lock)
+    if CONFLICT.search(git("show", f":{lock}")):  # no longer two sides, but one with markers
+        return f"take that of a commit before the merge, `git checkout COMMIT -- {lock}`"
+    return f"take one side, `git checkout --ours {lock}` or `git checkout --theirs {lock}`"
 
 
-def earlier() -> str:
+def earlier(lock: Path) -> str:
     """How to go on without this dvc.lock, which stays under another name."""
-    names = (f"{LOCK}.old{number or ''}" for number in itertools.count())
+    names = (f"{lock}.old{number or ''}" for number in itertools.count())
     free = next(name for name in names if not Path(name).exists())
-    aside = f"mv {LOCK} {free}"
-    if whole(git("show", f"HEAD:{LOCK}").encode()):
+    aside = f"mv {lock} {free}"
+    if whole(git("show", f"HEAD:{lock}").encode()):
         return (
-            f"take the committed one, `{aside} && git checkout HEAD -- {LOCK}`; DVC's run cache "
+            f"take the committed one, `{aside} && git checkout HEAD -- {lock}`; DVC's run cache "
             "has what was computed since"
         )
     return f"go on without it, `{aside}`; DVC's run cache has what was computed"

@@ -171,9 +171,9 @@ def _evaluated(options: argparse.Namespace) -> Params:
         return settings
     tree = options.voc.resolve()
     for name in settings.datasets:
-        own = Path("data/own", name).resolve()
-        if tree in (own, layout.dataset_root(name).resolve()):
-            return settings.model_copy(update={"dataset": name})
+        named = settings.model_copy(update={"dataset": name})
+        if tree in (named.paths.own.resolve(), named.paths.tree.resolve()):
+            return named
     _complain(
         f"class names are those of {settings.dataset}, the `dataset` of params.yaml; "
         "--dataset names another one"
@@ -185,9 +185,8 @@ def _network(
     settings: Params, name: str, options: argparse.Namespace, runtime: Runtime | None
 ) -> Network:
     """The model that the command line asks for."""
-    known = dict(settings.every_model)
-    if name not in known:
-        options.refuse(f"model {name}: expected one of {', '.join(known)}")
+    if name not in settings.runs:
+        options.refuse(f"model {name}: expected one of {', '.join(settings.runs)}")
     return network.load(settings, name, start=options.start, runtime=runtime)
 
 

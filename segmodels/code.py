@@ -15,12 +15,14 @@ ROOT = Path(__file__).resolve().parents[1]
 ARCHS = ROOT / "segmodels/models"
 PLUMBING = {  # files that no digest covers, and why
     "segmodels/__init__.py": "refuses Pythons that lack a package",
+    "segmodels/config/document.py": "its values are in data/facts, on which stages depend",
+    "segmodels/config/paths.py": "where files lie, not what is in them",
     "segmodels/code.py": "this file: its digests are what they are",
     "segmodels/data/download.py": "how bytes arrive; checksums say which",
     "segmodels/files.py": "how files are written, not what is in them",
-    "segmodels/params.py": "its values reach the stages through data/facts",
+    "segmodels/params.py": "its values are in data/facts, on which stages depend",
     "segmodels/process.py": "how a program starts, ends and shows how far it is",
-    "segmodels/sections.py": "its values reach the stages through data/facts",
+    "segmodels/sections.py": "its values are in data/facts, on which stages depend",
     "segmodels/training/guard.py": "stops a training, changes none",
     "segmodels/training/live.py": "shows a training, changes none",
     "segmodels/training/parts.py": "refuses a recipe, changes none",

@@ -5,17 +5,28 @@ which keys there are and which values they may take. A problem is one line: key,
 allowed.
 """
 
-import re
-import reprlib
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
-from ruamel.yaml import YAML, YAMLError
 
-from segmodels.sections import Dataset, Model, Normalize, Positive, Predict, Section, Train
+from segmodels.config import document
+from segmodels.config.document import shown
+from segmodels.config.paths import Paths
+from segmodels.sections import (
+    Comparison,
+    Dataset,
+    Model,
+    Normalize,
+    Positive,
+    Predict,
+    Section,
+    Train,
+    Variant,
+)
 
 # Folders of data/ with another meaning.
 RESERVED_DATASETS = {
@@ -33,18 +44,17 @@ RESERVED_DATASETS = {
     "starts",
     "weights",
 }
-UNSEEN = {"size", "nfiles"}  # what DVC's run cache leaves out of what tells two runs apart
-SHORT = reprlib.Repr()  # never writes out what a few anchors of YAML can make of a value
-SHORT.maxlevel, SHORT.maxstring = 2, 60
-CONFLICT = re.compile(r"(<{7}|\|{7}|>{7})( |$)")  # Git's, at the beginning of a line
-
-
 Checked = TypeVar("Checked")
 
 
 class Params(Section):
-    """The whole of params.yaml."""
+    """The whole of a study's params.yaml.
 
+    `root` leads from its folder to the project's, `here` back; see `segmodels.config.paths`.
+    """
+
+    root: str
+    here: str
     dataset: str
     model: str
     seed: Annotated[int, Field(ge=0, lt=2**63)]
@@ -54,17 +64,20 @@ class Params(Section):
     train: dict[str, Train]
     predict: dict[str, Predict]
     models: Annotated[dict[str, Model], Field(min_length=1)]
-    more_models: dict[str, Annotated[dict[str, Model], Field(min_length=1)]]
-    studies: dict[str, Annotated[list[str], Field(min_length=1)]]
+    variants: dict[str, Variant]
+    comparisons: dict[str, Comparison]
     _left_out: tuple[str, ...] = ()
+    _project: Path = Path()
 
     @model_validator(mode="after")
     def _names(self) -> Self:
         for section in ("datasets", "train", "predict"):
             _member("dataset", self.dataset, section, getattr(self, section))
-        _member("model", self.model, "models", self.models)
-        known = dict(self.every_model)
-        if self.predict[self.dataset].split == "holdout" and not self.data.holdout:
+        _member("model", self.model, "models", {**self.models, **self.variants})
+        splits: set[Any] = {self.predict[self.dataset].split}
+        entries: list[Model | Variant] = [*self.models.values(), *self.variants.values()]
+        splits |= {entry.predict.get("split") for entry in entries}
+        if "holdout" in splits and not self.data.holdout:
             raise ValueError(
                 f"predict.{self.dataset}.split = 'holdout': datasets.{self.dataset}.holdout is 0, "
                 "expected a number of pictures"
@@ -75,20 +88,39 @@ class Params(Section):
                 raise ValueError(f"datasets.{name}: expected a relative path without . @ $ : ,")
             if parts[0] in RESERVED_DATASETS:
                 raise ValueError(f"datasets.{name}: data/{parts[0]} is taken, rename it")
-        for name in known:
+        for name in (*self.models, *self.variants):
             if not name.replace("_", "").replace("-", "").isalnum():
                 raise ValueError(f"models.{name}: a name has letters, digits, _ and - only")
         return self
 
+    @model_validator(mode="after")
+    def _variants_and_comparisons(self) -> Self:
+        for name, variant in self.variants.items():
+            if name in self.models:
+                raise ValueError(f"variants.{name}: a model has that name, take another")
+            _member(f"variants.{name}.weights_of", variant.weights_of, "models", self.models)
+        for name, comparison in self.comparisons.items():
+            if unknown := set(comparison.score_classes or []) - set(self.data.classes):
+                raise ValueError(
+                    f"comparisons.{name}.score_classes names {sorted(unknown)}: expected classes "
+                    f"of {self.dataset}"
+                )
+        return self
+
     @property
-    def every_model(self) -> list[tuple[str, Model]]:
-        """Name and model: those of `models`, and all that could take their place."""
-        sections = [self.models, *self.more_models.values()]
-        return [entry for section in sections for entry in section.items()]
+    def runs(self) -> dict[str, Model]:
+        """All that is trained and scored: the models, then their variants in a model's form."""
+        variants = {name: self._as_model(variant) for name, variant in self.variants.items()}
+        return self.models | variants
+
+    @property
+    def paths(self) -> Paths:
+        """Where the files of this study lie."""
+        return Paths(self.here, self.dataset, self._project)
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """One line for each study that `load` cut because it names a model that nobody defines."""
+        """One line for each comparison that `load` cut, since it names runs that nobody defines."""
         return self._left_out
 
     @property
@@ -96,127 +128,97 @@ class Params(Section):
         """The data set in use."""
         return self.datasets[self.dataset]
 
-    def recipe(self, model: str) -> Train:
-        """The training section of the data set in use with the overrides of one model."""
-        return self.adapted(self.models[model])
+    def recipe(self, run: str) -> Train:
+        """The training section of the data set in use with the overrides of one run."""
+        common = self.train[self.dataset].model_dump()
+        return Train.model_validate({**common, **self.runs[run].train})
 
-    def adapted(self, model: Model) -> Train:
-        """The training section of the data set in use with a model's overrides."""
-        return Train.model_validate({**self.train[self.dataset].model_dump(), **model.train})
+    def prediction(self, run: str) -> Predict:
+        """The prediction section of the data set in use with the overrides of one run."""
+        common = self.predict[self.dataset].model_dump()
+        return Predict.model_validate({**common, **self.runs[run].predict})
 
-    def model_seed(self, model: str) -> int:
-        """The seed of one model: its own, or else the common one."""
-        own = self.models[model].seed
+    def shared_weights(self, run: str) -> str | None:
+        """The model whose weights a run has as they are; None: it is trained."""
+        variant = self.variants.get(run)
+        return variant.weights_of if variant and variant.train is None else None
+
+    def model_seed(self, run: str) -> int:
+        """The seed of one run: its own, or else the common one."""
+        own = self.runs[run].seed
         return self.seed if own is None else own
 
-    def normalization(self, model: str) -> Normalize:
-        """The normalisation of one model's input."""
-        return self.models[model].normalize or self.normalize
+    def normalization(self, run: str) -> Normalize:
+        """The normalisation of one run's input."""
+        return self.runs[run].normalize or self.normalize
+
+    def _as_model(self, variant: Variant) -> Model:
+        """The model with a variant's overrides; it starts from that model's last weights."""
+        model = self.models[variant.weights_of]
+        changes: dict[str, Any] = {"predict": model.predict | variant.predict}
+        if variant.train is not None:
+            start = self.paths.train(variant.weights_of) / "weights.pt"
+            changes["train"] = model.train | {"init": start.as_posix()} | variant.train
+        if variant.seed is not None:
+            changes["seed"] = variant.seed
+        return model.model_copy(update=changes)
 
 
 def load(path: str | Path = "params.yaml") -> Params:
-    """Read and validate params.yaml; a study keeps those of its models that `models` has.
+    """Read and validate a params.yaml; a comparison keeps those of its runs that there are.
 
-    Where fewer than two of several are left, there is nothing to compare: no such study.
+    Where fewer than two of several are left, there is nothing to compare: no such comparison.
 
     Raises:
         ValueError: one line for each problem, with key, value and what is allowed.
     """
-    text = _text(Path(path))
-    try:
-        # As DVC reads it: YAML 1.2, a key once; PyYAML would take 010 for 8, of two keys the last.
-        values = YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        said = " ".join(str(error).split()).partition(" To suppress this check")[0]
-        raise ValueError(f"{path}: not valid YAML: {said}") from None
-    except (ArithmeticError, RecursionError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: a value cannot be read: {error}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected keys and values, found {type(values).__name__}")
-    _refuse_unseen(path, values)
+    path = Path(path)
+    values = document.read(path)
     params = _checked(path, "", lambda: Params.model_validate(values))
-    sections = {f"more_models.{name}": members for name, members in params.more_models.items()}
-    for section, members in {"models": params.models, **sections}.items():
-        for name, model in members.items():
-            _checked(path, f"{section}.{name}.train", partial(params.adapted, model))
-    kept = {
-        study: [name for name in names if name in params.models]
-        for study, names in params.studies.items()
-    }
-    drawn = {
-        study: names
-        for study, names in kept.items()
-        if len(names) > 1 or names == params.studies[study]
-    }
-    cut = params.model_copy(update={"studies": drawn})
+    params._project = _project(path, params)
+    for name in params.runs:
+        kind = "models" if name in params.models else "variants"
+        _checked(path, f"{kind}.{name}.train", partial(params.recipe, name))
+        _checked(path, f"{kind}.{name}.predict", partial(params.prediction, name))
+    return _cut(params)
+
+
+def _project(path: Path, params: Params) -> Path:
+    """The project's folder, from the one in use; `root` and `here` have to agree about it."""
+    folder = path.parent
+    project = Path(os.path.normpath(folder / params.root))
+    ends_well = not params.here or params.here.endswith("/")
+    if not ends_well or (project / params.here).resolve() != folder.resolve():
+        raise ValueError(
+            f"{path}: root = {params.root!r}, here = {params.here!r}: expected the way to the "
+            "project's folder, and from there back to this one with a slash at its end, as ../.. "
+            "and studies/camvid/; the project's own study has . and an empty text"
+        )
+    return project
+
+
+def _cut(params: Params) -> Params:
+    """With those comparisons, and those of their runs, that can be drawn."""
+    drawn: dict[str, Comparison] = {}
+    for name, comparison in params.comparisons.items():
+        runs = [run for run in comparison.runs if run in params.runs]
+        if len(runs) > 1 or runs == comparison.runs:
+            drawn[name] = comparison.model_copy(update={"runs": runs})
+    cut = params.model_copy(update={"comparisons": drawn})
     cut._left_out = tuple(_undefined(params, drawn))
     return cut
 
 
-def _undefined(params: Params, drawn: dict[str, list[str]]) -> Iterator[str]:
-    """A line for each study with names that neither `models` nor `more_models` has.
-
-    Where a section of more_models is in models' place, the usual models are missing on purpose.
-    """
-    if any(set(section) <= set(params.models) for section in params.more_models.values()):
-        return
-    known = dict(params.every_model)
-    for study, names in params.studies.items():
-        if unknown := [name for name in names if name not in known]:
-            effect = f"drawn with {', '.join(drawn[study])}" if study in drawn else "not drawn"
+def _undefined(params: Params, drawn: dict[str, Comparison]) -> Iterator[str]:
+    """A line for each comparison with names that neither `models` nor `variants` has."""
+    for name, comparison in params.comparisons.items():
+        unknown = [run for run in comparison.runs if run not in params.runs]
+        if unknown:
+            effect = f"drawn with {', '.join(drawn[name].runs)}" if name in drawn else "not drawn"
             yield (
-                f"studies.{study}: no model is called {', '.join(unknown)} (removed from `models`, "
-                f"or misspelt): {effect}"
+                f"comparisons.{name}: no model is called {', '.join(unknown)} (removed from "
+                f"`models`, or misspelt): {effect}"
             )
-
-
-def _text(path: Path) -> str:
-    """The content; within a list in brackets Git's markers would pass for values."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ValueError(_not_here(path)) from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not valid YAML: {error}") from None
-    for number, line in enumerate(text.split("\n"), 1):
-        if CONFLICT.match(line):
-            raise ValueError(
-                f"{path}: line {number} is {shown(line)}, a conflict of a merge in Git: keep one "
-                "side of each and remove the lines <<<<<<<, |||||||, ======= and >>>>>>>"
-            )
-    return text
-
-
-def _not_here(path: Path) -> str:
-    """Where a command has to be run that does not find params.yaml."""
-    folder = path.absolute().parent
-    lack = f"{path.name}: not found in {folder}"
-    if (folder / "dvc.yaml").exists():
-        return f"{lack}: `git restore {path.name}` brings back the one that Git has"
-    for parent in folder.parents:
-        if (parent / path.name).exists() and (parent / "dvc.yaml").exists():
-            return f"{lack}: run it in {parent}"
-    return f"{lack}: run it in the project's folder, where {path.name} and dvc.yaml are"
-
-
-def _refuse_unseen(path: str | Path, values: dict[Any, Any]) -> None:
-    """Refuse keys that DVC passes over where it looks for an earlier run of a stage.
-
-    Source: dvc.stage.cache leaves out every key of these names, which its files have too; it would
-    take another value's results for this one's.
-    """
-    todo, met = [("", values)], set()
-    while todo:
-        place, section = todo.pop()
-        for key, value in section.items():
-            name = f"{place}{key}"
-            if key in UNSEEN:
-                raise ValueError(
-                    f"{path}: {name}: DVC does not see keys of this name: take another"
-                )
-            if isinstance(value, dict) and id(value) not in met:  # of anchors there is no end
-                met.add(id(value))
-                todo.append((f"{name}.", value))
 
 
 def _member(key: str, value: str, section: str, allowed: dict[str, Any]) -> None:
@@ -247,9 +249,3 @@ def _line(path: str | Path, section: str, problem: Any) -> str:
     if problem["type"] == "value_error" and isinstance(problem["input"], dict):
         return f"{path}: {key + ': ' if key else ''}{message}"
     return f"{path}: {key} = {shown(problem['input'])}: {message[0].lower() + message[1:]}"
-
-
-def shown(value: Any) -> str:
-    """A value as an error quotes it."""
-    text = SHORT.repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

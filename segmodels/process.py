@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
+MADE = re.compile("(studies/.+/)?(data|reports)/")  # what stages make
 
 
 def run(main: Callable[[], None]) -> None:
@@ -36,8 +38,22 @@ def run(main: Callable[[], None]) -> None:
             signal.signal(signal.SIGINT, interrupts)
 
 
+def study() -> str:
+    """The study's folder, the first word behind a stage's name; "" is the project's own.
+
+    It ends in a slash, as in `python -m stages.train studies/camvid/ fcn`, and may be left out.
+
+    Raises:
+        ValueError: there is no such folder.
+    """
+    here = sys.argv[1] if _names_study(sys.argv[1:]) else ""
+    if here and not os.path.isfile(f"{here}params.yaml"):
+        raise ValueError(f"{here}: expected a study's folder, with a params.yaml")
+    return here
+
+
 def argument(names: Iterable[str], where: str = "params.yaml") -> str:
-    """The one word behind a stage's name on its command line, which has to be one of `names`.
+    """The one word behind a stage's study on its command line, which has to be one of `names`.
 
     Args:
         where: they stand.
@@ -46,10 +62,16 @@ def argument(names: Iterable[str], where: str = "params.yaml") -> str:
         ValueError: it is another one, there is none, or there are more.
     """
     known, words = list(names), sys.argv[1:]
+    if _names_study(words):
+        words = words[1:]
     if len(words) != 1 or words[0] not in known:
         found = " ".join(words) or "nothing"
         raise ValueError(f"{found}: expected one model of {where}: {', '.join(known)}")
     return words[0]
+
+
+def _names_study(words: list[str]) -> bool:
+    return bool(words) and (not words[0] or words[0].endswith("/"))
 
 
 def begin() -> None:
@@ -92,7 +114,7 @@ def _message(error: ValueError | OSError) -> str:
     if not isinstance(error, OSError) or not error.strerror or error.filename is None:
         return str(error)
     file = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
-    made = str(file).startswith(("data/", "reports/")) and isinstance(error, FileNotFoundError)
+    made = bool(MADE.match(str(file))) and isinstance(error, FileNotFoundError)
     advice = "; `dvc repro` makes what a stage needs" if made else ""
     return f"{file}: {error.strerror[0].lower()}{error.strerror[1:]}{advice}"
 

@@ -231,6 +231,7 @@ class Model(BaseModel):
 
     arch: str = Field(pattern="^[a-z][a-z0-9_]*$", description="file of segmodels/models")
     train: dict[str, Any] = Field({}, description="what differs from train.<dataset>")
+    predict: dict[str, Any] = Field({}, description="what differs from predict.<dataset>")
     seed: Whole | None = Field(None, description="null: the common one")
     normalize: Normalize | None = Field(None, description="null: the common one")
 
@@ -238,6 +239,36 @@ class Model(BaseModel):
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of the builder, num_classes aside."""
         return dict(self.model_extra or {})
+
+
+class Variant(Section):
+    """Another run of a model: it begins with the last weights of `weights_of`.
+
+    With `train` it is trained on, by that model's recipe with these changes; without, it has those
+    very weights. `predict` has what is predicted otherwise than for that model.
+    """
+
+    weights_of: str = Field(description="a key of `models`")
+    train: dict[str, Any] | None = Field(None, description="what differs from that model's recipe")
+    predict: dict[str, Any] = Field({}, description="what differs from that model's prediction")
+    seed: Whole | None = Field(None, description="null: the common one")
+
+
+class Comparison(Section):
+    """Runs that share their figures; a list alone stands for `runs`.
+
+    `score_classes` names the classes over which a table and a figure of their own take the mean;
+    `title` is that figure's, and says what was found.
+    """
+
+    runs: Annotated[list[str], Field(min_length=1)]
+    score_classes: Annotated[list[str], Field(min_length=1)] | None = None
+    title: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _list_alone(cls, value: Any) -> Any:
+        return {"runs": value} if isinstance(value, list) else value
 
 
 class Window(Section):

@@ -1,23 +1,23 @@
 """params.yaml and the code -> data/code and data/facts: a bad value stops everything at once.
 
 data/code has a digest for each stage and each architecture, see `segmodels.code`. data/facts has
-what the stages need to know of params.yaml, with its defaults filled in, each in a file of its own:
-another address of an archive changes nothing there, another name of a class nothing in labels.json,
-and a key that is written out with its default nothing at all. DVC would read params.yaml once for
-every stage that names its keys, and would not see defaults.
+what the stages need to know of params.yaml, with its defaults filled in, in files of their own:
+another address of an archive changes nothing but download.json, another name of a class nothing in
+train/ and predict/, and a key that is written out with its default nothing at all. DVC would read
+params.yaml once for every stage that names its keys, and would not see defaults.
 """
 
 import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from segmodels import code, models, params
+from segmodels import code, models, params, process
 from segmodels.core import machine
 from segmodels.files import write_json, write_text
-from segmodels.process import run
 from segmodels.training import estimate, parts
 
 LEAST = 4e9  # bytes of memory; training the miniature's largest model takes 2.9
@@ -26,12 +26,14 @@ GROUPS, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # cgroups(7), v
 
 def main() -> None:
     start_seconds = time.process_time()
-    settings = params.load()
-    for name, model in settings.every_model:
+    here = process.study()
+    settings = params.load(f"{here}params.yaml")
+    paths = settings.paths
+    for name, model in settings.models.items():
         models.check_arguments(name, model.arch, model.arguments)
     for notice in settings.left_out:
         print(notice, file=sys.stderr)
-    for name in settings.models:
+    for name in settings.runs:
         parts.check(settings, name)
     if not torch.cuda.is_available() and (line := expected(settings, start_seconds)):
         print(line, flush=True)
@@ -40,9 +42,9 @@ def main() -> None:
             f"this machine has {memory / 1e9:.1f} GB of memory, {LEAST / 1e9:.0f} are needed: "
             "a training may be killed; lower batch_size in params.yaml"
         )
-    write_digests(Path("data/code"))
-    write_facts(settings, Path("data/facts"))
-    for link in Path("data/links").glob("*"):
+    write_digests(paths.code)
+    write_facts(settings, paths.facts)
+    for link in paths.links.glob("*"):
         if not link.exists():  # the file that it led to is gone; DVC would stop at it
             link.unlink()
 
@@ -58,22 +60,45 @@ def write_digests(folder: Path) -> None:
 
 
 def write_facts(settings: params.Params, folder: Path) -> None:
-    """Write what labels mean, all of the data but its origin, starts, networks, recipes, ..."""
-    data = settings.data
-    labels = {"classes": len(data.classes), "void": data.void, "palette": data.palette}
-    write_json(folder / "labels.json", labels)
-    write_json(folder / "dataset.json", data.model_dump(exclude={"archive", "sbd", "generate"}))
-    write_json(folder / "predict.json", settings.predict[settings.dataset].model_dump())
+    """Write what the stages depend on: of the data, of all runs, and of each by itself."""
+    origin = {"archive", "sbd", "generate"}
+    write_json(folder / "download.json", settings.data.model_dump())
+    write_json(folder / "dataset.json", settings.data.model_dump(exclude=origin))
     starts = {name: settings.recipe(name).init for name in settings.models}
     write_json(folder / "starts.json", starts)
-    compared = {"models": list(settings.models), "studies": settings.studies}
-    write_json(folder / "comparison.json", compared)
-    for name, model in settings.models.items():
-        network = {"arch": model.arch, "arguments": model.arguments}
-        network["normalize"] = settings.normalization(name).model_dump()
-        write_json(folder / "models" / f"{name}.json", network)
-        recipe = {"seed": settings.model_seed(name), **settings.recipe(name).model_dump()}
-        write_json(folder / "recipes" / f"{name}.json", recipe)
+    drawn = {name: each.model_dump() for name, each in settings.comparisons.items()}
+    write_json(folder / "comparison.json", {"runs": list(settings.runs), "comparisons": drawn})
+    for name in settings.runs:
+        write_json(folder / "train" / f"{name}.json", training_facts(settings, name))
+        write_json(folder / "predict" / f"{name}.json", prediction_facts(settings, name))
+
+
+def network_facts(settings: params.Params, name: str) -> dict[str, Any]:
+    """What one run's network is, and what goes into it."""
+    run = settings.runs[name]
+    normalization = settings.normalization(name).model_dump()
+    return {"arch": run.arch, "arguments": run.arguments, "normalize": normalization}
+
+
+def training_facts(settings: params.Params, name: str) -> dict[str, Any]:
+    """Whose weights one run shares, or how it is trained."""
+    model = settings.shared_weights(name)
+    if model:
+        return {"weights_of": model}
+    facts = network_facts(settings, name)
+    facts["recipe"] = settings.recipe(name).model_dump()
+    facts["seed"] = settings.model_seed(name)
+    return facts
+
+
+def prediction_facts(settings: params.Params, name: str) -> dict[str, Any]:
+    """How one run's masks are predicted, and what their labels mean."""
+    facts = network_facts(settings, name)
+    facts["classes"] = len(settings.data.classes)
+    facts["void"] = settings.data.void
+    facts["palette"] = settings.data.palette
+    facts["predict"] = settings.prediction(name).model_dump()
+    return facts
 
 
 def expected(settings: params.Params, start_seconds: float) -> str | None:
@@ -94,7 +119,7 @@ def expected(settings: params.Params, start_seconds: float) -> str | None:
     if precision == "fp32" and machine.has_bf16():
         precision = f"fp32 (asked for by train.{settings.dataset}.precision; this CPU has bf16)"
     return (
-        f"{len(settings.models)} models, {precision}, {runtime.threads} threads: about "
+        f"{len(settings.runs)} models, {precision}, {runtime.threads} threads: about "
         f"{max(1, round(minutes)):,} min for {what}, measured on this machine just now; "
         "what has been computed before takes none"
     )
@@ -117,4 +142,4 @@ def memory_bytes() -> float:
 
 
 if __name__ == "__main__":
-    run(main)
+    process.run(main)

@@ -1,4 +1,4 @@
-"""One model -> data/runs/<dataset>/<model>/gflops.json, and data/costs/<dataset>/<model>.json.
+"""One run -> data/runs/<dataset>/<run>/gflops.json, and data/costs/<dataset>/<run>.json.
 
 The first is counted and has the same bits everywhere; the second is measured, on the CPU whatever
 else the machine has, and differs from run to run.
@@ -6,7 +6,6 @@ else the machine has, and differs from run to run.
 
 import json
 import os
-from pathlib import Path
 
 import torch
 
@@ -23,28 +22,30 @@ from segmodels.prediction import cost, testtime
 
 def main() -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    settings = params.load()
-    name = process.argument(settings.models)
-    choices = settings.predict[settings.dataset]
-    run = Path("data/runs") / settings.dataset / name
+    here = process.study()
+    settings = params.load(f"{here}params.yaml")
+    paths = settings.paths
+    name = process.argument(settings.runs)
+    choices = settings.prediction(name)
     runtime = machine.start(choices.precision, choices.threads, deterministic=True, seed=0)
     model = network.load(settings, name, runtime=runtime)
-    index = layout.read_index(settings.dataset, settings.data.classes)
+    index = layout.read_index(paths.index, settings.data.classes)
     picture = cost.usual_picture(index[index["split"] == choices.split])
-    root = layout.dataset_root(settings.dataset)
-    ((ids, image, _, shape),) = whole_images(root, picture, size=None, batch_size=1, as_stored=True)
+    ((ids, image, _, shape),) = whole_images(
+        paths.tree, picture, size=None, batch_size=1, as_stored=True
+    )
     height, width = seen_size(shape[0], shape[1], choices.long_side)
 
     def predict() -> list[tuple[str, torch.Tensor]]:
         return list(testtime.label_maps(model, [(ids, image)], choices))
 
     counted = {"gflops": gflops(predict), "picture": f"{width} x {height}"}
-    write_json(run / "gflops.json", counted)
+    write_json(paths.run(name) / "gflops.json", counted)
     milliseconds, passes = cost.latency(predict)
-    training = json.loads((run / "cost.json").read_text(encoding="utf-8"))
+    training = json.loads((paths.run(name) / "cost.json").read_text(encoding="utf-8"))
     measured = {"latency_ms": milliseconds, "passes": passes, "training": training}
     measured |= {"picture": counted["picture"], **runtime.record()}
-    write_json(Path("data/costs") / settings.dataset / f"{name}.json", measured)
+    write_json(paths.costs / f"{name}.json", measured)
 
 
 if __name__ == "__main__":

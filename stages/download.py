@@ -8,17 +8,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from segmodels import params, sections
-from segmodels.data import archive, download, layout, miniature, own, sbd, tidy
-from segmodels.process import run
+from segmodels import params, process, sections
+from segmodels.data import archive, download, miniature, own, sbd, tidy
 
 SEED = 2012  # of miniature; not params.seed: that makes another training, not another data set
 SCRATCH = Path(os.environ.get("DVC_ROOT", ".")) / ".scratch"  # DVC empties outs before a stage runs
 
 
 def main() -> None:
-    settings = params.load()
-    data, root = settings.data, layout.dataset_root(settings.dataset)
+    here = process.study()
+    settings = params.load(f"{here}params.yaml")
+    data, root = settings.data, settings.paths.tree
     tree = root.with_name(f".{root.name}.part")  # renamed once it is whole
     with download.alone(SCRATCH / (data.archive.md5[0] if data.archive else "download")) as scratch:
         shutil.rmtree(tree, ignore_errors=True)
@@ -30,7 +30,7 @@ def main() -> None:
             if data.sbd:
                 sbd.extend(obtain(data.sbd, "SEGMODELS_SBD_ARCHIVE", scratch / "sbd"), tree)
         else:
-            own.copy(Path("data/own") / settings.dataset, tree)
+            own.copy(settings.paths.own, tree)
         if not data.generate:
             report(tidy.tidy(tree, data, partial(tqdm, unit=" images", disable=None)))
         shutil.rmtree(root, ignore_errors=True)
@@ -56,4 +56,4 @@ def obtain(source: sections.Download, variable: str, folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    run(main)
+    process.run(main)

@@ -1,4 +1,4 @@
-"""One model's label maps against the targets -> reports/models/<model>/; needs no torch."""
+"""One run's label maps against the targets -> reports/models/<run>/; needs no torch."""
 
 import json
 import shutil
@@ -11,19 +11,22 @@ from segmodels import params, process
 from segmodels.data import layout
 from segmodels.evaluation import folder
 from segmodels.files import sha256, write_csv, write_json
+from segmodels.sections import Predict
 
 
 def main() -> None:
-    settings = params.load()
-    name = process.argument(settings.models)
+    here = process.study()
+    settings = params.load(f"{here}params.yaml")
+    paths = settings.paths
+    name = process.argument(settings.runs)
     data = settings.data
-    run_dir = Path("data/runs") / settings.dataset / name / "train"
-    report_dir = Path("reports/models") / name
-    masks = Path("data/predictions") / settings.dataset / name
-    root = layout.dataset_root(settings.dataset)
-    index = layout.read_index(settings.dataset, data.classes)
-    split = settings.predict[settings.dataset].split
-    image_ids = index.loc[index["split"] == split, "image_id"].tolist()
+    choices = settings.prediction(name)
+    run_dir = paths.train(name)
+    report_dir = paths.report(name)
+    masks = paths.predictions(name)
+    root = paths.tree
+    index = layout.read_index(paths.index, data.classes)
+    image_ids = index.loc[index["split"] == choices.split, "image_id"].tolist()
     counts = folder.per_image(
         masks,
         root,
@@ -33,9 +36,9 @@ def main() -> None:
     )
     counts.check_complete()
     metrics: dict[str, Any] = {"model": name, "dataset": settings.dataset}
-    metrics |= scored(settings, counts, run_dir)
-    metrics["protocol"] = protocol(settings, run_dir) | folder.protocol(masks, root, counts)
-    weights = run_dir / settings.predict[settings.dataset].weights_file
+    metrics |= scored(settings, choices, counts, run_dir)
+    metrics["protocol"] = protocol(choices, run_dir) | folder.protocol(masks, root, counts)
+    weights = run_dir / choices.weights_file
     metrics["protocol"]["weights_sha256"] = sha256(weights)
     write_json(report_dir / "metrics.json", metrics)
     for file, table in folder.tables(counts, data.classes, data.groups).items():
@@ -43,10 +46,12 @@ def main() -> None:
     copy_training(run_dir, report_dir, data.classes)
 
 
-def scored(settings: params.Params, counts: folder.Counts, run_dir: Path) -> dict[str, Any]:
+def scored(
+    settings: params.Params, choices: Predict, counts: folder.Counts, run_dir: Path
+) -> dict[str, Any]:
     """The scores, and which epoch was the best."""
     data = settings.data
-    val = settings.predict[settings.dataset].split == "val"
+    val = choices.split == "val"
     history = pd.read_csv(run_dir / "history.csv")
     chosen_on = "holdout" if "holdout_miou" in history else "val"
     best = history.iloc[int(history[f"{chosen_on}_miou"].argmax())]
@@ -59,9 +64,8 @@ def scored(settings: params.Params, counts: folder.Counts, run_dir: Path) -> dic
     return scores
 
 
-def protocol(settings: params.Params, run_dir: Path) -> dict[str, Any]:
+def protocol(choices: Predict, run_dir: Path) -> dict[str, Any]:
     """How the model was trained and how its masks were predicted, in words."""
-    choices = settings.predict[settings.dataset]
     trained = read_json(run_dir / "provenance.json")
     said: dict[str, Any] = {
         "ground_truth": "original size",

@@ -4,68 +4,61 @@ Both contain photographs, so DVC keeps them and Git does not.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from segmodels import params
-from segmodels.data import layout
+from segmodels import params, process
+from segmodels.config.paths import Paths
+from segmodels.data import images, layout
 from segmodels.files import write_bytes, write_text
-from segmodels.process import progress, run
 from segmodels.reporting import costs, examples, gallery, page, tables
-
-OUT = Path("data/page/index.html")
-EXAMPLES = Path("data/examples")
-DIFFERENCES = Path("reports/comparison/differences.csv")
 
 
 def main() -> None:
-    settings = params.load()
-    data, root = settings.data, layout.dataset_root(settings.dataset)
-    masked = Path("data/predictions") / settings.dataset
-    facts = Path("data") / settings.dataset / "statistics.json"
-    statistics = page.read_statistics(facts, data.classes)
-    results = [tables.read_result(model) for model in settings.models]
-    spent = costs.read(results, Path("data/costs") / settings.dataset)
+    here = process.study()
+    settings = params.load(f"{here}params.yaml")
+    data, paths = settings.data, settings.paths
+    statistics = page.read_statistics(paths.statistics, data.classes)
+    results = [tables.read_result(run, paths.report()) for run in settings.runs]
+    differences = page.read_differences(paths.comparison / "differences.csv")
+    spent = costs.read(results, paths.costs)
     colours = gallery.mask_colours(data.palette, data.void)
 
     miou = gallery.mean_miou(results)
-    chosen = progress(gallery.sample(miou), min(len(miou), gallery.SAMPLE), "page")
-    pictures = gallery.pictures(chosen, results, root, masked)
-    truth = gallery.exemplar(root, [entry["id"] for entry in pictures])
+    chosen = process.progress(gallery.sample(miou), min(len(miou), gallery.SAMPLE), "page")
+    pictures = gallery.pictures(chosen, results, paths.tree, paths.predictions())
+    truth = gallery.exemplar(paths.tree, [entry["id"] for entry in pictures])
     views = gallery.views(**truth, colours=colours) if truth else {}
     text = page.render(
         title=f"Segmentation models on {settings.dataset}",
-        **page.report(results, page.read_differences(DIFFERENCES), spent),
+        **page.report(results, differences, spent),
         splits=statistics,
         classes=page.class_facts(statistics, data.classes),
         colours=colours.tolist(),
         views={name: gallery.png_uri(view) for name, view in views.items()},
         shown=(len(pictures), len(miou)),
         data={
-            **page.drawn(results, settings.studies, spent),
+            **page.drawn(results, settings.comparisons, spent),
             **{"classes": data.classes, "void": data.void, "colours": colours.tolist()},
             "pictures": pictures,
         },
     )
-    write_text(OUT, text)
-    draw_examples(results, root, masked, colours)
+    write_text(paths.page, text)
+    draw_examples(results, paths, colours)
 
 
-def draw_examples(
-    results: Sequence[tables.Result], root: Path, masked: Path, colours: np.ndarray
-) -> None:
-    """Write data/examples/<model>.jpg; every model shows the same images."""
+def draw_examples(results: Sequence[tables.Result], paths: Paths, colours: np.ndarray) -> None:
+    """Write a sheet of examples for each run; all show the same images."""
     chosen = examples.choose(results[0].images["image_id"].tolist())
     for result in results:
         columns = []
         for image_id in chosen:
-            image = images.read_image(layout.image_path(root, image_id))
-            target = images.read_target(layout.target_path(root, image_id))
-            prediction = images.read_target(masked / result.model / f"{image_id}.png")
-            columns.append(examples.column(image, target, prediction, colours))
-        write_bytes(EXAMPLES / f"{result.model}.jpg", examples.sheet(columns))
+            image = images.read_image(layout.image_path(paths.tree, image_id))
+            target = images.read_target(layout.target_path(paths.tree, image_id))
+            mask = paths.predictions(result.model) / f"{image_id}.png"
+            columns.append(examples.column(image, target, images.read_target(mask), colours))
+        write_bytes(paths.examples / f"{result.model}.jpg", examples.sheet(columns))
 
 
 if __name__ == "__main__":
-    run(main)
+    process.run(main)

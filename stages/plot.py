@@ -1,4 +1,4 @@
-"""All models of params.yaml -> reports/comparison/: tables, metrics and figures."""
+"""All runs of a study -> reports/comparison/: tables, metrics and figures."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,78 +6,91 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from segmodels import params
+from segmodels import params, process
 from segmodels.data import layout
 from segmodels.files import write_bytes, write_csv, write_json, write_text
-from segmodels.process import run
-from segmodels.reporting import figures, pareto, printed, tables
+from segmodels.reporting import endpoints, figures, pareto, printed, tables
 from segmodels.reporting.canvas import Look, looks, png
-
-OUT = Path("reports/comparison")
+from segmodels.sections import Comparison
 
 
 def main() -> None:
-    settings = params.load()
-    groups = settings.data.groups
-    results = [tables.read_result(model) for model in settings.models]
-    tables.check_comparable(results)
+    here = process.study()
+    settings = params.load(f"{here}params.yaml")
+    paths, out = settings.paths, settings.paths.comparison
+    groups, comparisons = settings.data.groups, settings.comparisons
+    results = [tables.read_result(run, paths.report()) for run in settings.runs]
+    otherwise = [name for name, run in settings.runs.items() if run.predict]
+    tables.check_comparable(results, otherwise)
     curves, per_class = tables.curves(results), tables.per_class(results)
     summary, caption = tables.summary(results), printed.caption(results)
     differences, seeds = tables.differences(results), tables.over_seeds(results)
-    written = {
-        **{"curves": curves, "per_class": per_class, "groups": tables.groups(results)},
-        **{"summary": summary, "differences": differences},
-        **({"seeds": seeds} if len(seeds) else {}),
-    }
-    for file, table in written.items():
-        write_csv(OUT / f"{file}.csv", table)
-    studies, counted = settings.studies, printed.counted(results)
-    text = printed.report(summary, f"{caption} {counted}", differences, studies, seeds)
-    write_text(OUT / "summary.md", text)
-    write_metrics(summary)
+    write_csv(out / "curves.csv", curves)
+    write_csv(out / "per_class.csv", per_class)
+    write_csv(out / "groups.csv", tables.groups(results))
+    write_csv(out / "summary.csv", summary)
+    write_csv(out / "differences.csv", differences)
+    if len(seeds):
+        write_csv(out / "seeds.csv", seeds)
+    counted = printed.counted(results)
+    runs = {name: comparison.runs for name, comparison in comparisons.items()}
+    text = printed.report(summary, f"{caption} {counted}", differences, runs, seeds)
+    write_text(out / "summary.md", text)
+    for name, scored in tables.metrics(summary).items():  # `dvc metrics show` has a row for each
+        write_json(out / "metrics" / f"{name}.json", scored)
 
-    look = looks(list(settings.models))
-    index = layout.read_index(settings.dataset, settings.data.classes)
+    look = looks(list(settings.runs))
+    index = layout.read_index(paths.index, settings.data.classes)
+    shown = tables.common_loss(results)
+    title = overview_title(settings)
     drawings = {
-        "overview": figures.overview(
-            curves, look, tables.common_loss(results), overview_title(settings), caption
-        ),
+        "overview": figures.overview(curves, look, shown, title, caption),
         "cost": pareto.against_cost(summary, look, note=f"{counted} {caption}"),
         "dataset": figures.dataset(index, groups, f"Classes of {settings.dataset}"),
     }
-    for study, models in studies.items():
-        some = [result for model in models for result in results if result.model == model]
-        seen = {model: look[model] for model in models}
-        drawings |= study_figures(study, some, curves, per_class, seen, groups)
+    for name, comparison in comparisons.items():
+        some = [result for run in comparison.runs for result in results if result.model == run]
+        seen = {run: look[run] for run in comparison.runs}
+        drawings |= comparison_figures(name, some, curves, per_class, seen, groups)
+        if comparison.score_classes:
+            drawings[f"{name}_scores"] = scores(name, comparison, some, seen, out)
     for name, figure in drawings.items():
-        write_bytes(OUT / f"{name}.png", png(figure))
+        write_bytes(out / f"{name}.png", png(figure))
 
 
-def write_metrics(summary: pd.DataFrame) -> None:
-    """A file for each model, so that `dvc metrics show` has a row for each."""
-    for model, scores in tables.metrics(summary).items():
-        write_json(OUT / "metrics" / f"{model}.json", scores)
-
-
-def study_figures(
-    study: str,
+def comparison_figures(
+    name: str,
     some: Sequence[tables.Result],
     curves: pd.DataFrame,
     per_class: pd.DataFrame,
     look: Look,
     groups: figures.Groups,
 ) -> dict[str, Figure]:
-    """The figures of one study, by the name of their file."""
+    """The figures of one comparison, by the name of their file."""
     shown, note = tables.common_loss(some), printed.caption(some)
     matrices = {result.model: tables.confusion_matrix(result) for result in some}
     return {
-        f"{study}_loss": figures.loss(curves, look, shown, f"Loss: {study}", note),
-        f"{study}_miou": figures.miou(curves, look, f"Validation mIoU: {study}", note),
-        f"{study}_per_class": figures.per_class(
-            per_class, look, groups, f"IoU of each class: {study}", note
+        f"{name}_loss": figures.loss(curves, look, shown, f"Loss: {name}", note),
+        f"{name}_miou": figures.miou(curves, look, f"Validation mIoU: {name}", note),
+        f"{name}_per_class": figures.per_class(
+            per_class, look, groups, f"IoU of each class: {name}", note
         ),
-        f"{study}_confusion": figures.confusions(matrices, f"Confusion: {study}", note),
+        f"{name}_confusion": figures.confusions(matrices, f"Confusion: {name}", note),
     }
+
+
+def scores(
+    name: str, comparison: Comparison, some: Sequence[tables.Result], look: Look, out: Path
+) -> Figure:
+    """Write the tables over `score_classes` of a comparison, and draw their figure."""
+    classes = comparison.score_classes or []
+    table = tables.class_scores(some, classes)
+    pairs = tables.differences(some, classes)
+    write_csv(out / f"{name}_scores.csv", table)
+    write_csv(out / f"{name}_differences.csv", pairs)
+    write_text(out / f"{name}_scores.md", printed.scores_markdown(name, table, pairs, classes))
+    title = comparison.title or f"Scores: {name}"
+    return endpoints.figure(table, look, classes, title, printed.caption(some))
 
 
 def overview_title(settings: params.Params) -> str:
@@ -86,4 +99,4 @@ def overview_title(settings: params.Params) -> str:
 
 
 if __name__ == "__main__":
-    run(main)
+    process.run(main)

@@ -1,6 +1,4 @@
-"""One model -> data/predictions/<dataset>/<model>/<image_id>.png, at the original sizes."""
-
-from pathlib import Path
+"""One run -> data/predictions/<dataset>/<run>/<image_id>.png, at the original sizes."""
 
 from segmodels import params, process
 from segmodels.core import machine
@@ -11,25 +9,26 @@ from segmodels.prediction import testtime
 
 
 def main() -> None:
-    settings = params.load()
-    name = process.argument(settings.models)
-    choices = settings.predict[settings.dataset]
-    folder = Path("data/predictions") / settings.dataset / name
+    here = process.study()
+    settings = params.load(f"{here}params.yaml")
+    paths = settings.paths
+    name = process.argument(settings.runs)
+    choices = settings.prediction(name)
     runtime = machine.start(choices.precision, choices.threads, deterministic=True, seed=0)
     model = network.load(settings, name, runtime=runtime)
-    index = layout.read_index(settings.dataset, settings.data.classes)
+    index = layout.read_index(paths.index, settings.data.classes)
     rows = index[index["split"] == choices.split]
     batches = whole_images(
-        layout.dataset_root(settings.dataset),
+        paths.tree,
         rows,
         size=None,
         batch_size=choices.batch_size,
         as_stored=True,
         workers=machine.loader_workers(),
     )
-    found = testtime.label_maps(model, batches, choices)
-    for image_id, labels in process.progress(found, len(rows), f"predict {name}"):
-        path = folder / f"{image_id}.png"
+    label_maps = testtime.label_maps(model, batches, choices)
+    for image_id, labels in process.progress(label_maps, len(rows), f"predict {name}"):
+        path = paths.predictions(name) / f"{image_id}.png"
         images.write_target(path, labels.cpu().numpy(), model.palette, masks.note())
 
 

@@ -6,32 +6,34 @@ data/links gets a link to each file: DVC looks at what a link leads to, wherever
 import os
 from pathlib import Path
 
-from segmodels import params
+from segmodels import params, process
+from segmodels.config.paths import Paths
 from segmodels.files import sha256, write_json
-from segmodels.process import run
 
 NAMED = {"none", "imagenet", "coco"}  # starts that are no files
-LINKS, OUT = Path("data/links"), Path("data/starts")
 MADE = ("runs", "predictions", "costs", "page", "starts")  # folders of data/ that DVC empties
 
 
 def main() -> None:
-    settings = params.load()
+    here = process.study()
+    settings = params.load(f"{here}params.yaml")
+    paths = settings.paths
     files = dict[str, Path]()
     for name in settings.models:
         init = settings.recipe(name).init
         if init not in NAMED:
-            files[name] = start_file(name, init)
+            files[name] = start_file(name, init, paths)
         content = sha256(files[name]) if name in files else None
-        write_json(OUT / f"{name}.json", {"init": init, "sha256": content})
-    for link in LINKS.iterdir():
+        write_json(paths.starts / f"{name}.json", {"init": init, "sha256": content})
+    for link in paths.links.iterdir():
         if link.is_symlink():
             link.unlink()
     for name, file in files.items():
-        (LINKS / f"{name}{file.suffix}").symlink_to(os.path.relpath(file, LINKS))
+        target = os.path.relpath(file, paths.links)
+        (paths.links / f"{name}{file.suffix}").symlink_to(target)
 
 
-def start_file(model: str, init: str) -> Path:
+def start_file(model: str, init: str, paths: Paths) -> Path:
     """The file that a model starts from, which has to outlive the stages.
 
     Raises:
@@ -40,11 +42,12 @@ def start_file(model: str, init: str) -> Path:
     file = Path(init)
     key = f"init = {init!r} of models.{model}"
     place = file.resolve()
-    if any(place.is_relative_to(Path("data", folder).resolve()) for folder in MADE):
+    if any(place.is_relative_to((paths.data / folder).resolve()) for folder in MADE):
         raise ValueError(
-            f"{key}: DVC removes what a stage has made before the stage runs, this file too: copy "
-            f"it, as `cp {init} {model}_start{file.suffix}`, and name the copy (if it is gone: "
-            "`dvc checkout` brings it back)"
+            f"{key}: DVC removes what a stage has made before the stage runs, this file too: make "
+            f"{model} one of `variants`, which name the model whose weights they start from, or "
+            f"copy the file, as `cp {init} {model}_start{file.suffix}`, and name the copy (if it "
+            "is gone: `dvc checkout` brings it back)"
         )
     if not file.is_file():
         raise ValueError(
@@ -56,4 +59,4 @@ def start_file(model: str, init: str) -> Path:
 
 
 if __name__ == "__main__":
-    run(main)
+    process.run(main)

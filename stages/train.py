@@ -1,62 +1,109 @@
-"""One model -> data/runs/<dataset>/<model>/train/ and, beside it, cost.json."""
+"""One run -> data/runs/<dataset>/<run>/train/ and, beside it, cost.json."""
 
-from pathlib import Path
+import shutil
+import sys
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+from torch.nn import Module
 
 from segmodels import code, models, params, process
+from segmodels.config.paths import Paths
 from segmodels.core import machine
 from segmodels.files import write_json
 from segmodels.models import pretrained
 from segmodels.training import checkpoint, history, live, loop, parts, processes
 from segmodels.training.job import Job
+from segmodels.training.state import Epoch
+
+Weights = dict[str, Tensor]
 
 
-def train(name: str, group: processes.Processes) -> None:
-    settings = params.load()
+def main() -> None:
+    here = process.study()
+    settings = params.load(f"{here}params.yaml")
+    name = process.argument(settings.runs)
+    model = settings.shared_weights(name)
+    if model:
+        share(settings.paths, model, name)
+    else:
+        processes.run("stages.train", sys.argv[1:], partial(train, settings, name))
+
+
+def share(paths: Paths, model: str, name: str) -> None:
+    """Take over all that the training of another run has made."""
+    shutil.copytree(paths.train(model), paths.train(name))
+    shutil.copyfile(paths.run(model) / "cost.json", paths.run(name) / "cost.json")
+    print(f"{name}: weights of {model}", flush=True)
+
+
+def train(settings: params.Params, name: str, group: processes.Processes) -> None:
+    """Train one run, or go on with its last checkpoint."""
     parts.check(settings, name)
-    data, recipe, entry = settings.data, settings.recipe(name), settings.models[name]
-    seed = settings.model_seed(name)
-    runtime = machine.start(recipe.precision, recipe.threads, recipe.deterministic, seed)
+    recipe = settings.recipe(name)
+    run = settings.runs[name]
+    runtime = machine.start(
+        recipe.precision, recipe.threads, recipe.deterministic, settings.model_seed(name)
+    )
     print(f"{name}: {runtime.precision}, {runtime.threads} threads, {runtime.cpu}", flush=True)
-    model = models.build(entry.arch, num_classes=len(data.classes), **entry.arguments)
-    start = pretrained.start(model, arch=entry.arch, arguments=entry.arguments, init=recipe.init)
+    model = models.build(run.arch, num_classes=len(settings.data.classes), **run.arguments)
+    start = pretrained.start(model, arch=run.arch, arguments=run.arguments, init=recipe.init)
     print(f"start: {pretrained.summary(start)}", flush=True)
     bar = process.Bar(name)
     job = Job.of(settings, name, runtime, bar.progress, group)
-    board = live.board(settings.dataset, name) if group.first else None
+    identity: dict[str, Any] = {
+        "model": name,
+        "dataset": settings.dataset,
+        "arch": run.arch,
+        "arguments": run.arguments,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "start": start,
+    }
+    identity |= job.identity() | runtime.record()
+    identity["code_sha256"] = code_digests(run.arch)
+    with checkpoint.hold(identity, settings.checkpoint_minutes, writes=group.first) as kept:
+        epochs = learn(settings.paths, name, model, job, kept, bar)
+        if group.first:
+            record = identity | {"classes": settings.data.classes}
+            save(settings.paths, name, model.state_dict(), kept.best_weights(), record)
+            cost = history.cost(epochs, job.steps_per_epoch * recipe.batch_size)
+            cost["peak_memory_bytes"] = machine.peak_memory_bytes()
+            write_json(settings.paths.run(name) / "cost.json", cost)
+
+
+def learn(
+    paths: Paths, name: str, model: Module, job: Job, kept: checkpoint.Checkpoints, bar: process.Bar
+) -> list[Epoch]:
+    """Train all epochs; after each its history is on the disk, and on the screen."""
+    recipe = job.recipe
+    board = live.board(paths, name) if job.processes.first else None
     passes = 2 if recipe.bn == "recalibrate" else 1  # over the training images, each epoch
     bar.expect((recipe.epochs * passes + 1) * job.steps_per_epoch)
-    identity = {
-        **{"model": name, "dataset": settings.dataset, "arch": entry.arch},
-        **{"arguments": entry.arguments, "parameters": sum(p.numel() for p in model.parameters())},
-        **{"start": start, **job.identity(), **runtime.record()},
-        "code_sha256": code_digests(entry.arch),
-    }
-    with checkpoint.hold(identity, settings.checkpoint_minutes, writes=group.first) as kept:
-        run, epochs = Path("data/runs", settings.dataset, name), []
-        for epoch in loop.epochs(model, job, kept):
-            epochs.append(epoch)
-            bar.reach((epoch.number * passes + 1) * job.steps_per_epoch)
-            bar.write(history.line(epochs, recipe.epochs))
-            if group.first:
-                history.save(run / "train", epochs, data.classes)
-                live.write(name, history.table(epochs), board)
-        bar.close()
-        if group.first:
-            checkpoint.save_weights(model.state_dict(), run / "train/weights.pt")
-            checkpoint.save_weights(kept.best_weights(), run / "train/best.pt")
-            write_json(run / "train/provenance.json", {**identity, "classes": data.classes})
-            cost = history.cost(epochs, job.steps_per_epoch * recipe.batch_size)
-            write_json(run / "cost.json", cost | {"peak_memory_bytes": machine.peak_memory_bytes()})
+    epochs: list[Epoch] = []
+    for epoch in loop.epochs(model, job, kept):
+        epochs.append(epoch)
+        bar.reach((epoch.number * passes + 1) * job.steps_per_epoch)
+        bar.write(history.line(epochs, recipe.epochs))
+        if job.processes.first:
+            history.save(paths.train(name), epochs, job.classes)
+            live.write(paths, name, history.table(epochs), board)
+    bar.close()
+    return epochs
+
+
+def save(paths: Paths, name: str, last: Weights, best: Weights, record: dict[str, Any]) -> None:
+    """Write the weights of the last and of the best epoch, and what decided the result."""
+    folder = paths.train(name)
+    checkpoint.save_weights(last, folder / "weights.pt")
+    checkpoint.save_weights(best, folder / "best.pt")
+    write_json(folder / "provenance.json", record)
 
 
 def code_digests(arch: str) -> dict[str, str]:
     """What code the result depends on, see `segmodels.code`."""
     files = {"train": "stages/train.py", "arch": f"segmodels/models/{arch}.py"}
     return {name: code.digest(code.reached(file)) for name, file in files.items()}
-
-
-def main() -> None:
-    processes.run("stages.train", process.argument(params.load().models), train)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import yaml
 from conftest import write_picture, write_split
 from made_up_reports import MACHINE, write_report
 
-from segmodels.data import images, index, layout
+from segmodels.config.paths import Paths
+from segmodels.data import images, index
 from segmodels.evaluation import folder
 from segmodels.files import write_csv, write_json
 from segmodels.reporting import tables
@@ -52,10 +53,10 @@ def write_project(home):
     settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     settings["model"] = "unet"
     settings["models"] = {name: {"arch": "unet"} for name in MODELS}
-    settings["studies"] = {"skips": MODELS[1:]}
+    settings["comparisons"] = {"skips": MODELS[1:]}
     settings["datasets"]["miniature"] |= {"classes": CLASSES, "groups": GROUPS}
     (home / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), "utf-8")
-    root = home / layout.dataset_root("miniature")
+    root = home / Paths(dataset="miniature").tree
     noise = np.random.default_rng(0)
     for k, image_id in enumerate(VAL):
         labels, objects = target(k)

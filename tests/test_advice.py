@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 ELSE = "{}"  # stands for what a message fills in
 DOCUMENTS = sorted(
     path
-    for pattern in ("*.md", "docs/*.md", "benchmarks/*.md", "reports/voc_sample/README.md")
+    for pattern in ("*.md", "docs/*.md", "benchmarks/*.md", "studies/*/README.md")
     for path in ROOT.glob(pattern)
 )
 PROGRAMS = sorted(
@@ -41,12 +41,13 @@ SCRIPTS = [ROOT / "Makefile", ROOT / "tools/python"]
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-MODELS = {name for name, _ in params.load(ROOT / "params.yaml").every_model}
+STUDIES = [ROOT / "params.yaml", *sorted(ROOT.glob("studies/*/params.yaml"))]
+MODELS = {str(path.parent.relative_to(ROOT)): set(params.load(path).runs) for path in STUDIES}
 TARGETS = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 GIT = {"add", "checkout", "clone", "commit", "init", "lfs", "restore", "stash"}
 STARTED = {"dvc", "segmodels", "git", "make", "pip", "python"}
 ELSEWHERE = {"pytest", "dvc", "pip", "venv"}  # modules of others
-SECTIONS = ("datasets", "train", "predict", "models", "more_models", "normalize", "studies")
+SECTIONS = ("datasets", "train", "predict", "models", "variants", "normalize", "comparisons")
 # No way back: what a user has not committed would be lost.
 LOSES = [
     r"git checkout (-q |-f |--force |HEAD )?(-- )?\.(?=[\s&`;]|$)",
@@ -188,6 +189,14 @@ def refused_by_dvc(arguments):
 
 
 def unknown_stage(target):
+    study = "."
+    if ":" in target or target.endswith("dvc.yaml"):
+        file, _, target = target.partition(":")
+        study = str(Path(file).parent)
+        if not (ROOT / file).is_file():
+            return f"no pipeline {file}"
+        if not target:
+            return ""
     name, _, member = target.partition("@")
     if name == ELSE:
         return ""
@@ -195,7 +204,7 @@ def unknown_stage(target):
         return f"no stage {name}"
     if ("foreach" in PIPELINE[name]) != bool(member):
         return f"{name} has {'members' if 'foreach' in PIPELINE[name] else 'no members'}"
-    known = member in MODELS or not member or re.search(r"[{$<.*]", member)
+    known = member in MODELS[study] or not member or re.search(r"[{$<.*]", member)
     return "" if known else f"no model {member}"
 
 
@@ -351,6 +360,8 @@ def test_line_that_loses_work_is_recognised(line):
     [
         "dvc repro trian@unet",
         "dvc repro train@unett",
+        "dvc repro studies/nowhere/dvc.yaml",
+        "dvc repro studies/voc_animals/dvc.yaml:train@fcnn",
         "dvc repro train",
         "dvc repro plot@unet",
         "dvc reproduce",

@@ -520,14 +520,14 @@ def test_no_python_at_all_is_one_line(pythons):
 
 def test_every_stage_starts_with_the_script():
     commands = [line.strip() for line in project_file("dvc.yaml").splitlines() if " cmd:" in line]
-    assert len(commands) == 11
+    assert len(commands) == 12
     assert all(line.startswith("cmd: exec sh tools/python -m stages.") for line in commands)
 
 
 PROGRAMS = ["stages.check", "stages.index", "segmodels.cli", "benchmarks.crf", "docs.figures"]
 
 
-@pytest.mark.parametrize("module", [*PROGRAMS, "reports.voc_sample.study"])
+@pytest.mark.parametrize("module", PROGRAMS)
 def test_python_without_the_packages_is_one_line(module):
     status, output = ran(ROOT, sys.executable, "-S", "-m", module, PYTHONPATH=None)
     assert status == 1

@@ -10,6 +10,7 @@ import yaml
 from PIL import Image
 
 from segmodels import cli
+from segmodels.config.paths import Paths
 from segmodels.data import images, index, layout, masks, tidy
 from segmodels.sections import Dataset
 
@@ -105,7 +106,7 @@ def test_binary_masks_are_refused_with_the_map_that_reads_them(tmp_path):
     for stage in ("stages.download", "stages.index"):
         done = run(tmp_path, entry, stage)
         assert done.returncode == 0, done.stderr
-    root = tmp_path / layout.dataset_root("mine")
+    root = tmp_path / Paths(dataset="mine").tree
     for k in range(6):
         np.testing.assert_array_equal(
             images.read_target(layout.target_path(root, f"p{k}")), labels(k, 2)

@@ -12,9 +12,9 @@ from conftest import as_network, write_picture, write_split
 from torch import nn
 
 from segmodels import models, params, process
+from segmodels.config.paths import Paths
 from segmodels.data import transforms
 from segmodels.data.images import read_target
-from segmodels.data.layout import dataset_root
 from segmodels.data.loading import whole_images
 from segmodels.prediction import photos, testtime
 from segmodels.sections import Normalize
@@ -31,7 +31,7 @@ def settings(folder, *, entries=TINY, recipe=(), choices=()):
     """params.yaml with a small recipe on an own data set called pano."""
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     values |= {"dataset": "pano", "models": entries, "model": next(iter(entries))}
-    values |= {"more_models": {}, "studies": {"one": list(entries)}}
+    values |= {"comparisons": {"one": list(entries)}}
     values["datasets"]["pano"] = {"classes": ["background", "disc", "box"]}
     small = {"epochs": 1, "batch_size": 4, "crop_size": 32, "warmup_epochs": 0}
     small |= {"precision": "fp32", "threads": 1, "lr": 0.003}
@@ -71,7 +71,7 @@ def stage(monkeypatch, module, *arguments):
 def run_all(home, monkeypatch, sizes, **changes):
     """Index, train, predict and measure the cost; returns the folder of predictions."""
     settings(home, **changes)
-    images(dataset_root("pano"), train=[(48, 64)] * 4, val=sizes)
+    images(Paths(dataset="pano").tree, train=[(48, 64)] * 4, val=sizes)
     stage(monkeypatch, index)
     train.train("m", processes.Processes())
     stage(monkeypatch, predict, "m")

@@ -19,6 +19,7 @@ from torchvision.transforms import v2
 from segmodels import models, process
 from segmodels.arguments import PLAIN
 from segmodels.cli import main
+from segmodels.config.paths import Paths
 from segmodels.data import images, layout
 from segmodels.data.index import build
 from segmodels.data.miniature import generate
@@ -42,7 +43,7 @@ def project(tmp_path, monkeypatch):
     """A folder with params.yaml, two models that the miniature has trained, and untrained ones."""
     content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     content |= {"models": {**TINY, "fcn18": FCN18, "none": {"arch": "unet"}}, "model": "tiny"}
-    content |= {"studies": {}, "more_models": {}}
+    content |= {"comparisons": {}}
     content["predict"]["miniature"] |= {"precision": "fp32", "threads": 1}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     for name in TINY:
@@ -177,7 +178,7 @@ def miniature(project, monkeypatch):
     """Five images of the miniature, as the stage finds them; returns their files."""
     monkeypatch.setenv("DVC_ROOT", str(project))
     monkeypatch.setenv("SEGMODELS_WORKERS", "0")
-    root = layout.dataset_root("miniature")
+    root = Paths(dataset="miniature").tree
     classes = voc_classes()
     generate(root, train=1, val=5, short_side=64, long_side=80, classes=classes, seed=3)
     index, _ = build(root, Dataset(classes=classes))

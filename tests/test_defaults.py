@@ -44,7 +44,7 @@ def test_sections_come_to_what_they_were_when_every_key_was_written_out(place):
 @pytest.mark.parametrize("dataset", SETTINGS.datasets)
 def test_recipes_of_all_models_come_to_what_they_were(dataset):
     settings = SETTINGS.model_copy(update={"dataset": dataset})
-    for name, model in settings.every_model:
+    for name, model in settings.runs.items():
         written_out = sections.Train.model_validate(GOLDEN[f"train.{dataset}"] | model.train)
         assert as_json(settings.adapted(model)) == as_json(written_out), name
 

@@ -26,6 +26,7 @@ from segmodels.models.network import normalize
 
 ROOT = Path(__file__).parents[1]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+MORE = yaml.safe_load((ROOT / "studies/miniature_more/params.yaml").read_text("utf-8"))
 
 
 def table(file, first):
@@ -50,12 +51,19 @@ def overrides(command):
     return {override.key_or_group: override.value() for override in parsed}
 
 
+def study_of(command):
+    """The params.yaml of the study that a command runs, which is the project's own or another's."""
+    study = re.search(r"dvc repro (studies/\w+/)dvc\.yaml", command)
+    if study is None:
+        return yaml.safe_load(yaml.safe_dump(PARAMS))
+    return yaml.safe_load((ROOT / study[1] / "params.yaml").read_text(encoding="utf-8"))
+
+
 def changed_params(command):
     """params.yaml as a command changes it."""
-    values, given = yaml.safe_load(yaml.safe_dump(PARAMS)), overrides(command)
-    if "models" in given:
-        section = given["models"].removeprefix("${more_models.").removesuffix("}")
-        values["models"] = values["more_models"][section]
+    values, given = study_of(command), overrides(command)
+    if evaluated := re.search(r":evaluate@(\w+)", command):
+        return values | {"model": evaluated[1]}
     added = {key[7:]: entry for key, entry in given.items() if key.startswith("models.")}
     return values | {"models": values["models"] | added, "model": given["model"]}
 
@@ -125,7 +133,7 @@ def test_model_row_is_what_is_counted(row):
 
 @pytest.mark.parametrize("row", MODELS, ids=lambda row: row["model"])
 def test_command_trains_the_model_of_its_row(row):
-    assert row["command"].startswith("`dvc exp run headline -S ")
+    assert row["command"].startswith(("`dvc exp run headline -S ", "`dvc repro studies/"))
     settings = params.Params.model_validate(changed_params(row["command"]))
     assert settings.model == row["model"]
     models.check_arguments(row["model"], *arch_and_arguments(row["model"]))
@@ -133,22 +141,17 @@ def test_command_trains_the_model_of_its_row(row):
 
 def test_every_arch_and_every_model_of_params_has_a_row():
     assert {entry["arch"] for entry in ENTRIES.values()} == set(models.available())
-    more = [section.items() for section in PARAMS["more_models"].values()]
-    for name, entry in [*PARAMS["models"].items(), *(item for items in more for item in items)]:
-        assert ENTRIES[name] == entry
+    for study in (PARAMS, MORE):
+        for name, entry in study["models"].items():
+            assert ENTRIES[name] == entry
 
 
-def test_every_study_has_a_command_that_draws_it():
-    studies = {row["study"]: row["command"].strip("`") for row in table("models.md", "study")}
-    assert list(studies) == list(PARAMS["studies"])
-    for study, command in studies.items():
-        trained = PARAMS["models"]
-        if command != "dvc repro":
-            assert command.startswith("dvc exp run -S ")
-            changed = changed_params(command)
-            trained = changed["models"]
-            assert changed["model"] in trained
-        assert set(PARAMS["studies"][study]) <= set(trained)
+def test_every_comparison_of_the_miniature_has_the_command_that_draws_it():
+    commands = {row["comparison"]: row["command"] for row in table("models.md", "comparison")}
+    assert list(commands) == [*PARAMS["comparisons"], *MORE["comparisons"]]
+    for comparison, command in commands.items():
+        study = study_of(command)
+        assert set(study["comparisons"][comparison]) <= set(study["models"])
 
 
 def reference(arch, arguments, init):

@@ -92,7 +92,7 @@ def test_fp32_on_a_machine_with_bf16_is_named(monkeypatch, asked, named):
     ],
 )
 def test_names_of_classes_reach_no_stage_that_computes_with_a_network(tmp_path, changes):
-    """dvc.yaml: predict and cost depend on labels.json, and train on no name at all."""
+    """dvc.yaml: train, predict and cost depend on files of their own."""
     data = SETTINGS.data.model_copy(update=changes)
     settings = SETTINGS.model_copy(update={"datasets": {"miniature": data}})
     check.write_facts(SETTINGS, tmp_path / "before")
@@ -105,4 +105,4 @@ def test_names_of_classes_reach_no_stage_that_computes_with_a_network(tmp_path, 
         for file in written
         if (tmp_path / "before" / file).read_bytes() != (tmp_path / "after" / file).read_bytes()
     ]
-    assert len(written) > 8 and changed == ["dataset.json"]
+    assert len(written) > 8 and changed == ["dataset.json", "download.json"]

@@ -14,6 +14,7 @@ import yaml
 from conftest import VOID, write_tree
 from sklearn import metrics as sklearn_metrics
 
+from segmodels.config.paths import Paths
 from segmodels.data import images, layout
 from segmodels.data.index import build
 from segmodels.sections import Dataset
@@ -27,13 +28,13 @@ GROUPS = {"things": ["007", "car, blue"]}
 def home(tmp_path):
     """A workspace after predict: tree, index, weights, history and masks of the model `small`."""
     settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    settings |= {"dataset": "mine", "model": "small", "studies": {}, "more_models": {}}
+    settings |= {"dataset": "mine", "model": "small", "comparisons": {}}
     settings["models"] = {"small": {"arch": "unet"}}
     settings["datasets"]["mine"] = {"classes": CLASSES, "groups": GROUPS}
     for section in ("train", "predict"):
         settings[section]["mine"] = settings[section]["miniature"]
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-    root = tmp_path / layout.dataset_root("mine")
+    root = tmp_path / Paths(dataset="mine").tree
     write_tree(root, train=1, val=4, num_classes=len(CLASSES))
     index, _ = build(root, Dataset(classes=CLASSES))
     index.to_csv(tmp_path / "data/mine/index.csv", index=False)
@@ -73,7 +74,7 @@ def test_stage_writes_scores_and_the_protocol_they_belong_to(home):
     pixels = []
     for path in sorted((home / "data/predictions/mine/small").glob("*.png")):
         target = images.read_target(
-            layout.target_path(home / layout.dataset_root("mine"), path.stem)
+            layout.target_path(home / Paths(dataset="mine").tree, path.stem)
         )
         pixels.append(np.stack([target, images.read_target(path)])[:, target != VOID])
     true, predicted = np.concatenate(pixels, axis=1)

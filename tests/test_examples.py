@@ -7,6 +7,7 @@ import pytest
 from made_up_page import MODELS, VAL, make_page, write_project
 from PIL import Image
 
+from segmodels.config.paths import Paths
 from segmodels.data import images, layout
 from segmodels.reporting import examples, gallery
 
@@ -52,7 +53,7 @@ def test_page_stage_draws_a_sheet_for_each_model(tmp_path):
     make_page(tmp_path)
     folder = tmp_path / "data/examples"
     assert sorted(path.stem for path in folder.iterdir()) == sorted(MODELS)
-    root = tmp_path / layout.dataset_root("miniature")
+    root = tmp_path / Paths(dataset="miniature").tree
     image_id = VAL[0]
     labels = images.read_target(tmp_path / f"data/predictions/miniature/{MODELS[1]}/{image_id}.png")
     image = images.read_image(layout.image_path(root, image_id))

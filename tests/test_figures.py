@@ -232,7 +232,7 @@ def test_plot_stage_gives_the_same_bytes_twice_and_reads_only_the_models_named(t
     settings |= {
         "model": "unet",
         "models": {model: {"arch": "unet"} for model in MODELS},
-        "studies": {"pair": ["deeplab", "unet"]},
+        "comparisons": {"pair": ["deeplab", "unet"]},
     }
     settings["datasets"]["miniature"] |= {"classes": CLASSES, "groups": GROUPS}
     for run in ("first", "second"):

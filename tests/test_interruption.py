@@ -28,8 +28,8 @@ def project(tmp_path_factory):
     write_tree(folder / "data/own/toy", train=40, val=6, num_classes=5)
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     recipe = {"epochs": 6, "batch_size": 4, "crop_size": 64, "warmup_epochs": 1, "threads": 1}
-    values |= {"dataset": "toy", "model": "small", "models": {"small": MODEL}, "more_models": {}}
-    values |= {"studies": {"one": ["small"]}, "checkpoint_minutes": 0.002}
+    values |= {"dataset": "toy", "model": "small", "models": {"small": MODEL}}
+    values |= {"comparisons": {"one": ["small"]}, "checkpoint_minutes": 0.002}
     values["datasets"]["toy"] = {"classes": ["0", "1", "2", "3", "4"], "holdout": 4}
     values["train"]["toy"] = {**values["train"]["miniature"], **recipe}
     values["predict"]["toy"] = {**values["predict"]["miniature"], "threads": 1}

@@ -11,6 +11,7 @@ import yaml
 from dvc.stage.cache import _get_cache_hash
 
 from segmodels import params
+from segmodels.config import document
 
 COMMITTED = Path(__file__).parents[1] / "params.yaml"
 
@@ -58,8 +59,22 @@ def test_committed_params_are_valid_and_frozen():
         ("models", {}, r"models = {}: .*at least 1 item"),
         ("models.unet.arch", "../evil", r"models.unet.arch = '../evil'"),
         ("models.unet.train", {"lr": -2}, r"models.unet.train.lr = -2"),
-        ("more_models.losses.fcn_ce.arch", "FCN", r"more_models.losses.fcn_ce.arch = 'FCN'"),
-        ("more_models.losses", {}, r"more_models.losses = {}: .*at least 1 item"),
+        ("variants.on", {"weights_of": "unett"}, r"weights_of = 'unett': expected a key of `mod"),
+        ("variants.unet", {"weights_of": "fcn8s"}, r"variants.unet: a model has that name"),
+        ("variants.on", {"weights_of": "unet", "rate": 1}, r"variants.on.rate: unknown key"),
+        (
+            "variants.on",
+            {"weights_of": "unet", "predict": {"scales": []}},
+            r"variants.on.predict.scales = \[\]",
+        ),
+        ("models.unet.predict", {"flips": True}, r"models.unet.predict.flips: unknown key"),
+        (
+            "comparisons.pets",
+            {"runs": ["unet", "fcn8s"], "score_classes": ["cat", "hamster"]},
+            r"comparisons.pets.score_classes names \['hamster'\]",
+        ),
+        ("here", "studies/mine/", r"here = 'studies/mine/': expected the way to the project's"),
+        ("root", None, r"root: this key is missing"),
         ("models.unet.train", {"loss": {"dice": 1}}, r"train.loss.cross_entropy: this key is miss"),
         ("train.miniature.loss.dice", -1, r"train.miniature.loss.dice = -1"),
         ("train.miniature.loss.dise", 1, r"train.miniature.loss.dise: unknown key"),
@@ -117,50 +132,65 @@ def test_a_loss_of_one_model_replaces_the_common_one(tmp_path):
     assert settings.recipe("fcn8s").loss.learned == {"cross_entropy": 1}
 
 
-def test_studies_are_those_whose_models_are_trained(tmp_path):
-    written = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
-    trained = params.load(COMMITTED)
-    assert set(trained.studies) == {"backbones", "models", "skips"}
-    more = {**written["more_models"]["deeplab"], "mine": {"arch": "fcn"}}
-    settings = load_changed(tmp_path, ("models", more), ("model", "deeplabv3plus"))
-    assert settings.studies == {"deeplab": written["studies"]["deeplab"]}
-    assert settings.recipe("deeplabv1") == trained.train["miniature"]
-
-
-def test_a_model_that_is_removed_leaves_its_studies_by_itself(tmp_path):
+def test_a_model_that_is_removed_leaves_its_comparisons_by_itself(tmp_path):
     settings = load_changed(tmp_path, ("models.fcn16s", None))
-    assert settings.studies["skips"] == ["fcn32s", "fcn8s"]
-    assert set(settings.studies) == {"backbones", "models", "skips"}
+    assert settings.comparisons["skips"].runs == ["fcn32s", "fcn8s"]
+    assert set(settings.comparisons) == {"backbones", "models", "skips"}
     (line,) = settings.left_out
     assert line == (
-        "studies.skips: no model is called fcn16s (removed from `models`, or misspelt): "
+        "comparisons.skips: no model is called fcn16s (removed from `models`, or misspelt): "
         "drawn with fcn32s, fcn8s"
     )
 
 
-def test_a_study_of_which_one_model_is_left_is_not_drawn(tmp_path):
+def test_a_comparison_of_which_one_model_is_left_is_not_drawn(tmp_path):
     settings = load_changed(tmp_path, ("models.fcn16s", None), ("models.fcn8s", None))
-    assert set(settings.studies) == {"backbones", "models"}
+    assert set(settings.comparisons) == {"backbones", "models"}
     (line,) = settings.left_out
     assert "no model is called fcn16s, fcn8s " in line and line.endswith(": not drawn")
 
 
-def test_a_misspelt_model_of_a_study_is_named(tmp_path):
-    settings = load_changed(tmp_path, ("studies.skips", ["fcn32s", "fnc16s", "fcn8s"]))
+def test_a_misspelt_model_of_a_comparison_is_named(tmp_path):
+    settings = load_changed(tmp_path, ("comparisons.skips", ["fcn32s", "fnc16s", "fcn8s"]))
     (line,) = settings.left_out
-    assert line.startswith("studies.skips: no model is called fnc16s (")
+    assert line.startswith("comparisons.skips: no model is called fnc16s (")
     assert line in check_stderr(tmp_path)
 
 
-def test_nothing_is_said_of_studies_whose_models_are_defined(tmp_path):
+def test_nothing_is_said_of_comparisons_whose_models_are_defined(tmp_path):
     assert params.load(COMMITTED).left_out == ()
-    more = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))["more_models"]["deeplab"]
-    replaced = load_changed(tmp_path, ("models", more), ("model", "deeplabv3plus"))
-    assert replaced.left_out == ()
 
 
-def test_a_study_may_have_one_model(tmp_path):
-    assert load_changed(tmp_path, ("studies.alone", ["unet"])).studies["alone"] == ["unet"]
+def test_a_comparison_may_have_one_model_and_be_a_list_alone(tmp_path):
+    settings = load_changed(tmp_path, ("comparisons.alone", ["unet"]))
+    assert settings.comparisons["alone"].runs == ["unet"]
+    assert settings.comparisons["alone"].score_classes is None
+
+
+def test_a_variant_without_a_recipe_shares_weights_and_is_predicted_otherwise(tmp_path):
+    entry = {"weights_of": "unet", "predict": {"scales": [0.5, 1], "flip": True}}
+    settings = load_changed(
+        tmp_path, ("variants.twice", entry), ("models.unet.predict", {"batch_size": 1})
+    )
+    assert settings.shared_weights("twice") == "unet"
+    assert settings.shared_weights("unet") is None
+    assert settings.runs["twice"].arguments == settings.models["unet"].arguments
+    expected = settings.predict["miniature"].model_dump()
+    expected |= {"scales": [0.5, 1], "flip": True, "batch_size": 1}
+    assert settings.prediction("twice").model_dump() == expected
+    assert not settings.prediction("unet").flip
+
+
+def test_a_variant_with_a_recipe_trains_on_from_the_last_weights_of_its_model(tmp_path):
+    entry = {"weights_of": "unet", "train": {"lr": 0.25}, "seed": 3}
+    settings = load_changed(
+        tmp_path, ("variants.on", entry), ("models.unet.train", {"lr": 0.5, "bn": "frozen"})
+    )
+    assert settings.shared_weights("on") is None
+    start = (tmp_path / "data/runs/miniature/unet/train/weights.pt").as_posix()
+    expected = settings.recipe("unet").model_dump() | {"lr": 0.25, "init": start}
+    assert settings.recipe("on").model_dump() == expected
+    assert (settings.model_seed("on"), settings.model_seed("unet")) == (3, 0)
 
 
 def check_stderr(folder):
@@ -184,11 +214,6 @@ def test_a_model_may_have_a_seed_of_its_own(tmp_path):
     settings = load_changed(tmp_path, ("models.unet.seed", 0), ("seed", 7))
     assert (settings.model_seed("unet"), settings.model_seed("fcn8s")) == (0, 7)
     assert "seed" not in settings.models["unet"].arguments
-
-
-def test_overrides_of_a_model_that_is_not_trained_are_checked_too(tmp_path):
-    with pytest.raises(ValueError, match="more_models.losses.fcn_ce.train: warmup_epochs = 50"):
-        load_changed(tmp_path, ("more_models.losses.fcn_ce.train", {"warmup_epochs": 50}))
 
 
 @pytest.mark.parametrize(
@@ -233,7 +258,7 @@ def test_dvc_tells_runs_apart_by_every_value():
         section = functools.reduce(operator.getitem, parents, changed)
         section[last] = "another"
         assert _get_cache_hash({"params": changed}) != known, (*parents, last)
-    for name in params.UNSEEN:  # or the refusal of these names could go
+    for name in document.UNSEEN:  # or the refusal of these names could go
         assert _get_cache_hash({"params": {name: 1}}) == _get_cache_hash({"params": {name: 2}})
 
 

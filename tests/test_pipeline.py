@@ -23,16 +23,6 @@ MODELS = {
     "small": {"arch": "fcn_skip", "backbone": "resnet18", "stride": 32},
     "fine": {"arch": "fcn_skip", "backbone": "resnet18", "stride": 8, "train": {}},
 }
-MORE_MODELS = {
-    "losses": {
-        "ce": {"arch": "fcn_skip", "stride": 16},
-        "dice": {
-            "arch": "fcn_skip",
-            "stride": 16,
-            "train": {"loss": {"cross_entropy": 0, "dice": 1}},
-        },
-    }
-}
 CLASSES = ["空", "road", "blue car", "sign, traffic", "tree"]
 
 
@@ -108,7 +98,7 @@ def copy_project(folder):
     for name in listed.split("\0"):
         if (
             name
-            and not name.startswith("reports/")
+            and not name.startswith(("reports/", "studies/"))
             and name != "dvc.lock"
             and (ROOT / name).is_file()
         ):
@@ -129,8 +119,7 @@ def project(tmp_path_factory):
     small = {"epochs": 1, "batch_size": 4, "crop_size": 32, "warmup_epochs": 0, "threads": 1}
     name = "my data/日本"
     values |= {"dataset": name, "model": "small", "models": MODELS}
-    values["more_models"] = MORE_MODELS
-    values["studies"] = {"skips": list(MODELS), "losses": ["ce", "dice"]}
+    values["comparisons"] = {"skips": list(MODELS)}
     values["datasets"][name] = {"classes": CLASSES}
     values["train"][name] = {**values["train"]["miniature"], **small}
     values["predict"][name] = {**values["predict"]["miniature"], "threads": 1}
@@ -191,10 +180,7 @@ def test_forced_runs_give_the_same_bits_and_other_times_reach_the_page_and_no_re
     [
         ("segmodels/reporting/figures.py", {"plot"}),
         ("segmodels/training/losses.py", {"train@small", "train@fine"}),
-        (
-            "segmodels/models/fcn_skip.py",
-            {f"{s}@{m}" for s in ("train", "predict", "cost") for m in MODELS},
-        ),
+        ("segmodels/models/fcn_skip.py", {"train@small", "train@fine"}),
         ("segmodels/models/unet.py", set()),
         ("segmodels/prediction/cost.py", {"cost@small", "cost@fine"}),
         (
@@ -231,23 +217,6 @@ def test_experiment_with_another_model_runs_headline_only(project):
     assert started(output) == ["check", "headline"]
     shown = json.loads(dvc(project, "metrics", "diff", "--json"))
     assert "reports/headline/metrics.json" in shown
-    back_to_the_usual_models(project)
-    assert "up to date" in dvc(project, "status")
-
-
-@pytest.mark.slow
-def test_one_line_trains_a_study_of_more_models(project):
-    output = dvc(project, "exp", "run", "-S", "models=${more_models.losses}", "-S", "model=dice")
-    assert {"train@ce", "train@dice", "plot", "page", "headline"} <= set(started(output))
-    assert "train@small" not in started(output)
-    history = pd.read_csv(project / "reports/headline/history.csv")
-    assert history["train_loss"].equals(history["train_dice"])
-    caption = (project / "reports/comparison/summary.md").read_text(encoding="utf-8")
-    assert "Losses: ce cross-entropy, dice Dice; their curves show cross-entropy" in caption
-    drawn = {path.name for path in (project / "reports/comparison").glob("*_loss.png")}
-    assert drawn == {"losses_loss.png"}
-    page = (project / "data/page/index.html").read_text(encoding="utf-8")
-    assert '"losses"' in page and '"skips"' not in page
     back_to_the_usual_models(project)
     assert "up to date" in dvc(project, "status")
 
@@ -345,12 +314,8 @@ WRONG = [  # problems that are told together
     {"dataset": ("nowhere", "dataset = 'nowhere': expected a key of `datasets`")},
     {"models": ({}, "models = {}: ")},
     {"models__small": ({"arch": "fcn_skip", "strid": 8}, "models.small.strid")},
-    {
-        "more_models__losses__ce": (
-            {"arch": "fcn_skip", "stride": 4},
-            "models.ce.stride = 4",
-        )
-    },
+    {"models__fine": ({"arch": "fcn_skip", "stride": 4}, "models.fine.stride = 4")},
+    {"variants": ({"on": {"weights_of": "smal"}}, "weights_of = 'smal'")},
 ]
 
 
@@ -383,7 +348,7 @@ def test_archive_is_verified_and_restricted_and_another_clone_needs_none(project
     values |= {
         "dataset": "toy",
         "models": {"small": MODELS["small"]},
-        "studies": {"one": ["small"]},
+        "comparisons": {"one": ["small"]},
     }
     values["datasets"]["toy"] = dataset
     for section in ("train", "predict"):

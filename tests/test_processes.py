@@ -106,10 +106,10 @@ def failing(folder, failure):
         "import os, sys, torch\n"
         "from segmodels import process\n"
         "from segmodels.training import processes\n"
-        "def work(argument, group):\n"
+        "def work(group):\n"
         f"    if group.rank == 1:\n        {failure}\n"
         "    group.total(torch.ones(1))\n"
-        "process.run(lambda: processes.run('failing', 'x', work))\n"
+        "process.run(lambda: processes.run('failing', ['x'], work))\n"
     )
     (folder / "failing.py").write_text(program)
     environment = {**os.environ, processes.VARIABLE: "2", "PYTHONPATH": str(HERE.parent)}

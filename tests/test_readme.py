@@ -9,15 +9,17 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[1]
-STUDY = "reports/voc_sample"
+STUDY = "studies/voc_animals"
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 FOUND = ROOT / STUDY / "README.md"
 # whose tables are quoted
-SECTIONS = ["architectures", "pretraining", "seeds", "losses", "upsampling", "batchnorm"]
-SECTIONS += ["network", "crop", "best"]
-RESULTS = ["reports/comparison/summary.md", f"{STUDY}/probes/probes.md"]
-RESULTS += [f"{STUDY}/choice/variants_fpn_choice.md"]
-RESULTS += [f"{STUDY}/{name}/{table}.md" for name in SECTIONS for table in ("frequent", "summary")]
+RESULTS = ["reports/comparison/summary.md", f"{STUDY}/reports/probes/probes.md"]
+FOLDERS = ["comparison/*.md", "scores/*.md", "earlier/*/*.md"]
+RESULTS += [
+    path.relative_to(ROOT).as_posix()
+    for folder in FOLDERS
+    for path in sorted(ROOT.glob(f"studies/voc_animals*/reports/{folder}"))
+]
 PERCENT = re.compile(r"(\d+\.\d+) ?%")
 POINTS = re.compile(r"[+-]\d+\.\d\d\b")
 UNSIGNED = re.compile(r"(\d+\.\d\d) (?:points|个百分点)")  # a distance, e.g. "drops by 2.70 points"
@@ -123,7 +125,7 @@ def test_points_stand_in_the_result_files(page, results):
 
 @every
 def test_losses_stand_in_the_histories(page, results):
-    histories = ROOT.glob(f"{STUDY}/models/*/history.csv")
+    histories = ROOT.glob(f"{STUDY}*/reports/models/*/history.csv")
     losses = pd.concat(map(pd.read_csv, histories))[["train_loss", "val_loss"]]
     known = {f"{loss:.3f}" for loss in losses.to_numpy().ravel()} | set(LOSS.findall(results))
     shown = set(LOSS.findall(prose(read(page))))

@@ -283,7 +283,7 @@ def test_differences_are_those_of_the_pictures(results):
     assert table.loc[0, "difference"] == pytest.approx(gain)
 
 
-def test_differences_are_answered_for_the_pairs_of_each_study():
+def test_differences_are_answered_for_the_pairs_of_each_comparison():
     rows = [("a", "b", 0.0512, 0.011, 0.0909, True), ("a", "c", -0.02, -0.05, 0.01, False)]
     columns = ["first", "second", "difference", "low", "high", "real"]
     table = pd.DataFrame([*rows, ("b", "c", -0.07, -0.1, -0.04, True)], columns=columns)

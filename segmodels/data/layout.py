@@ -21,11 +21,6 @@ SPLITS = ("train", "holdout", "val")  # of an index
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
-def dataset_root(dataset: str) -> Path:
-    """The VOC tree of a data set that the download stage has made."""
-    return Path("data") / dataset / "VOCdevkit" / "VOC2012"
-
-
 def image_path(root: str | Path, image_id: str) -> Path:
     """Where an image lies, or, if there is none, where its JPEG would."""
     folder = Path(root) / "JPEGImages"
@@ -150,7 +145,7 @@ def printable(image_id: str) -> str:
     return image_id if image_id.isprintable() else repr(image_id)
 
 
-def read_index(dataset: str, classes: Sequence[str]) -> pd.DataFrame:
+def read_index(path: Path, classes: Sequence[str]) -> pd.DataFrame:
     """index.csv of a data set: one row per image, see `segmodels.data.index`.
 
     The file has columns label_0, label_1, ..., so that a class may be renamed without changing it;
@@ -161,7 +156,6 @@ def read_index(dataset: str, classes: Sequence[str]) -> pd.DataFrame:
     Raises:
         ValueError: it is no table of these classes, or its numbers contradict each other.
     """
-    path = Path("data") / dataset / "index.csv"
     try:
         index = pd.read_csv(path, dtype={"image_id": str}, keep_default_na=False)
         index = index.rename(columns=dict(zip(label_columns(classes), classes, strict=True)))

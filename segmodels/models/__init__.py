@@ -17,7 +17,7 @@ import torch
 from pydantic import ConfigDict, ValidationError, validate_call
 from torch import nn
 
-from segmodels.params import shown
+from segmodels.config.document import shown
 
 
 def build(arch: str, *, num_classes: int, **arguments: Any) -> nn.Module:

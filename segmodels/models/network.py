@@ -160,16 +160,14 @@ def load(
 
     Args:
         settings: its `dataset` says on what the model was trained.
-        name: a key of `models` or of a section of `more_models`.
+        name: a key of `models` or `variants`.
         start: coco: torchvision's published weights; None: those that the train stage wrote.
         runtime: device and precision, from `machine.start`; None: the CPU, in float32.
     Raises:
         ValueError: there are no weights that cover it.
     """
-    if start == "coco":
-        network = _published(name, dict(settings.every_model)[name])
-    else:
-        network = _trained(settings, name)
+    published = start == "coco"
+    network = _published(name, settings.runs[name]) if published else _trained(settings, name)
     if runtime is None:
         return network
     device = torch.device(runtime.device)
@@ -183,19 +181,21 @@ def as_trained(settings: Params, name: str) -> Params:
     Raises:
         ValueError: there are no such weights, or no record of them.
     """
-    path = _run(settings, name) / "provenance.json"
+    path = settings.paths.train(name) / "provenance.json"
     record = _record(path)
     values = {"train": record["recipe"], "seed": record["seed"], "normalize": record["normalize"]}
     try:
         entry = Model(arch=record["arch"], **values, **record["arguments"])
     except ValidationError as error:
         raise ValueError(f"{path}: {error.errors()[0]['msg']}") from None
-    return settings.model_copy(update={"models": settings.models | {name: entry}})
+    variants = {key: value for key, value in settings.variants.items() if key != name}
+    models = settings.models | {name: entry}
+    return settings.model_copy(update={"models": models, "variants": variants})
 
 
 def _trained(settings: Params, name: str) -> Network:
     """The weights of the train stage, in the form and with the classes that the model had then."""
-    path = _run(settings, name) / settings.predict[settings.dataset].weights_file
+    path = settings.paths.train(name) / settings.prediction(name).weights_file
     if not path.is_file():
         raise ValueError(
             f"{path}: missing; `dvc repro` makes it, `dvc pull` fetches it, "
@@ -226,11 +226,6 @@ def _published(name: str, entry: Model) -> Network:
     normalization = Normalize(mean=tuple(preset.mean), std=tuple(preset.std))
     classes = ["background", *published.meta["categories"][1:]]
     return Network(name, module, normalization, classes, images.palette())
-
-
-def _run(settings: Params, name: str) -> Path:
-    """The folder of the train stage."""
-    return Path("data/runs") / settings.dataset / name / "train"
 
 
 def _record(path: Path) -> dict[str, Any]:

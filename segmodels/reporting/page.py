@@ -17,6 +17,7 @@ from segmodels.reporting.canvas import COLOURS, looks
 from segmodels.reporting.checks import read_json
 from segmodels.reporting.gallery import numbers
 from segmodels.reporting.tables import Result
+from segmodels.sections import Comparison
 
 WEB = Path(__file__).with_name("web")
 DASHES = ["", "7 4", "2 3"]  # of curves; the next one once every colour has been used
@@ -89,9 +90,9 @@ def report(
 
 
 def drawn(
-    results: Sequence[Result], studies: Mapping[str, Sequence[str]], cost_table: pd.DataFrame
+    results: Sequence[Result], comparisons: Mapping[str, Comparison], cost_table: pd.DataFrame
 ) -> dict[str, Any]:
-    """What the scripts draw: looks and curves of models, confusion, cost, the studies."""
+    """What the scripts draw: looks and curves of models, confusion, cost, the comparisons."""
     column, loss = tables.common_loss(results)
     look = looks([result.model for result in results])
     models = []
@@ -114,7 +115,7 @@ def drawn(
         "models": models,
         "loss": loss,
         "floor": float(results[0].floor["miou"]),
-        "studies": dict(studies),
+        "comparisons": {name: each.runs for name, each in comparisons.items()},
         "costs": [cost_figure(cost_table, column) for column in costs.COLUMNS],
     }
 

@@ -17,8 +17,8 @@ from segmodels.reporting.tables import (
 )
 
 T = TypeVar("T")
-
 RISE = 0.01  # a curve whose val mIoU still rises by more than this is still improving
+PREDICTION_KEYS = ["input_long_side", "test_time", "weights"]  # of the protocol
 MARK = "*"  # stands behind the name of a model whose recipe differs from the usual one
 SHOWN = {  # heading of a score -> column of the summary
     "mIoU": "miou",
@@ -46,13 +46,13 @@ def report(
     summary: pd.DataFrame,
     caption: str,
     differences: pd.DataFrame,
-    studies: Mapping[str, Sequence[str]],
+    comparisons: Mapping[str, Sequence[str]],
     seeds: pd.DataFrame,
 ) -> str:
     """All tables of a comparison in Markdown, those without rows left out."""
     parts = [
         markdown(summary, caption),
-        differences_markdown(differences, studies),
+        differences_markdown(differences, comparisons),
         seeds_markdown(seeds),
     ]
     return "\n".join(part for part in parts if part)
@@ -63,16 +63,38 @@ def markdown(summary: pd.DataFrame, caption: str) -> str:
     return f"{table(HEAD, each_row(summary, printed_row))}\n{caption}\n"
 
 
-def differences_markdown(pairs: pd.DataFrame, studies: Mapping[str, Sequence[str]]) -> str:
-    """Differences within the studies in points of mIoU; "" if no study has two models."""
+def differences_markdown(pairs: pd.DataFrame, comparisons: Mapping[str, Sequence[str]]) -> str:
+    """Differences within comparisons in points of mIoU; "" if none has two runs."""
     rows = []
-    for study, models in studies.items():
+    for comparison, runs in comparisons.items():
         for _, pair in pairs.iterrows():
-            if pair["first"] in models and pair["second"] in models:
-                rows.append([study, *difference_row(pair)])
+            if pair["first"] in runs and pair["second"] in runs:
+                rows.append([comparison, *difference_row(pair)])
     if not rows:
         return ""
-    return f"{table(['study', *DIFFERENCES_HEAD], rows)}\n{DIFFERENCES_MEANING}\n"
+    return f"{table(['comparison', *DIFFERENCES_HEAD], rows)}\n{DIFFERENCES_MEANING}\n"
+
+
+def scores_markdown(
+    name: str, scores: pd.DataFrame, pairs: pd.DataFrame, classes: Sequence[str]
+) -> str:
+    """`tables.class_scores` of a comparison and its differences, as Markdown."""
+    head = ["model", f"mIoU, {len(classes)} classes", "95% interval", "mIoU, present", "pixel acc"]
+    known = f"The {len(classes)} classes: {', '.join(classes)}."
+    differences = differences_markdown(pairs, {name: scores["model"].tolist()})
+    return f"{table(head, each_row(scores, _scores_row))}\n{known}\n\n{differences}"
+
+
+def _scores_row(row: pd.Series) -> list[str]:
+    low, high = row["low"], row["high"]
+    interval = "" if pd.isna(low) else f"{low:.1%} to {high:.1%}"
+    return [
+        row["model"],
+        f"{row['miou']:.1%}",
+        interval,
+        f"{row['miou_present']:.1%}",
+        f"{row['pixel_acc']:.1%}",
+    ]
 
 
 def seeds_markdown(spread: pd.DataFrame) -> str:
@@ -135,7 +157,7 @@ def caption(results: Sequence[Result]) -> str:
         f"{protocol['ground_truth']}{_input_size(protocol)}, {protocol['test_time']}, "
         f"{protocol['weights']}. {_curves(metrics, recipe)}"
         f"Start: {start}; epochs: {recipe['epochs']}; {protocol['precision']}. "
-        f"{_losses(results)} {_otherwise(results)}{_seeds(results)}"
+        f"{_losses(results)} {_otherwise(results)}{_predicted(results)}{_seeds(results)}"
         f"Not flattened (val mIoU rose by more than {RISE * 100:g} point over the last quarter of "
         f"the epochs): {', '.join(rising) or 'none'}."
     )
@@ -191,6 +213,20 @@ def _otherwise(results: Sequence[Result]) -> str:
     """Whose recipes differ from the usual one, and how, as a sentence; "" if none does."""
     models = [f"{model} {_pairs(values)}" for model, values in otherwise(results).items()]
     return f"Trained otherwise ({MARK}): {'; '.join(models)}. " if models else ""
+
+
+def _predicted(results: Sequence[Result]) -> str:
+    """Which runs were predicted otherwise than the first, and how, as a sentence."""
+    first = results[0].metrics["protocol"]
+    models = []
+    for result in results[1:]:
+        protocol = result.metrics["protocol"]
+        different = [str(protocol[key]) for key in PREDICTION_KEYS if protocol[key] != first[key]]
+        if different:
+            models.append(f"{result.model} {', '.join(different)}")
+    if not models:
+        return ""
+    return f"Predicted otherwise than {results[0].model}: {'; '.join(models)}. "
 
 
 def _seeds(results: Sequence[Result]) -> str:

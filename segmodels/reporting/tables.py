@@ -8,7 +8,7 @@ belong in one table.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ COUNTS = ["classes_counted", "classes_present"]  # over how many classes miou, m
 RECIPE_KEYS = {"epochs", "batch_size", "crop_size", "init"}  # `otherwise` reports a difference
 HASH_KEYS = {"code_sha256", "params_sha256"}  # only in older results, see `evaluation` instead
 PER_MODEL_KEYS = {"seed", "weights_sha256", "predictions_sha256"} | RECIPE_KEYS | HASH_KEYS
+# These may differ too, of a run that params.yaml wants predicted in a way of its own.
+PREDICTION_KEYS = {"input_long_side", "test_time", "weights", "gflops_picture"}
 
 LOSS_NAMES = {name: str(field.title) for name, field in Loss.model_fields.items()}
 CROSS_ENTROPY = LOSS_NAMES["cross_entropy"]  # the history of every model contains it
@@ -62,6 +64,15 @@ class Result:
         """(n, 3, C) int64: correct, true and predicted pixels of each image and class."""
         classes = self.per_class["class"].tolist()
         return scores.overlap_of(self.image_classes, self.images["image_id"].tolist(), classes)
+
+    def of(self, classes: Sequence[str] | None) -> np.ndarray:
+        """(n, 3, c) int64: `overlap` of some classes in their order; None: of all."""
+        return self.overlap if classes is None else self.overlap[..., self.labels(classes)]
+
+    def labels(self, classes: Sequence[str]) -> list[int]:
+        """The labels of some classes."""
+        known = self.per_class["class"].tolist()
+        return [known.index(name) for name in classes]
 
     @property
     def floor(self) -> dict[str, float | int]:
@@ -102,17 +113,20 @@ def read_result(model: str, folder: str | Path = "reports/models") -> Result:
     return Result(model=model, **checks.read(Path(folder) / model))
 
 
-def check_comparable(results: Sequence[Result]) -> None:
+def check_comparable(results: Sequence[Result], otherwise: Collection[str] = ()) -> None:
     """Refuse models that were measured on different images or in different ways.
 
+    Args:
+        otherwise: runs that params.yaml wants predicted in a way of their own.
     Raises:
         ValueError: names the two models and what differs.
     """
     first = results[0]
     for other in results[1:]:
+        free = PREDICTION_KEYS if {first.model, other.model} & set(otherwise) else set()
         ours = _conditions(first)
         theirs = _conditions(other)
-        for key in ours | theirs:
+        for key in (ours | theirs).keys() - free:
             if ours.get(key) != theirs.get(key):
                 raise ValueError(
                     f"{first.model} and {other.model} do not belong in one table: {key} is "
@@ -185,9 +199,35 @@ def groups(results: Sequence[Result]) -> pd.DataFrame:
     return _long({result.model: result.groups for result in results})
 
 
-def differences(results: Sequence[Result]) -> pd.DataFrame:
-    """Paired differences of mIoU of every two models, see statistics.differences."""
-    return statistics.differences({result.model: result.overlap for result in results})
+def differences(results: Sequence[Result], classes: Sequence[str] | None = None) -> pd.DataFrame:
+    """Paired differences of mIoU of every two models, see statistics.differences.
+
+    Args:
+        classes: over which the mean is taken; None: over all.
+    """
+    return statistics.differences({result.model: result.of(classes) for result in results})
+
+
+def class_scores(results: Sequence[Result], classes: Sequence[str]) -> pd.DataFrame:
+    """Scores over some of the classes, as of those that are frequent enough to be measured.
+
+    Returns:
+        model, miou over these classes with low and high, the ends of its 95% interval, and
+        miou_present and pixel_acc, which are of all classes; at the end the floor, which has no
+        interval.
+    """
+    rows = list[dict[str, Any]]()
+    for result in results:
+        overlap = result.of(classes)
+        low, high = statistics.intervals(overlap[None], np.array([[1]]))[0]
+        row = {"model": result.model, "miou": scores.overlap_miou(overlap.sum(axis=0))}
+        row |= {"low": low, "high": high}
+        rows.append(row | {key: result.metrics[key] for key in ("miou_present", "pixel_acc")})
+    first = results[0]
+    floor = scores.overlap(first.floor_confusion)[:, first.labels(classes)]
+    row = {"model": FLOOR, "miou": scores.overlap_miou(floor)}
+    rows.append(row | {key: first.floor[key] for key in ("miou_present", "pixel_acc")})
+    return pd.DataFrame(rows)
 
 
 def over_seeds(results: Sequence[Result]) -> pd.DataFrame:
@@ -242,8 +282,10 @@ def summary(results: Sequence[Result]) -> pd.DataFrame:
 
 def metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Of a summary what `dvc metrics show` has a row for: mIoU and pixel accuracy of each model."""
-    scores = table.set_index("model")[["miou", "pixel_acc"]].drop(index=FLOOR)
-    return scores.to_dict(orient="index")
+    scores = {}
+    for _, row in table[table["model"] != FLOOR].iterrows():
+        scores[row["model"]] = {"miou": float(row["miou"]), "pixel_acc": float(row["pixel_acc"])}
+    return scores
 
 
 def rise(history: pd.DataFrame) -> float:

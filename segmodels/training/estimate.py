@@ -25,7 +25,7 @@ STARTS = 8  # processes a model: its four stages, and as long again for what DVC
 
 
 def minutes(settings: Params, *, images: tuple[int, int], start_seconds: float) -> float | None:
-    """Minutes to train, predict and score all models of `models` on a CPU.
+    """Minutes to train, predict and score all runs on a CPU.
 
     Args:
         images: of train and of val.
@@ -35,17 +35,18 @@ def minutes(settings: Params, *, images: tuple[int, int], start_seconds: float) 
     """
     train, val = images
     total = 0.0
-    for name, entry in settings.models.items():
+    for name, entry in settings.runs.items():
         recipe = settings.recipe(name)
-        training = recipe.epochs * train * (1 + BACKWARD)
-        validation = train + (recipe.epochs + 2) * val  # epoch 0, each epoch, predict
+        epochs = 0 if settings.shared_weights(name) else recipe.epochs
+        training = epochs * train * (1 + BACKWARD)
+        validation = train + (epochs + 2) * val  # before the first step, each epoch, predict
         try:
             total += (training + validation) * work(entry, recipe.crop_size)
         except (NotImplementedError, RuntimeError):  # somebody's own arch that reads a value
             return None
     if total < SMALL:
         return None
-    starts = STARTS * len(settings.models) * start_seconds
+    starts = STARTS * len(settings.runs) * start_seconds
     return (total / speed(settings.train[settings.dataset]) + starts) / 60
 
 

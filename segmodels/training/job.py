@@ -47,8 +47,8 @@ class Job:
     ) -> Self:
         """What params.yaml says of one model, on the data set in use and this machine."""
         return cls(
-            root=layout.dataset_root(settings.dataset),
-            index=layout.read_index(settings.dataset, settings.data.classes),
+            root=settings.paths.tree,
+            index=layout.read_index(settings.paths.index, settings.data.classes),
             classes=settings.data.classes,
             ignore_index=settings.data.void,
             normalize=settings.normalization(model),

@@ -6,17 +6,15 @@ No stage depends on it or makes it. SEGMODELS_LIVE=tensorboard also writes the e
 
 import os
 import shutil
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from segmodels.config.paths import Paths
 from segmodels.files import write_csv
 
-FOLDER = Path("data/live")
 
-
-def board(dataset: str, model: str) -> Any:
+def board(paths: Paths, run: str) -> Any:
     """TensorBoard's writer for a training that begins, if SEGMODELS_LIVE asks for it; else None.
 
     Raises:
@@ -33,14 +31,14 @@ def board(dataset: str, model: str) -> Any:
         raise ValueError(
             "SEGMODELS_LIVE = 'tensorboard': it is not installed: `pip install -e '.[live]'`"
         ) from None
-    folder = FOLDER / dataset / model
+    folder = paths.live / paths.dataset / run
     shutil.rmtree(folder, ignore_errors=True)  # curves of an earlier training would mix with these
     return SummaryWriter(str(folder))
 
 
-def write(model: str, history: pd.DataFrame, board: Any) -> None:
+def write(paths: Paths, run: str, history: pd.DataFrame, board: Any) -> None:
     """Write the epochs so far, rows of `history.table`, and show the last one on the board."""
-    write_csv(FOLDER / "history.csv", history.assign(model=model))
+    write_csv(paths.live / "history.csv", history.assign(model=run))
     if board:
         epoch = history.iloc[-1]
         for name in history.columns.drop("epoch"):

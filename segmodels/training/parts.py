@@ -20,11 +20,11 @@ def check(settings: Params, name: str) -> None:
     How many processes share the work does not matter: BatchNorm is joined over them, or frozen.
 
     Args:
-        name: a key of `models`.
+        name: a key of `models` or `variants`.
     Raises:
         ValueError: a part of a batch is one image, and BatchNorm sees one value per channel.
     """
-    entry = settings.models[name]
+    entry = settings.runs[name]
     recipe = settings.recipe(name)
     batch = recipe.batch_size
     parts = recipe.accumulate
@@ -36,7 +36,8 @@ def check(settings: Params, name: str) -> None:
     if not _too_few(entry, 2 * recipe.crop_size):
         remedy += f", or crop_size: {2 * recipe.crop_size}"
     overridden = entry.train.keys() & {"accumulate", "batch_size"}
-    section = f"models.{name}.train" if overridden else f"train.{settings.dataset}"
+    kind = "models" if name in settings.models else "variants"
+    section = f"{kind}.{name}.train" if overridden else f"train.{settings.dataset}"
     raise ValueError(
         f"{section}.accumulate = {parts}: batch_size / accumulate = {batch} / {parts} is one image "
         f"at a time, and BatchNorm of model {name} needs more than one value per channel; "

@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
@@ -56,27 +56,27 @@ class Processes:
         return batch[self.rank * size : (self.rank + 1) * size]
 
 
-def run(module: str, argument: str, work: Callable[[str, Processes], None]) -> None:
-    """Do work(argument, processes) here, or in as many processes as SEGMODELS_NPROC asks for.
+def run(module: str, arguments: Sequence[str], work: Callable[[Processes], None]) -> None:
+    """Do work(processes) here, or in as many processes as SEGMODELS_NPROC asks for.
 
     Args:
-        module: as it was started, `python -m <module> <argument>`; it calls this again in each.
+        module: as it was started, `python -m <module> <arguments>`; it calls this again in each.
     """
     if (count := requested()) > 1:
-        launch(module, argument, count=count)
+        launch(module, *arguments, count=count)
     elif "RANK" in os.environ:
-        _work_in_one_of_many(argument, work)
+        _work_in_one_of_many(work)
     else:
-        work(argument, Processes())
+        work(Processes())
 
 
-def _work_in_one_of_many(argument: str, work: Callable[[str, Processes], None]) -> None:
+def _work_in_one_of_many(work: Callable[[Processes], None]) -> None:
     """Do this process's part; `launch` shows the error of one process in place of all of them."""
     from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
     try:
         with joined() as processes:
-            work(argument, processes)
+            work(processes)
     except Exception as error:
         line = process.one_line(error)
         get_error_handler().record_exception(ValueError(line) if line else error)

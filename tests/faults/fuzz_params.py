@@ -23,7 +23,7 @@ def _params_text(rng: random.Random) -> tuple[str, str]:
     if what == "bomb":
         levels = [f"l{k}: &l{k} [{', '.join([f'*l{k - 1}'] * 9)}]" for k in range(1, 12)]
         bomb = "l0: &l0 [lol]\n" + "\n".join(levels) + "\n"
-        where = rng.choice(["seed", "studies", "normalize", "checkpoint_minutes"])
+        where = rng.choice(["seed", "comparisons", "normalize", "checkpoint_minutes"])
         return bomb + re.sub(rf"(?m)^{where}:.*(\n  .*)*", f"{where}: *l11", PARAMS), what
     if what == "deep":
         return PARAMS + "deep: " + rng.choice(["[", "{a: "]) * 10_000, what
@@ -52,7 +52,7 @@ def parameters(rng: random.Random, home: Path) -> Trial:
 
     def attempt() -> params.Params:
         settings = params.load(path)
-        for name, model in settings.every_model:
+        for name, model in settings.models.items():
             models.check_arguments(name, model.arch, model.arguments)
         return settings
 
@@ -62,7 +62,7 @@ def parameters(rng: random.Random, home: Path) -> Trial:
             here, there = _at(given, place), _at(taken, place)
             alike = here == there and isinstance(here, bool) == isinstance(there, bool)
             near = isinstance(there, float) and isinstance(here, str | int) and float(here) == there
-            if not alike and not near and place[0] != "studies" and there is not _NOWHERE:
+            if not alike and not near and place[0] != "comparisons" and there is not _NOWHERE:
                 return f"{place} is {here!r} and was read as {there!r}"
         return None
 

@@ -88,7 +88,7 @@ def index_table(rng: random.Random, home: Path) -> Trial:
         return None
 
     def attempt() -> pd.DataFrame:
-        return read_index("toy", CLASSES)
+        return read_index(Path("data/toy/index.csv"), CLASSES)
 
     return Trial(what, attempt, complaint, ["index.csv"])
 

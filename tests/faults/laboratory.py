@@ -42,8 +42,8 @@ def settle(folder, dataset, **recipe):
     copy_project(folder)
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     small = {"epochs": 2, "batch_size": 2, "crop_size": 64, "warmup_epochs": 0, "threads": 1}
-    values |= {"dataset": "tiny", "model": "small", "models": {"small": MODEL}, "more_models": {}}
-    values |= {"studies": {"one": ["small"]}, "checkpoint_minutes": 0.0002}
+    values |= {"dataset": "tiny", "model": "small", "models": {"small": MODEL}}
+    values |= {"comparisons": {"one": ["small"]}, "checkpoint_minutes": 0.0002}
     classes = dataset.get("classes", values["datasets"]["miniature"]["classes"])
     tiny = {"classes": classes, "allow_absent": classes[1:]}  # six images do not show them all
     values["datasets"] = {"tiny": {**tiny, **dataset}}

@@ -94,8 +94,7 @@ def project(tmp_path):
     settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     settings |= {"dataset": "toy", "model": "tiny", "models": {"tiny": TINY}}
     settings |= {
-        "studies": {},
-        "more_models": {},
+        "comparisons": {},
         "datasets": {"toy": {"classes": ["a", "b", "c"]}},
     }
     for section in ("train", "predict"):

@@ -63,7 +63,7 @@ def project(tmp_path, monkeypatch):
     """A folder with params.yaml and a trained model called tiny, whose weights a test replaces."""
     settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     settings |= {"models": {"tiny": {"arch": "unet", "width": 2}}, "model": "tiny"}
-    settings |= {"studies": {}, "more_models": {}, "dataset": "miniature"}
+    settings |= {"comparisons": {}, "dataset": "miniature"}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     run = tmp_path / "data/runs/miniature/tiny/train"
     run.mkdir(parents=True)

@@ -140,7 +140,7 @@
 
   byId("loss-name").textContent = `${loss}, logarithmic`;
   byId("switches").tBodies[0].append(...models.map(row));
-  const presets = { "all models": models.map((model) => model.name), ...DATA.studies };
+  const presets = { "all models": models.map((model) => model.name), ...DATA.comparisons };
   for (const [textContent, names] of Object.entries(presets)) {
     const button = element("button", { type: "button", textContent, onclick: () => only(names) });
     byId("presets").append(button);

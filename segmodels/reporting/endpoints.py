@@ -1,0 +1,46 @@
+"""The figure of a comparison's scores: each run's mIoU with its interval, the best on top."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from segmodels.reporting.canvas import GREY, Look, framed, styled
+from segmodels.reporting.tables import FLOOR
+
+ROW = 0.5  # inches from run to run
+BARS = "Bars: 95% intervals over the images, not over training seeds."
+
+
+@styled
+def figure(
+    table: pd.DataFrame, look: Look, classes: Sequence[str], title: str, note: str
+) -> Figure:
+    """Scores from the best to the worst, in percent; the floor is a dashed line.
+
+    Args:
+        table: `tables.class_scores`.
+        look: colour and marker of each run.
+        classes: over which the mean is taken.
+        title: what was found.
+        note: how the scores were made.
+    """
+    runs = table[table["model"] != FLOOR].set_index("model")
+    ranked = runs.sort_values("miou", ascending=False, kind="stable")
+    floor = 100 * float(table.loc[table["model"] == FLOOR, "miou"].item())
+    caption = f"mIoU over {', '.join(classes)}. {BARS} {note}"
+    drawn = framed(title, caption, size=(11, 2.6 + ROW * len(ranked)))
+    axes = drawn.subplots()
+    for y, (name, row) in enumerate(ranked.iterrows()):
+        run = str(name)
+        axes.hlines(y, 100 * row["low"], 100 * row["high"], color=look[run]["color"], linewidth=2.2)
+        axes.plot(100 * row["miou"], y, **look[run], linestyle="none", markersize=11, label=run)
+        score = f"{row['miou']:.1%}"
+        axes.text(1.01, y, score, va="center", transform=axes.get_yaxis_transform())
+    axes.axvline(floor, color=GREY, linestyle="--", linewidth=1.6, label=FLOOR)
+    axes.annotate(FLOOR, (floor, 1), (4, 2), ("data", "axes fraction"), "offset points", color=GREY)
+    axes.set_yticks(range(len(ranked)), ranked.index.tolist())
+    axes.set_ylim(len(ranked) - 0.4, -0.6)
+    axes.set_xlim(left=0)
+    axes.set_xlabel(f"mIoU of {len(classes)} classes (%)")
+    return drawn
