@@ -159,8 +159,9 @@ def test_an_experiment_and_its_metrics_within_a_study(project):
     output = dvc(study, "exp", "run", "-S", "model=on")
     assert {name.rpartition(":")[2] for name in started(output)} == {"check", "headline"}
     assert read_json(study / "reports/headline/metrics.json")["model"] == "on"
-    shown = json.loads(dvc(project, "metrics", "show", "--json"))
-    assert "studies/one/reports/headline/metrics.json" in shown[""]["data"]
+    shown, *_ = dvc(project, "metrics", "show", "--json").splitlines()
+    headline = json.loads(shown)[""]["data"]["studies/one/reports/headline/metrics.json"]
+    assert headline["data"]["model"] == "on"
     plots = dvc(project, "plots", "diff", "--json")
     assert "studies/one/reports/headline/history.csv" in plots
     run(project, "git", "checkout", "-q", ".")

@@ -26,16 +26,16 @@ def figure(
         note: how the scores were made.
     """
     runs = table[table["model"] != FLOOR].set_index("model")
-    ranked = runs.sort_values("miou", ascending=False, kind="stable")
-    floor = 100 * float(table.loc[table["model"] == FLOOR, "miou"].item())
+    ranked = 100 * runs.sort_values("miou", ascending=False, kind="stable")
+    floor = 100 * float(table.loc[table["model"] == FLOOR, "miou"].iloc[0])
     caption = f"mIoU over {', '.join(classes)}. {BARS} {note}"
     drawn = framed(title, caption, size=(11, 2.6 + ROW * len(ranked)))
     axes = drawn.subplots()
     for y, (name, row) in enumerate(ranked.iterrows()):
         run = str(name)
-        axes.hlines(y, 100 * row["low"], 100 * row["high"], color=look[run]["color"], linewidth=2.2)
-        axes.plot(100 * row["miou"], y, **look[run], linestyle="none", markersize=11, label=run)
-        score = f"{row['miou']:.1%}"
+        axes.hlines(y, row["low"], row["high"], color=look[run]["color"], linewidth=2.2)
+        axes.plot(row["miou"], y, **look[run], linestyle="none", markersize=11, label=run)
+        score = f"{row['miou']:.1f}%"
         axes.text(1.01, y, score, va="center", transform=axes.get_yaxis_transform())
     axes.axvline(floor, color=GREY, linestyle="--", linewidth=1.6, label=FLOOR)
     axes.annotate(FLOOR, (floor, 1), (4, 2), ("data", "axes fraction"), "offset points", color=GREY)

@@ -227,7 +227,8 @@ def class_scores(results: Sequence[Result], classes: Sequence[str]) -> pd.DataFr
     floor = scores.overlap(first.floor_confusion)[:, first.labels(classes)]
     row = {"model": FLOOR, "miou": scores.overlap_miou(floor)}
     rows.append(row | {key: first.floor[key] for key in ("miou_present", "pixel_acc")})
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table.astype(dict.fromkeys(table.columns[1:], "float64"))
 
 
 def over_seeds(results: Sequence[Result]) -> pd.DataFrame:
