@@ -1,4 +1,4 @@
-"""`segmodels predict | export | evaluate | bn-probe`: what a person asks of a trained model.
+"""`segmodels predict | export | evaluate | check | bn-probe`: to use models, and to check data.
 
 Run in the project's folder: params.yaml says which data sets and models there are. Results go to
 stdout, all else to stderr. Exit status: 0 all done; 1 some or all of it not, with a line for each
@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from segmodels import files, params, process, trained
 from segmodels.data import masks, voc
+from segmodels.data.doctor import trees
 from segmodels.evaluation import folder, scores, submitted
 from segmodels.params import Params
 from segmodels.prediction import drawing, export, photos, runtime, testtime
@@ -131,6 +132,19 @@ def evaluate(options: argparse.Namespace) -> None:
         sys.exit(1)
 
 
+def check(options: argparse.Namespace) -> None:
+    """Print what is wrong with a labelled data set, and how to fix it."""
+    from segmodels.reporting import data_check
+
+    options.voc = trees.find(options.data, _settings(options).datasets)
+    settings = _evaluated(options)
+    diagnosis = data_check.run(options.voc, settings, options.page)
+    for line in data_check.lines(diagnosis, settings.dataset):
+        print(_one_line(line))
+    if diagnosis.problems:
+        sys.exit(1)
+
+
 def bn_probe(options: argparse.Namespace) -> None:
     """Measure two models on val, each with the BatchNorm statistics of the other too."""
     settings = _settings(options)
@@ -156,7 +170,7 @@ def bn_probe(options: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="segmodels", description="Use what was trained.")
     commands = parser.add_subparsers(
-        required=True, metavar="predict | export | evaluate | bn-probe"
+        required=True, metavar="predict | export | evaluate | check | bn-probe"
     )
 
     command = commands.add_parser("predict", help="label maps of photographs")
@@ -186,6 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=bn_probe, refuse=command.error)
 
     _add_evaluate(commands.add_parser("evaluate", help="scores of a folder of VOC-style masks"))
+    _add_check(commands.add_parser("check", help="what is wrong with a labelled data set"))
     return parser
 
 
@@ -203,6 +218,15 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
     command.add_argument("--undecided", choices=["wrong", "ignore"], help=undecided)
     _add_dataset(command)
     command.set_defaults(command=evaluate, refuse=command.error)
+
+
+def _add_check(command: argparse.ArgumentParser) -> None:
+    data = "a data set of params.yaml, or a folder in VOC layout"
+    command.add_argument("data", metavar="NAME", help=data)
+    page = "an HTML page with the suspects, random samples and training crops"
+    command.add_argument("--page", type=_path, metavar="FILE", help=page)
+    _add_dataset(command)
+    command.set_defaults(command=check, refuse=command.error)
 
 
 def _add_form(command: argparse.ArgumentParser) -> None:
