@@ -3,12 +3,14 @@
 import re
 import shutil
 from collections import deque
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import write_picture, write_split
+from chromium import PROGRAM, Browser
+from conftest import missing, write_picture, write_split
 from PIL import Image
 
 from segmodels import cli
@@ -16,6 +18,7 @@ from segmodels.data import voc
 from segmodels.data.doctor import counts, examine, likeness, objects, rims, trees, turned
 from segmodels.reporting import data_check
 from segmodels.sections import Dataset
+from stages import index as index_stage
 
 CLASSES = ["background", "cat", "dog"]
 TRAIN = [f"photo_{k:03d}" for k in range(12)]
@@ -155,7 +158,7 @@ def test_masks_drawn_on_what_is_stored_of_a_turned_photograph(root):
     assert ["2 images are turned by their EXIF" in finding.text for finding in findings] == [True]
     change(root, TRAIN[1:2], lambda labels: labels[::-1, ::-1])  # and this one fits what is stored
     turned_, misfit = diagnose(root).findings
-    assert "1 images fit their masks only without the turn that EXIF asks for" in misfit.text
+    assert "1 image: the mask fits only without the turn that EXIF asks for" in misfit.text
     assert misfit.suspects == ((TRAIN[1],),)
 
 
@@ -194,17 +197,13 @@ def test_nearly_the_same_image_in_both_lists(root, alter):
 
 
 def test_frames_of_one_video_in_both_lists(root):
-    rng = np.random.default_rng(0)
-    street = noise(rng, HEIGHT, 24 * 40 + WIDTH)
+    """The camera moves by 8 pixels from frame to frame."""
+    street = noise(np.random.default_rng(0), HEIGHT, 8 * 24 + WIDTH)
     for k, image_id in enumerate(TRAIN + VAL):
-        left = 40 * k
-        frame = np.array(Image.open(voc.image_path(root, image_id)).convert("RGB"))
-        ours = mask(root, image_id) == 0
-        frame[ours] = street[:, left : left + WIDTH][ours]
-        write_picture(root, image_id, frame, mask(root, image_id))
+        write_picture(root, image_id, street[:, 8 * k : 8 * k + WIDTH], mask(root, image_id))
     finding = the_finding(root, "12 images of val and 12 of train called photo_* are frames")
     assert "val has no other images" in finding.text
-    assert finding.suspects[0][1] == VAL[0]
+    assert finding.suspects[0] == (TRAIN[-1], VAL[0])
 
 
 def test_class_with_another_share_in_val(root):
@@ -265,10 +264,10 @@ def test_mask_resized_with_interpolation(root):
     change(root, TRAIN + VAL, lambda labels: without_void(labels) * 2)
     data = {"classes": classes, "allow_absent": ["cat", "cow"]}
     change(root, TRAIN + VAL, halved_and_enlarged(Image.Resampling.NEAREST))
-    assert not [f for f in diagnose(root, **data).findings if "interpolation" in f.text]
+    assert not [f for f in diagnose(root, **data).findings if "interpolated" in f.text]
     change(root, TRAIN[:3], halved_and_enlarged(Image.Resampling.BILINEAR))
-    (finding,) = [f for f in diagnose(root, **data).findings if "interpolation" in f.text]
-    assert "3 of 24 masks look as if resized with interpolation" in finding.text
+    (finding,) = [f for f in diagnose(root, **data).findings if "interpolated" in f.text]
+    assert "interpolated labels in 3 of 24 masks" in finding.text
     assert {image_id for (image_id,) in finding.suspects} == set(TRAIN[:3])
 
 
@@ -283,7 +282,7 @@ def test_palette_masks_saved_as_rgb_get_the_palette_that_reads_them(root):
     diagnosis = diagnose(root)
     assert len(diagnosis.problems) == 2 and diagnosis.index is None
     (finding,) = diagnosis.findings
-    assert f"2 masks have the colours of VOC's colour map, {TRAIN[0]} first" in finding.text
+    assert f"2 masks in the colours of VOC's colour map, {TRAIN[0]} first" in finding.text
     said = re.search(r"`palette: (.*)` in `datasets.pets`", finding.text)[1]
     repaired = diagnose(root, palette=yaml.safe_load(said))
     assert (repaired.problems, repaired.findings) == ([], [])
@@ -296,7 +295,7 @@ def test_rgb_mask_with_colours_between_those_of_the_palette(root):
     diagnosis = diagnose(root, palette=voc.palette()[:3].tolist())
     assert len(diagnosis.problems) == 1
     (finding,) = diagnosis.findings
-    assert "1 masks look as if resized with interpolation" in finding.text
+    assert "interpolated colours in 1 mask, " in finding.text
 
 
 def test_what_a_problem_says_is_not_said_again(root):
@@ -401,9 +400,8 @@ def test_folder_without_the_layout_is_refused(root):
 @pytest.fixture
 def project(tmp_path, monkeypatch, root):
     """A folder with params.yaml whose data set `pets` lies in data/own."""
-    from pathlib import Path
-
     values = yaml.safe_load((Path(cli.__file__).parents[1] / "params.yaml").read_text("utf-8"))
+    values["dataset"] = "pets"
     values["datasets"]["pets"] = {"classes": CLASSES}
     values["train"]["pets"] = values["train"]["miniature"] | {"crop_size": 64, "base_size": WIDTH}
     values["predict"]["pets"] = values["predict"]["miniature"]
@@ -450,6 +448,18 @@ def test_command_ends_with_1_where_there_are_problems(project, capsys):
     assert status == 1
 
 
+def test_index_stage_says_what_lists_and_counts_show(project, capsys):
+    tree = voc.dataset_root("pets")
+    shutil.copytree("data/own/pets", tree)
+    index_stage.main()
+    assert capsys.readouterr().out == ""
+    copy_of(tree, TRAIN[4], VAL[2])
+    index_stage.main()
+    finding, hint = capsys.readouterr().out.splitlines()
+    assert "train has nearly the same image" in finding
+    assert hint == "`segmodels check pets --page check.html` finds more and shows it"
+
+
 def test_page_is_one_file_with_a_text_for_every_image(project, capsys):
     copy_of("data/own/pets", TRAIN[4], VAL[2])
     lines, status = said(capsys, "check", "pets", "--page", "one.html")
@@ -479,3 +489,17 @@ def test_names_on_the_page_are_escaped(project, capsys, monkeypatch):
     monkeypatch.setattr(data_check, "examine", lambda *_: examine.Diagnosis([name]))
     said(capsys, "check", "pets", "--page", "one.html")
     assert "&lt;b&gt;&amp;quot;" in (project / "one.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_page_fits_into_the_window(project, capsys, tmp_path, width):
+    if PROGRAM is None:
+        missing("needs Chromium or Chrome on the path")
+    copy_of("data/own/pets", TRAIN[4], VAL[2])
+    said(capsys, "check", "pets", "--page", "check.html")
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(project / "check.html", width=width)
+        assert browser.js("document.documentElement.scrollWidth") <= width
+        browser.js("document.querySelectorAll('img').forEach((image) => (image.loading = 'eager'))")
+        browser.until("[...document.images].every((image) => image.naturalWidth > 0)")
+        assert browser.complaints() == []

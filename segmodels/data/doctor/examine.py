@@ -75,11 +75,7 @@ def _explained(root: Path, data: Dataset, name: str, problems: list[str]) -> lis
             image_ids += voc.read_ids(voc.split_path(root, split))
         except (OSError, ValueError):  # one of the problems
             continue
-    said = {line.partition(":")[0] for line in problems if SAYS_SO in line}
-    silent = [
-        image_id
-        for image_id in image_ids
-        if voc.is_name(image_id) and f"SegmentationClass/{image_id}.png" not in said
-    ]
+    said = {Path(line.partition(":")[0]).stem for line in problems if SAYS_SO in line}
+    silent = [i for i in image_ids if voc.is_name(i) and i not in said]
     found = rims.findings(root, silent, data)
     return found + rims.colour_findings(root, silent, data, name)

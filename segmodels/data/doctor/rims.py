@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from segmodels.data import tidy, voc
-from segmodels.data.doctor.finding import Finding, alone
+from segmodels.data.doctor.finding import Finding, alone, plural
 from segmodels.sections import Dataset
 
 RAMPS = 0.3  # of the steps: drawn masks have at most 0.07 (CamVid), resized ones at least 0.6
@@ -75,9 +75,9 @@ def findings(
         return []
     worst = sorted(shares, key=lambda image_id: -shares[image_id])
     text = (
-        f"{len(worst)} of {len(image_ids)} masks look as if resized with interpolation: in "
-        f"{worst[0]} {shares[worst[0]]:.0%} of the steps from label to label pass over labels in "
-        "between, rims of other classes; make them again from their originals, nearest neighbour"
+        f"interpolated labels in {len(worst)} of {plural(len(image_ids), 'mask')}: in {worst[0]} "
+        f"{shares[worst[0]]:.0%} of the steps from label to label pass over labels in between, "
+        "rims of other classes; make them again from their originals, nearest neighbour"
     )
     return [Finding(text, alone(worst))]
 
@@ -108,15 +108,15 @@ def colour_findings(root: Path, image_ids: list[str], data: Dataset, name: str) 
     if plain and data.palette is None:
         colours = of_voc[: len(data.classes)].tolist()
         text = (
-            f"{len(plain)} masks have the colours of VOC's colour map, {plain[0]} first: "
+            f"{plural(len(plain), 'mask')} in the colours of VOC's colour map, {plain[0]} first: "
             f"`palette: {colours}` in `datasets.{name}` reads them"
         )
         found.append(Finding(text, alone(plain)))
     if interpolated:
         text = (
-            f"{len(interpolated)} masks look as if resized with interpolation or stored as JPEG: "
-            f"{interpolated[0]} has colours between those of its classes; make them again from "
-            "their originals, nearest neighbour, as PNG"
+            f"interpolated colours in {plural(len(interpolated), 'mask')}, {interpolated[0]} "
+            "first, between those of the classes, from a resize or from JPEG; make the masks "
+            "again from their originals, nearest neighbour, as PNG"
         )
         found.append(Finding(text, alone(interpolated)))
     return found

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from segmodels.data import voc
-from segmodels.data.doctor.finding import Finding, alone
+from segmodels.data.doctor.finding import Finding, alone, plural
 
 CLEARER = 1.2  # times the contrast along the borders; a mask that is drawn right loses by turning
 
@@ -28,8 +28,8 @@ def findings(
     if not misfits:
         return []
     text = (
-        f"{len(misfits)} images fit their masks only without the turn that EXIF asks for, "
-        f"{misfits[0]} first: store them without EXIF, or turn their masks"
+        f"{plural(len(misfits), 'image')}: the mask fits only without the turn that EXIF asks for, "
+        f"{misfits[0]} first: store the image without EXIF, or turn the mask"
     )
     return [Finding(text, alone(misfits))]
 
