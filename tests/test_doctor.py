@@ -97,6 +97,11 @@ def test_class_that_no_training_mask_holds_is_a_problem(root):
     assert "no pixel of horse in train" in problem and "allow_absent: [horse]" in problem
 
 
+def test_class_that_is_in_no_list(root):
+    finding = the_finding(root, "", classes=[*CLASSES, "horse"], allow_absent=["horse", "dog"])
+    assert finding.text.startswith("no pixel of horse in train or val, which `allow_absent` lets")
+
+
 def test_class_of_val_that_train_lacks(root):
     def add_horse(labels):
         labels = labels.copy()
@@ -222,8 +227,7 @@ def test_class_with_another_share_in_val(root):
 
 def test_class_that_few_images_show(root):
     change(root, TRAIN[2:], lambda labels: np.where(labels == 2, 0, labels).astype(np.uint8))
-    finding = diagnose(root).findings[0]
-    assert "train: few images hold half of the pixels of dog (1 of 2)" in finding.text
+    finding = the_finding(root, "train: few images hold half of the pixels of dog (1 of 2)")
     assert finding.suspects[0][0] in TRAIN[:2]
 
 
@@ -469,7 +473,7 @@ def test_page_is_one_file_with_a_text_for_every_image(project, capsys):
     assert len(images) == 2 + 12 + 12  # a pair, samples, crops
     assert all(re.search(r'src="data:image/jpeg;base64,[^"]+"', image) for image in images)
     alts = [re.search(r'alt="([^"]+)"', image)[1] for image in images]
-    assert f"image {VAL[2]}, 120 x 96 pixels, its mask over it: background" in html
+    assert f"image {VAL[2]} (val), 120 x 96 pixels, its mask over it: background" in html
     assert sum("crop photo_" in alt and "64 x 64 pixels" in alt for alt in alts) == 12
     assert "train has nearly the same image" in html
     assert not re.search(r'(src|href)="(?!data:)', html)
@@ -503,3 +507,13 @@ def test_page_fits_into_the_window(project, capsys, tmp_path, width):
         browser.js("document.querySelectorAll('img').forEach((image) => (image.loading = 'eager'))")
         browser.until("[...document.images].every((image) => image.naturalWidth > 0)")
         assert browser.complaints() == []
+
+
+def test_documented_thresholds_are_those_of_the_code():
+    text = (Path(cli.__file__).parents[1] / "docs/own-data-checks.md").read_text(encoding="utf-8")
+    found = re.findall(r"`([A-Z_]+)` = ([\d.]+)", text)
+    modules = (counts, likeness, objects, rims, turned)
+    for name, value in found:
+        (module,) = [module for module in modules if hasattr(module, name)]
+        assert getattr(module, name) == pytest.approx(float(value), abs=0.001), name
+    assert len(found) == 13

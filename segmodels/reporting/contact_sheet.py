@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from segmodels.data import transforms, voc
@@ -41,7 +42,7 @@ def write(path: Path, root: Path, diagnosis: Diagnosis, settings: Params) -> Non
         root: VOC tree that was examined.
         settings: with the data set in use, how it is trained on, and the seed of what is drawn.
     """
-    sheet = _Sheet(root, settings.data)
+    sheet = _Sheet(root, settings.data, diagnosis.index)
     findings = [
         {"text": finding.text, "groups": sheet.groups(finding.suspects)}
         for finding in diagnosis.findings
@@ -73,8 +74,8 @@ def write(path: Path, root: Path, diagnosis: Diagnosis, settings: Params) -> Non
 def _drawn(rng: np.random.Generator, image_ids: Sequence[str]) -> list[str]:
     """Some ids at random, in their order."""
     count = min(SAMPLES, len(image_ids))
-    chosen = np.sort(rng.choice(len(image_ids), count, replace=False)) if count else []
-    return [image_ids[k] for k in chosen]
+    chosen = rng.permutation(len(image_ids))[:count].tolist()
+    return [image_ids[k] for k in sorted(chosen)]
 
 
 def _render(**content: Any) -> str:
@@ -91,9 +92,12 @@ def _render(**content: Any) -> str:
 class _Sheet:
     """Draws the images of a tree."""
 
-    def __init__(self, root: Path, data: Dataset) -> None:
+    def __init__(self, root: Path, data: Dataset, index: pd.DataFrame | None) -> None:
         self.root = root
         self.data = data
+        self.splits: dict[str, str] = {}
+        if index is not None:
+            self.splits = dict(zip(index["image_id"], index["split"], strict=True))
         self.colours = mask_colours(data.palette, data.void)
 
     def groups(self, suspects: Sequence[Group]) -> list[list[Picture]]:
@@ -139,8 +143,10 @@ class _Sheet:
         drawn = np.asarray(drawing.overlay(image, labels, self.colours))
         shares = ", ".join(self._shares(labels)) or "nothing"
         height, width = labels.shape
-        caption = f"{voc.shown(image_id)}: {shares}"
-        alt = f"{kind} {voc.shown(image_id)}, {width} x {height} pixels, its mask over it: {shares}"
+        name = voc.shown(image_id)
+        split = f" ({self.splits[image_id]})" if image_id in self.splits else ""
+        caption = f"{name}{split}: {shares}"
+        alt = f"{kind} {name}{split}, {width} x {height} pixels, its mask over it: {shares}"
         return Picture(jpeg_uri(drawn), caption, alt)
 
     def _shares(self, labels: np.ndarray) -> list[str]:

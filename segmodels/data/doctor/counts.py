@@ -38,6 +38,7 @@ def findings(index: pd.DataFrame, data: Dataset, name: str) -> list[Finding]:
     train = index[index["split"] != "val"]
     val = index[index["split"] == "val"]
     found = list[Finding]()
+    found += _in_no_list(index, data)
     found += _only_in_val(train, val, data, name)
     for rows, split in ((train, data.train), (val, data.val)):
         found += _void_for_objects(rows, data, split, name)
@@ -59,6 +60,19 @@ def images_for_half(pixels: pd.Series) -> int:
         return 0
     largest_first = np.sort(pixels.to_numpy())[::-1]
     return int(np.searchsorted(np.cumsum(largest_first), total / 2)) + 1
+
+
+def _in_no_list(index: pd.DataFrame, data: Dataset) -> list[Finding]:
+    """Classes that `allow_absent` lets through; others that are absent the index refuses."""
+    nowhere = [class_ for class_ in data.allow_absent if not index[class_].sum()]
+    if not nowhere:
+        return []
+    text = (
+        f"no pixel of {some(nowhere)} in {data.train} or {data.val}, which `allow_absent` lets "
+        "through: they are neither learnt nor scored; leave them out of `classes`, unless other "
+        "labels shall keep their numbers"
+    )
+    return [Finding(text)]
 
 
 def _only_in_val(train: pd.DataFrame, val: pd.DataFrame, data: Dataset, name: str) -> list[Finding]:
@@ -117,7 +131,8 @@ def _few_images(rows: pd.DataFrame, data: Dataset, split: str) -> list[Finding]:
         "what is learnt or scored of these classes is those images; label more of them, or "
         "compare models over the other classes"
     )
-    largest = [rows.loc[rows[class_].idxmax(), "image_id"] for class_ in few]
+    ids = rows["image_id"].tolist()
+    largest = [ids[int(rows[class_].to_numpy().argmax())] for class_ in few]
     return [Finding(text, alone(list(dict.fromkeys(largest))))]
 
 
@@ -128,15 +143,18 @@ def _shares(rows: pd.DataFrame, data: Dataset) -> pd.Series:
 
 
 def _small_share(train: pd.DataFrame, data: Dataset, name: str) -> list[Finding]:
+    """Rare classes, those aside that few images show anyway."""
     shares = _shares(train, data)
-    present = shares[shares > 0]
-    rare = present[present < RARE_SHARE * present.median()].sort_values()
+    median = shares[shares > 0].median()
+    few = [class_ for class_ in data.classes if images_for_half(train[class_]) < FEW_IMAGES]
+    shares = shares.drop(few)
+    rare = shares[shares < RARE_SHARE * median].sort_values()
     if rare.empty:
         return []
     shown = ", ".join(f"{class_} ({share:.2%})" for class_, share in rare.items())
     text = (
         f"{data.train}: rare are {shown} of all labelled pixels, the median class has "
-        f"{present.median():.1%}: cross-entropy hardly notices them, mIoU counts them in full; "
+        f"{median:.1%}: cross-entropy hardly notices them, mIoU counts them in full; "
         f"`class_weights: median_frequency` in `train.{name}`, or a Dice loss"
     )
     return [Finding(text)]

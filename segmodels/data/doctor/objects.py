@@ -57,19 +57,20 @@ def findings(
     table = measure(root, index.loc[index["split"] != "val", "image_id"].tolist(), base_size, watch)
     shown = list[str]()
     suspects = list[str]()
-    for label, objects in table.groupby("label"):
+    for label, class_ in enumerate(data.classes):
+        objects = table[table["label"] == label]
+        if class_ == BACKGROUND or objects.empty:
+            continue
         total = objects["area"].sum()
         coarse = objects[objects["area"] < COARSE**2]
         fine = objects[objects["area"] < FINE**2]
         lost = coarse["area"].sum() / total
-        if label >= len(data.classes) or data.classes[label] == BACKGROUND or lost < LOST:
-            continue
-        at_fine = fine["area"].sum() / total
-        shown.append(f"{data.classes[label]} ({lost:.0%}; {at_fine:.0%})")
-        suspects.append(coarse["image_id"].value_counts().index[0])
+        if lost >= LOST:
+            shown.append(f"{class_} ({lost:.0%}; {fine['area'].sum() / total:.0%})")
+            suspects.append(str(coarse["image_id"].value_counts().index[0]))
     if not shown:
         return []
-    at = "their own size" if base_size is None else f"{base_size} px (long side)"
+    at = "the images' own size" if base_size is None else f"{base_size} px (long side)"
     text = (
         f"at {at} objects smaller than {COARSE} x {COARSE} pixels ({FINE} x {FINE}), a cell of the "
         f"features at output stride {COARSE} ({FINE}), hold much of {', '.join(shown)}: a larger "
