@@ -516,4 +516,4 @@ def test_documented_thresholds_are_those_of_the_code():
     for name, value in found:
         (module,) = [module for module in modules if hasattr(module, name)]
         assert getattr(module, name) == pytest.approx(float(value), abs=0.001), name
-    assert len(found) == 13
+    assert len(found) == 14
