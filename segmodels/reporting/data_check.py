@@ -44,7 +44,8 @@ def lines(diagnosis: Diagnosis, name: str) -> Iterator[str]:
         yield f"problem: {problem}"
     for finding in diagnosis.findings:
         yield f"finding: {finding.text}"
-    found = f"{plural(len(diagnosis.problems), 'problem')}, {len(diagnosis.findings)} findings"
+    problems = plural(len(diagnosis.problems), "problem")
+    found = f"{problems}, {plural(len(diagnosis.findings), 'finding')}"
     if diagnosis.index is None:
         yield f"{name}: {found}; most is looked at only once the problems are gone"
         return
