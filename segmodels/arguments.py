@@ -16,11 +16,12 @@ def parser() -> argparse.ArgumentParser:
     """Of all commands; of what it makes, `refuse(line)` ends the program with status 2."""
     whole = argparse.ArgumentParser(prog="segmodels", description="Use what was trained.")
     commands = whole.add_subparsers(
-        required=True, dest="command", metavar="predict | export | evaluate | bn-probe"
+        required=True, dest="command", metavar="predict | export | evaluate | check | bn-probe"
     )
     _add_predict(commands.add_parser("predict", help="label maps of photographs"))
     _add_export(commands.add_parser("export", help="a model as an ONNX file"))
     _add_evaluate(commands.add_parser("evaluate", help="scores of a folder of VOC-style masks"))
+    _add_check(commands.add_parser("check", help="what is wrong with a labelled data set"))
     _add_bn_probe(
         commands.add_parser("bn-probe", help="two models with each other's BatchNorm statistics")
     )
@@ -113,6 +114,13 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
     command.add_argument("--read", choices=["index", "colour"], help=read)
     undecided = "how void in a prediction counts (default: it is refused)"
     command.add_argument("--undecided", choices=["wrong", "ignore"], help=undecided)
+
+
+def _add_check(command: argparse.ArgumentParser) -> None:
+    data = "a data set of params.yaml, or a folder in VOC layout"
+    command.add_argument("data", metavar="NAME", help=data)
+    page = "an HTML page with the suspects, random samples and training crops"
+    command.add_argument("--page", type=_path, metavar="FILE", help=page)
 
 
 def _add_bn_probe(command: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""`segmodels predict | export | evaluate | bn-probe`: what a person asks of a trained model.
+"""`segmodels predict | export | evaluate | check | bn-probe`: to use models, and to check data.
 
 Run in the project's folder: params.yaml says which data sets and models there are. Results go to
 stdout, all else to stderr. Exit status: 0 all done; 1 some or all of it not, with a line for each
@@ -18,6 +18,7 @@ from segmodels import arguments, files, params, process
 from segmodels.core import machine
 from segmodels.core.machine import Runtime
 from segmodels.data import images, layout, masks
+from segmodels.data.doctor import trees
 from segmodels.evaluation import folder, scores, submitted
 from segmodels.models import network
 from segmodels.models.network import Network
@@ -129,6 +130,19 @@ def evaluate(options: argparse.Namespace) -> None:
         print(_table(counts, data.classes))
     print(last)
     if len(counts.image_ids) < max(1, len(image_ids)):
+        sys.exit(1)
+
+
+def check(options: argparse.Namespace) -> None:
+    """Print what is wrong with a labelled data set, and how to fix it."""
+    from segmodels.reporting import data_check
+
+    options.voc = trees.find(options.data, _settings(options).datasets)
+    settings = _evaluated(options)
+    diagnosis = data_check.run(options.voc, settings, options.page)
+    for line in data_check.lines(diagnosis, settings.dataset):
+        print(_one_line(line))
+    if diagnosis.problems:
         sys.exit(1)
 
 
@@ -291,6 +305,7 @@ COMMANDS = {
     "predict": predict,
     "export": export_model,
     "evaluate": evaluate,
+    "check": check,
     "bn-probe": bn_probe,
 }
 

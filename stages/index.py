@@ -6,6 +6,7 @@ from tqdm import tqdm
 
 from segmodels import params, process
 from segmodels.data import index, layout, tidy
+from segmodels.data.doctor import counts, likeness
 from segmodels.files import write_csv, write_json
 
 
@@ -13,13 +14,21 @@ def main() -> None:
     here = process.study()
     settings = params.load(f"{here}params.yaml")
     data, paths = settings.data, settings.paths
-    table, statistics = index.build(paths.tree, data, partial(tqdm, unit=" images", disable=None))
+    watch = partial(tqdm, unit=" images", disable=None)
+    table, statistics = index.build(paths.tree, data, watch)
     tidy.refuse(index.meaning_problems(table, data, settings.dataset), paths.tree)
     columns = dict(zip(data.classes, layout.label_columns(data.classes), strict=True))
     write_csv(paths.index, table.rename(columns=columns))
     write_json(paths.statistics, statistics)
     for note in index.notes(paths.tree, table, data):
         print(note)
+    looks = likeness.look(paths.tree, table["image_id"].tolist(), watch)
+    findings = likeness.findings(table, looks, data)
+    findings += counts.findings(table, data, settings.dataset)
+    for finding in findings:
+        print(finding.text)
+    if findings:
+        print(f"`segmodels check {settings.dataset} --page check.html` finds more and shows it")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,58 @@
+"""Where a data set lies, and a copy of it, made of links, in the form that the pipeline reads."""
+
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from segmodels.config.paths import Paths
+from segmodels.data import own
+
+
+def find(said: str, datasets: Collection[str]) -> Path:
+    """The VOC tree that a person means.
+
+    Args:
+        said: a name of params.yaml, or a folder. What lies in data/own comes first, since a person
+            can repair it there.
+        datasets: the names.
+    Raises:
+        ValueError: there is no such tree.
+    """
+    if said not in datasets:
+        if not Path(said).is_dir():
+            names = ", ".join(datasets)
+            raise ValueError(f"{said}: expected a data set ({names}) or a folder in VOC layout")
+        return Path(said)
+    paths = Paths(dataset=said)
+    places = [paths.own, paths.tree]
+    for root in places:
+        if root.is_dir():
+            return root
+    raise ValueError(
+        f"{said}: neither {places[0]} nor {places[1]} is there; with `dataset: {said}` in "
+        "params.yaml `dvc repro download` makes it"
+    )
+
+
+@contextmanager
+def linked(source: Path) -> Iterator[Path]:
+    """A tree of links to the files of another, which may be brought into the usual form.
+
+    Whatever `tidy` rewrites takes the place of a link; nothing of the source is changed.
+
+    Raises:
+        ValueError: the source has no VOC layout.
+    """
+    lacking = [part for part in own.REQUIRED if not (source / part).is_dir()]
+    if lacking:
+        expected = ", ".join(own.REQUIRED)
+        raise ValueError(f"{source}: missing {', '.join(lacking)}; expected {expected} in it")
+    with tempfile.TemporaryDirectory(prefix="segmodels-check-") as folder:
+        root = Path(folder) / "VOC2012"
+        for part in own.REQUIRED:
+            (root / part).mkdir(parents=True)
+            for file in sorted((source / part).resolve().iterdir()):
+                if not file.name.startswith("."):  # of file managers
+                    (root / part / file.name).symlink_to(file)
+        yield root
