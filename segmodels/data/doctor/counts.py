@@ -68,8 +68,8 @@ def _in_no_list(index: pd.DataFrame, data: Dataset) -> list[Finding]:
     if not nowhere:
         return []
     text = (
-        f"no pixel of {first_few(nowhere)} in {data.train} or {data.val}, which `allow_absent` lets "
-        "through: they are neither learnt nor scored; leave them out of `classes`, unless other "
+        f"no pixel of {first_few(nowhere)} in {data.train} or {data.val}, which `allow_absent` "
+        "lets through: they are neither learnt nor scored; leave them out of `classes`, unless other "
         "labels shall keep their numbers"
     )
     return [Finding(text)]
@@ -86,8 +86,8 @@ def _only_in_val(train: pd.DataFrame, val: pd.DataFrame, data: Dataset, name: st
     if not found:
         return []
     text = (
-        f"{data.val} shows {first_few(found)}, which no mask of {data.train} holds: the IoU can only be "
-        f"0; move images to {data.train}, or make it void by `datasets.{name}.labels`"
+        f"{data.val} shows {first_few(found)}, which no mask of {data.train} holds: the IoU can "
+        f"only be 0; move images to {data.train}, or make it void by `datasets.{name}.labels`"
     )
     return [Finding(text, alone(suspects))]
 
