@@ -1,4 +1,4 @@
-"""`segmodels predict | export | evaluate | bn-probe`: what a person asks of a trained model.
+"""`segmodels predict | export | evaluate | bn-probe | import`: what a person asks of it.
 
 Run in the project's folder: params.yaml says which data sets and models there are. Results go to
 stdout, all else to stderr. Exit status: 0 all done; 1 some or all of it not, with a line for each
@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from segmodels import files, params, process, trained
+from segmodels import files, importing, params, process, trained
 from segmodels.data import masks, voc
 from segmodels.evaluation import folder, scores, submitted
 from segmodels.params import Params
@@ -156,7 +156,7 @@ def bn_probe(options: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="segmodels", description="Use what was trained.")
     commands = parser.add_subparsers(
-        required=True, metavar="predict | export | evaluate | bn-probe"
+        required=True, metavar="predict | export | evaluate | bn-probe | import"
     )
 
     command = commands.add_parser("predict", help="label maps of photographs")
@@ -186,6 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=bn_probe, refuse=command.error)
 
     _add_evaluate(commands.add_parser("evaluate", help="scores of a folder of VOC-style masks"))
+    importing.add(commands.add_parser("import", help="a labelled data set becomes one of your own"))
     return parser
 
 

@@ -15,7 +15,11 @@ PARAMS = {"segmodels/params.py", "segmodels/sections.py"}  # their values are in
 # A wing imports only wings below it; every wing may import files.py and the readers in voc.py.
 WINGS = ["reporting", "training", "prediction", "evaluation", "models", "data"]
 # The command line and what it loads join the wings, as the stages do.
-ABOVE = {"cli.py": ["trained.py", "process.py", *WINGS], "trained.py": WINGS}
+ABOVE = {
+    "cli.py": ["importing.py", "trained.py", "process.py", *WINGS],
+    "importing.py": ["process.py", "data"],
+    "trained.py": WINGS,
+}
 
 
 def stage_deps(stage):

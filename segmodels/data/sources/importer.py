@@ -1,0 +1,199 @@
+"""Bring a labelled data set of any form into VOC's tree.
+
+JPEG and PNG images keep their bytes, others become PNGs of what a viewer shows. Masks become
+palette PNGs whose values are labels. The tree is written beside its destination and renamed when it
+is whole.
+"""
+
+import shutil
+import tempfile
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path, PurePath
+
+import numpy as np
+from PIL import Image
+
+from segmodels.data import tidy, voc
+from segmodels.data.download import check_space
+from segmodels.data.sources import formats, splits
+from segmodels.data.sources.formats.naming import Names
+from segmodels.data.sources.formats.painting import NotInstalled
+from segmodels.data.sources.formats.sample import Asked, Sample, Size, Sizes
+from segmodels.files import write_bytes, write_text
+
+KEPT = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png"}  # formats whose files are copied
+TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+
+Watch = Callable[[list[int]], Iterable[int]]
+
+
+@dataclass
+class Report:
+    """What was brought in.
+
+    Args:
+        pixels: of each label and void, by split.
+        images: in which a label occurs, by split.
+        skipped: a line for each thing that was left out.
+        remarks: how often something happened that a person should know.
+    """
+
+    format: str
+    sign: str
+    names: Names
+    splits: Counter[str] = field(default_factory=Counter)
+    pixels: dict[str, np.ndarray] = field(default_factory=dict)
+    images: dict[str, np.ndarray] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    remarks: Counter[str] = field(default_factory=Counter)
+
+    def count(self, split: str, labels: np.ndarray) -> None:
+        """Add a label map."""
+        pixels = np.bincount(labels.ravel(), minlength=256)
+        self.splits[split] += 1
+        self.pixels[split] = self.pixels.get(split, 0) + pixels
+        self.images[split] = self.images.get(split, 0) + (pixels > 0)
+
+
+def bring(
+    source: Path,
+    root: Path,
+    form: str,
+    asked: Asked,
+    choice: splits.Choice,
+    *,
+    skip: bool = False,
+    watch: Watch = iter,
+) -> Report:
+    """Import a data set.
+
+    Args:
+        source: folder or file in one of the formats.
+        root: becomes a VOC tree, see segmodels.data.voc.
+        form: key of `formats.FORMATS`, or "auto".
+        skip: leave out images that have a problem, in place of refusing all.
+        watch: wraps the work, e.g. in a progress bar.
+    Raises:
+        ValueError: all problems of the data set, a line for each; nothing is written then.
+    """
+    if root.exists() or root.is_symlink():
+        raise ValueError(f"{root}: is there already, expected a new folder: move it away first")
+    if not source.exists():
+        raise ValueError(f"{source}: no such file or folder; expected a labelled data set")
+    sign = "--format"
+    if form == "auto":
+        form, sign = formats.recognise(source)
+    found = formats.FORMATS[form].read(source, asked)
+    if not found.samples:
+        raise ValueError(f"{source}: no image with labels, expected some in the form {form}")
+    report = Report(form, sign, found.names, skipped=found.skipped, remarks=found.remarks)
+    samples = sorted(found.samples, key=lambda sample: _normal(sample.name.as_posix()))
+    image_ids = ids([sample.name for sample in samples])
+    root.parent.mkdir(parents=True, exist_ok=True)
+    check_space(root, sum(s.image.stat().st_size for s in samples), "the images")
+    beside = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}."))
+    try:
+        _fill(beside, samples, image_ids, choice, report, skip, watch, source)
+        beside.chmod(0o755)
+        beside.rename(root)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return report
+
+
+def _fill(
+    tree: Path,
+    samples: list[Sample],
+    image_ids: list[str],
+    choice: splits.Choice,
+    report: Report,
+    skip: bool,
+    watch: Watch,
+    source: Path,
+) -> None:
+    """Write the tree of what can be read; problems are refused all at once."""
+    names = [_normal(sample.name.as_posix()) for sample in samples]
+    of = splits.assign(image_ids, names, [sample.split for sample in samples], choice)
+    problems, listed = list[str](), dict[str, list[str]]()
+    for place in watch(list(range(len(samples)))):
+        sample, image_id, split = samples[place], image_ids[place], of[place]
+        try:
+            labels = _write(tree, sample, image_id, report)
+        except NotInstalled:
+            raise
+        except (OSError, ValueError) as error:
+            problems.append(" ".join(str(error).split()))
+            continue
+        report.count(split, labels)
+        listed.setdefault(split, []).append(image_id)
+    if not skip:
+        tidy.refuse(problems, source)
+    report.skipped += problems
+    for split in ("train", "val"):
+        if split not in listed:
+            raise ValueError(f"{source}: every image of {split} has a problem, {problems[0]}")
+    for split, members in listed.items():
+        write_text(voc.split_path(tree, split), "".join(f"{member}\n" for member in members))
+
+
+def _write(tree: Path, sample: Sample, image_id: str, report: Report) -> np.ndarray:
+    """Write an image and its labels, both of which are read in full; the labels.
+
+    Raises:
+        ValueError: one cannot be read, or they differ in size.
+    """
+    try:
+        with voc.opened(sample.image, *voc.FORMATS) as image:
+            kind, turned = str(image.format), voc.orientation(image) in TURNED
+            width, height = image.size
+        pixels = voc.read_image(sample.image)
+    except FileNotFoundError:
+        raise ValueError(f"{sample.image}: missing, expected an image: put it there") from None
+    sizes = Sizes(Size(*pixels.shape[:2]), Size(height, width))
+    if turned and kind not in KEPT:
+        sizes = Sizes(sizes.shown, sizes.shown)  # it is stored as it is shown
+    labels = sample.labels(sizes)
+    sizes.checked(Size(*labels.shape), str(sample.image))
+    path = tree / "JPEGImages" / f"{image_id}{KEPT.get(kind, '.png')}"
+    path.parent.mkdir(exist_ok=True)
+    if kind in KEPT:
+        shutil.copyfile(sample.image, path)
+    else:
+        report.remarks[f"{kind} images stored as PNG"] += 1
+        content = BytesIO()
+        Image.fromarray(pixels).save(content, "PNG")
+        write_bytes(path, content.getvalue())
+    voc.write_target(voc.target_path(tree, image_id), labels, voc.palette(report.names.palette))
+    return labels
+
+
+def ids(names: Sequence[PurePath]) -> list[str]:
+    """Ids of samples: the shortest end of their paths that tells them all apart, "_" for "/".
+
+    Raises:
+        ValueError: two have the same, or a name is no plain text.
+    """
+    depth = max(len(name.parts) for name in names)
+    for parts in range(1, depth + 1):
+        found = [_normal("_".join(name.parts[-parts:])).strip() for name in names]
+        if len({image_id.casefold() for image_id in found}) == len(found):
+            break
+    else:
+        count = Counter(image_id.casefold() for image_id in found)
+        twice = [n for n, i in zip(names, found, strict=True) if count[i.casefold()] > 1]
+        raise ValueError(f"{twice[0]} and {twice[1]}: one id for both, expected two: rename one")
+    for name, image_id in zip(names, found, strict=True):
+        if not voc.is_name(image_id) or image_id.startswith("."):
+            raise ValueError(
+                f"{str(name)!r}: no name for an image, expected printable letters, the first no "
+                "dot: rename it"
+            )
+    return found
+
+
+def _normal(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
