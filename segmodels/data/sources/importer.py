@@ -5,6 +5,7 @@ palette PNGs whose values are labels. The tree is written beside its destination
 is whole.
 """
 
+import os
 import shutil
 import tempfile
 import unicodedata
@@ -85,6 +86,7 @@ def bring(
     if not source.exists():
         raise ValueError(f"{source}: no such file or folder; expected a labelled data set")
     sign = "--format"
+    source = Path(os.path.normpath(source))
     if form == "auto":
         form, sign = formats.recognise(source)
     found = formats.FORMATS[form].read(source, asked)

@@ -1,8 +1,8 @@
 """Cityscapes' layout: leftImg8bit/<split>/<city>/ and gtFine (or gtCoarse) beside it.
 
 Masks are *_labelIds.png. As in the benchmark, the 19 classes with a training id count and all else
-is void; `--map NAME=CLASS` takes another of Cityscapes' names in, or merges some. Masks of the test
-split, which hold no labels, are left out.
+is void; `--classes` chooses other ones, and `--map NAME=CLASS` takes another of Cityscapes' names
+in, or merges some. Masks of the test split, which hold no labels, are left out.
 Source: Cordts et al., arXiv 1604.01685; cityscapesScripts, helpers/labels.py.
 """
 
@@ -82,7 +82,8 @@ def read(source: Path, asked: Asked) -> Found:
         raise ValueError(
             f"{source / kind}: no *{MASK}.png for an image of leftImg8bit: put them there"
         )
-    targets = {name: name if name in COLOURS else VOID for name in NAMES}
+    wanted = asked.classes or list(COLOURS)
+    targets = {name: name if name in wanted else VOID for name in NAMES}
     usual = dict(enumerate(NAMES))
     if asked.classes is None:
         taken = [asked.meaning.get(name, target) for name, target in targets.items()]

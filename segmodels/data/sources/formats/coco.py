@@ -24,6 +24,7 @@ from segmodels.data.sources.formats.sample import (
     SPLITS,
     Asked,
     Found,
+    Images,
     Sample,
     Size,
     Sizes,
@@ -32,9 +33,9 @@ from segmodels.data.sources.formats.sample import (
     numbered,
     read_json,
     split_of,
-    within,
 )
 
+MOST_LOOKED_AT = 50  # files; a source of labelme has thousands
 PARTS = ("images", "annotations", "categories")
 CROWD = "crowd regions made void; `--crowd class` gives them their class"
 
@@ -50,8 +51,8 @@ class Picture:
 
 def recognise(source: Path) -> str:
     """What of a source is in this form; "" if nothing is."""
-    found = [path for path in candidates(source) if _looks_so(path)]
-    return found[0].name if found else ""
+    found = (path.name for path in candidates(source)[:MOST_LOOKED_AT] if _looks_so(path))
+    return next(found, "")
 
 
 def read(source: Path, asked: Asked) -> Found:
@@ -71,12 +72,12 @@ def read(source: Path, asked: Asked) -> Found:
     known = list(dict.fromkeys(name for table in tables.values() for name in table.values()))
     names = naming.named(known, asked.meaning, asked.classes, objects=True)
     found = Found(names, [], [f"{p}: no COCO instances" for p in paths if p not in contents])
-    folders = sorted({path.parent for path in files(root)})
+    images = Images(root)
     taken = dict[Path, str]()
     for path, content in contents.items():
         reader = Reader(tables[path], names, asked.crowd, found.remarks)
         for picture in _pictures(path, content):
-            image = _image(root, path, folders, picture, asked)
+            image = _image(images, path, picture, asked)
             if image in taken:
                 raise ValueError(
                     f"{picture.where}: {image.name} is also {taken[image]}, expected once: give "
@@ -163,11 +164,8 @@ def candidates(source: Path) -> list[Path]:
 
 def _looks_so(path: Path) -> bool:
     """Whether a JSON has COCO's parts, however broken it is."""
-    try:
-        content = read_json(path)
-    except (OSError, ValueError):
-        return '"categories"' in path.read_text(encoding="utf-8", errors="replace")
-    return isinstance(content, dict) and all(part in content for part in PARTS)
+    content = path.read_bytes()
+    return b'"categories"' in content and b'"images"' in content
 
 
 def _content(path: Path) -> dict[str, Any] | None:
@@ -219,23 +217,23 @@ def _pictures(path: Path, content: dict[str, Any]) -> list[Picture]:
     return list(found.values())
 
 
-def _image(root: Path, path: Path, folders: list[Path], picture: Picture, asked: Asked) -> Path:
+def _image(images: Images, path: Path, picture: Picture, asked: Asked) -> Path:
     """The file of an image: beside the JSON, or in the one folder that has it."""
     name = get(picture.entry, "file_name", str, picture.where)
     where = f"{picture.where}.file_name"
-    bases = [root / asked.images] if asked.images else [path.parent, root]
-    there = [within(root, base, name, where) for base in bases]
-    there = [image for image in there if image.is_file()][:1]
-    if not there and not asked.images:
-        below = {within(root, folder, name, where) for folder in folders}
-        there = sorted(image for image in below if image.is_file())
-        split = _split(path, root)
-        if len(there) > 1 and split:
+    root = images.source
+    for base in [root / asked.images] if asked.images else [path.parent, root]:
+        if found := images.find(base, name, where):
+            return found
+    there = list[Path]()
+    if not asked.images:
+        there = [image for base in images.folders if (image := images.find(base, name, where))]
+        if split := _split(path, root):
             there = [image for image in there if _word(image.parent.name) == split] or there
     if len(there) != 1:
-        found = f"in {len(there)} folders" if there else "not found"
+        found_in = f"in {len(there)} folders" if there else "not found"
         raise ValueError(
-            f"{where} = {voc.shown(name)}: {found}, expected one file: --images names its folder"
+            f"{where} = {voc.shown(name)}: {found_in}, expected one file: --images names its folder"
         )
     return there[0]
 

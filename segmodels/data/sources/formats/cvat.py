@@ -20,14 +20,13 @@ from segmodels.data.sources.formats.sample import (
     SPLITS,
     Asked,
     Found,
+    Images,
     Sample,
     Size,
     Sizes,
-    files,
     number,
     read_text,
     whole,
-    within,
 )
 
 SHAPES = ("polygon", "box", "ellipse", "mask")
@@ -66,17 +65,17 @@ def read(source: Path, asked: Asked) -> Found:
             known.setdefault(shape.get("label", ""))
     names = naming.named(list(known), asked.meaning, asked.classes, objects=True)
     found = Found(names, [])
-    taken = set[Path]()
+    pictures, taken = Images(root), set[Path]()
     for place, image in enumerate(images):
         where = f"{path}: image {image.get('id', place)}"
-        file = _file(root, asked, image.get("name"), where)
+        file = _file(pictures, asked, image.get("name"), where)
         if file in taken:
             raise ValueError(f"{where}.name = {file.name}: comes twice, expected once: remove one")
         taken.add(file)
         reader = partial(_labels, image, where, found)
         split = SPLITS.get(image.get("subset", "").lower())
         found.samples.append(Sample(file, file.relative_to(root).with_suffix(""), reader, split))
-    found.skipped += [f"{p}: is not in {path.name}" for p in files(root) if p not in taken]
+    found.skipped += [f"{p}: is not in {path.name}" for p in pictures.paths if p not in taken]
     for kind in OTHERS:
         if count := len(tree.findall(f"image/{kind}")):
             found.skipped.append(f"{path}: {count} <{kind}>: cover no area")
@@ -101,18 +100,17 @@ def _tree(path: Path) -> ElementTree.Element:
         raise ValueError(f"{path}: no XML ({error}); is it cut off? Export it again") from None
 
 
-def _file(root: Path, asked: Asked, name: str | None, where: str) -> Path:
+def _file(images: Images, asked: Asked, name: str | None, where: str) -> Path:
     """The file of an image."""
     if not name:
         raise ValueError(f"{where}.name: missing, expected that of its file: export it again")
-    folders = [asked.images] if asked.images else FOLDERS
-    there = [within(root, root / folder, name, f"{where}.name") for folder in folders]
-    for path in there:
-        if path.is_file():
-            return path
+    folders = [images.source / folder for folder in ([asked.images] if asked.images else FOLDERS)]
+    for folder in folders:
+        if found := images.find(folder, name, f"{where}.name"):
+            return found
     raise ValueError(
-        f"{where}.name = {voc.shown(name)}: not in {there[0].parent}, expected there: "
-        "--images names another folder"
+        f"{where}.name = {voc.shown(name)}: not in {folders[0]}, expected there: --images names "
+        "another folder"
     )
 
 

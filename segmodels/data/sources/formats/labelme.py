@@ -23,6 +23,7 @@ from segmodels.data.sources.formats.naming import BACKGROUND
 from segmodels.data.sources.formats.sample import (
     Asked,
     Found,
+    Images,
     Sample,
     Size,
     Sizes,
@@ -31,7 +32,6 @@ from segmodels.data.sources.formats.sample import (
     numbered,
     read_json,
     split_of,
-    within,
 )
 from segmodels.sections import VOID
 
@@ -73,10 +73,10 @@ def read(source: Path, asked: Asked) -> Found:
     )
     names = naming.named(list(known), asked.meaning, asked.classes, usual=USUAL, objects=True)
     found = Found(names, [])
-    taken = dict[Path, Path]()
+    images, taken = Images(source), dict[Path, Path]()
     for path, content in entries.items():
-        image = within(source, path.parent, content["imagePath"], f"{path}: imagePath")
-        if not image.is_file():
+        image = images.find(path.parent, content["imagePath"], f"{path}: imagePath")
+        if image is None:
             raise ValueError(
                 f"{path}: imagePath = {voc.shown(content['imagePath'])}: no such file: put the "
                 "image there or remove the JSON"
@@ -89,7 +89,7 @@ def read(source: Path, asked: Asked) -> Found:
         name = path.relative_to(source).with_suffix("")
         labels = partial(_labels, path, content, found)
         found.samples.append(Sample(image, name, labels, split_of(name)))
-    found.skipped += [f"{p}: has no JSON" for p in files(source) if p not in taken]
+    found.skipped += [f"{p}: has no JSON" for p in images.paths if p not in taken]
     return found
 
 

@@ -7,6 +7,7 @@ where (file and key), what was found, what was expected, and what to do.
 import json
 import math
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -104,11 +105,52 @@ class Found:
     remarks: Counter[str] = field(default_factory=Counter)
 
 
+class Images:
+    """The images of a source, found by what annotations call them.
+
+    Names are compared in NFC: an archive packed on a Mac spells them otherwise.
+    """
+
+    def __init__(self, source: Path) -> None:
+        self.source = source
+        self.paths = files(source)
+        self.folders = sorted({path.parent for path in self.paths})
+        self._known = {self._key(path): path for path in self.paths}
+
+    def find(self, base: Path, name: str, where: str) -> Path | None:
+        """The image that annotations name; None where there is none.
+
+        Args:
+            base: what the name is relative to.
+            where: the name stands.
+        Raises:
+            ValueError: it is an absolute path or leaves the source.
+        """
+        plain = name.replace("\\", "/")
+        key = self._key(base / plain)
+        if PurePath(plain).is_absolute() or key.split("/")[0] == "..":
+            raise ValueError(
+                f"{where} = {shown(name)}: expected a file in {self.source}: put the image there "
+                "and its relative path here"
+            )
+        return self._known.get(key)
+
+    def _key(self, path: Path) -> str:
+        """Path in the source."""
+        inside = os.path.relpath(os.path.normpath(path), self.source)
+        return unicodedata.normalize("NFC", inside)
+
+
 def files(folder: Path, suffixes: tuple[str, ...] = voc.SUFFIXES) -> list[Path]:
     """Files of a folder and its sub-folders with certain endings, hidden ones left out, sorted."""
-    found = list[Path]()
-    for place, folders, names in os.walk(folder):
+    found, entered = list[Path](), set[str]()
+    for place, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        real = os.path.realpath(place)
+        if real in entered:  # by a link to a folder above
+            folders.clear()
+            continue
+        entered.add(real)
         for name in names:
             if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
                 found.append(Path(place, name))
@@ -131,25 +173,6 @@ def split_of(path: PurePath) -> str | None:
         if part.lower() in SPLITS:
             return SPLITS[part.lower()]
     return None
-
-
-def within(folder: Path, base: Path, name: str, where: str) -> Path:
-    """The file that annotations name, which must lie in their source.
-
-    Args:
-        folder: the source.
-        base: what the name is relative to.
-    Raises:
-        ValueError: it is an absolute path or leaves the source.
-    """
-    plain = name.replace("\\", "/")
-    path = Path(os.path.normpath(base / plain))
-    if "\0" in name or PurePath(plain).is_absolute() or not path.is_relative_to(folder):
-        raise ValueError(
-            f"{where} = {shown(name)}: expected a file in {folder}: put the image there and its "
-            "relative path here"
-        )
-    return path
 
 
 def read_text(path: Path) -> str:
