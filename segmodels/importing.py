@@ -20,6 +20,7 @@ from segmodels.params import RESERVED_DATASETS
 OWN = "own"  # folder of data/ in which the pipeline looks for data sets
 FORBIDDEN = set(".@$\\:,")  # in the name of a data set
 MOST_SKIPPED = 10
+SPLITS = ("train", "val", "test")
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -86,9 +87,10 @@ def run(options: argparse.Namespace) -> None:
 
 def summary(report: Report, root: Path) -> list[str]:
     """What was imported, left out and changed."""
-    counts = ", ".join(f"{report.splits[split]} {split}" for split in sorted(report.splits))
+    counts = ", ".join(f"{report.splits[split]} {split}" for split in _order(report))
+    how = f"recognised by {report.sign}" if report.sign else "as --format says"
     lines = [
-        f"{report.format}, recognised by {report.sign}",
+        f"{report.format}, {how}",
         f"{root}: {sum(report.splits.values())} images ({counts})",
         "",
         *_class_table(report),
@@ -104,9 +106,14 @@ def summary(report: Report, root: Path) -> list[str]:
     return lines
 
 
+def _order(report: Report) -> list[str]:
+    """The splits that there are."""
+    return [split for split in SPLITS if split in report.splits]
+
+
 def _class_table(report: Report) -> list[str]:
     """Pixels of each class and of void, and the images in which it occurs, by split."""
-    order = sorted(report.splits)
+    order = _order(report)
     width = max(len(name) for name in (*report.names.classes, "label  class"))
     heading = f"{'label  class':<{width + 7}}{'pixels':>14}{'share':>8}"
     lines = [heading + "".join(f"{split:>8}" for split in order)]

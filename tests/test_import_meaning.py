@@ -301,3 +301,30 @@ def test_smaller_object_lies_on_top_in_coco_and_the_later_in_cvat(tmp_path, caps
     bring(tmp_path / "cvat", tmp_path / "own/cvat", "--classes", "background,road,car")
     assert not (voc.read_target(voc.target_path(tmp_path / "own/cvat", "a")) == 2).any()
     assert "50 pixels where objects of two classes overlap" in capsys.readouterr().out
+
+
+def test_palettes_that_contradict_each_other_are_refused_until_the_person_decides(tmp_path):
+    """As of a program that gives each file a palette of its own: the same value, another colour."""
+    colours = [(0, 0, 0), (250, 0, 0), (0, 250, 0), (0, 0, 250)]
+    orders = [[0, 1, 2, 3], [0, 2, 1, 3]]
+    for k, one in enumerate(pictures()):
+        order = orders[k == 7]
+        values = np.argsort(order).astype(np.uint8)[one.labels]
+        table = np.zeros((256, 3), np.uint8)
+        table[:4] = np.array(colours)[order]
+        save(tmp_path / f"source/images/{one.name}.png", one.pixels)
+        voc.write_target(tmp_path / f"source/masks/{one.name}.png", values, table)
+    with pytest.raises(ValueError, match="its palette gives 1 the colour .*--map VALUE=CLASS says"):
+        bring(tmp_path / "source", tmp_path / "roads", "--classes", ",".join(CLASSES))
+    words = [
+        word
+        for colour, name in zip(colours, CLASSES, strict=True)
+        for word in ("--map", f"{','.join(map(str, colour))}={name}")
+    ]
+    bring(tmp_path / "source", tmp_path / "own/by_colour", *words)
+    by_value = [word for k in range(4) for word in ("--map", f"{k}={CLASSES[k]}")]
+    bring(tmp_path / "source", tmp_path / "own/by_value", *by_value)
+    one = pictures()[7]
+    np.testing.assert_array_equal(written(tmp_path / "own/by_colour", one), one.labels)
+    values = np.array([0, 2, 1, 3], np.uint8)[one.labels]
+    np.testing.assert_array_equal(written(tmp_path / "own/by_value", one), values)

@@ -41,6 +41,7 @@ class Report:
         images: in which a label occurs, by split.
         skipped: a line for each thing that was left out.
         remarks: how often something happened that a person should know.
+        sign: what the format was recognised by; "" where a person said it.
     """
 
     format: str
@@ -85,7 +86,7 @@ def bring(
         raise ValueError(f"{root}: is there already, expected a new folder: move it away first")
     if not source.exists():
         raise ValueError(f"{source}: no such file or folder; expected a labelled data set")
-    sign = "--format"
+    sign = ""
     source = Path(os.path.normpath(source))
     if form == "auto":
         form, sign = formats.recognise(source)

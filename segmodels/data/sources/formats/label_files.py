@@ -42,20 +42,25 @@ class Table:
     Args:
         colours: whether the keys are colours.
         names: of the classes.
+        palettes: of the files read so far, which may not contradict each other; None: the person
+            has said that values count.
     """
 
     labels: dict[int, int]
     colours: bool
     names: Names
+    palettes: masks.Palettes | None = None
 
     def read(self, path: Path, sizes: Sizes) -> np.ndarray:
         """The labels of a mask, (H, W) uint8.
 
         Raises:
             ValueError: it cannot be read, has another size than its image, or holds what the table
-                does not name.
+                does not name; or its palette contradicts that of another mask.
         """
         codes = stored_codes(path, colours=self.colours)
+        if self.palettes:
+            self._compare_palette(path, codes)
         height, width = codes.shape
         sizes.checked(Size(height, width), str(path))
         used, counts = np.unique(codes, return_counts=True)
@@ -70,6 +75,11 @@ class Table:
             )
         labels = np.array([self.labels[code] for code in used.tolist()], np.uint8)
         return labels[np.searchsorted(used, codes)]
+
+    def _compare_palette(self, path: Path, values: np.ndarray) -> None:
+        with voc.opened(path) as image:
+            if self.palettes and image.mode == "P":
+                self.palettes.add(path, masks.used_colours(image, values))
 
 
 def stored_codes(path: Path, *, colours: bool) -> np.ndarray:
@@ -132,7 +142,9 @@ def table(
     labels.setdefault(_code(voc.palette()[voc.VOID_COLOUR]) if colours else VOID_LABEL, VOID_LABEL)
     if colours:
         names = Names(names.classes, names.labels, _palette(labels, len(names.classes)))
-    return Table(labels, colours, names)
+    advice = "--map VALUE=CLASS says that values count, --map R,G,B=CLASS that colours do"
+    palettes = None if own or colours else masks.Palettes(advice=advice)
+    return Table(labels, colours, names, palettes)
 
 
 def _of_file(source: Path, asked: Asked) -> tuple[dict[int, str], bool]:
