@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def read(source: Path, asked: Asked) -> Found:
     if not contents:
         raise ValueError(f"{source}: no JSON with {', '.join(PARTS)}, expected COCO's instances")
     tables = {path: _categories(path, content) for path, content in contents.items()}
-    known = list(dict.fromkeys(name for table in tables.values() for name in table.values()))
+    known = list(dict.fromkeys(chain.from_iterable(table.values() for table in tables.values())))
     names = naming.named(known, asked.meaning, asked.classes, objects=True)
     found = Found(names, [], [f"{p}: no COCO instances" for p in paths if p not in contents])
     images = Images(root)
@@ -107,24 +108,26 @@ class Reader:
         """
         stated = (get(picture.entry, key, int, picture.where) for key in ("height", "width"))
         size = sizes.checked(Size(*stated), picture.where)
-        every = list(self._objects(picture, size))
-        every.sort(key=lambda one: -np.count_nonzero(one[1]))  # stable: of equals the last on top
-        objects = [(name, mask) for name, mask, crowd in every if not crowd]
-        labels = painting.paint(objects, size, self.names, self.remarks)
-        for _, mask, crowd in every:
-            if crowd:
-                self.remarks[CROWD] += 1
-                labels[mask & (labels == self.names.unlabelled)] = VOID_LABEL
+        crowds = np.zeros(size, bool)
+        objects = self._objects(picture, size, crowds)
+        labels = painting.paint(objects, size, self.names, self.remarks, smaller_on_top=True)
+        labels[crowds & (labels == self.names.unlabelled)] = VOID_LABEL
         return labels
 
-    def _objects(self, picture: Picture, size: Size) -> Iterator[tuple[str, np.ndarray, bool]]:
+    def _objects(
+        self, picture: Picture, size: Size, crowds: np.ndarray
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Name and mask of each object; regions that become void are added to `crowds`."""
         for where, annotation in picture.annotations:
-            name = self.categories[annotation["category_id"]]
             crowd = annotation.get("iscrowd", 0)
             if crowd not in (0, 1):
                 raise ValueError(f"{where}.iscrowd = {crowd!r}: expected 0 or 1: correct it")
             mask = segmentation(annotation.get("segmentation"), size, f"{where}.segmentation")
-            yield name, mask, bool(crowd) and self.crowd == "void"
+            if crowd and self.crowd == "void":
+                self.remarks[CROWD] += 1
+                crowds |= mask
+            else:
+                yield self.categories[annotation["category_id"]], mask
 
 
 def segmentation(value: Any, size: Size, where: str) -> np.ndarray:

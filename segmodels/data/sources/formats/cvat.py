@@ -9,6 +9,7 @@ pycocotools, see `painting.coco_polygons`; of an ellipse the pixels with their c
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -152,7 +153,7 @@ def _mask(shape: ElementTree.Element, size: Size, where: str) -> np.ndarray:
         painting.check_inside(corners, size, where)
         return painting.coco_polygons([corners], size)
     pairs = [pair.split(",") for pair in shape.get("points", "").split(";")]
-    flat: list[object] = [text for pair in pairs for text in pair]
+    flat = list(chain.from_iterable(pairs))
     return painting.coco_polygons([painting.points(flat, size, f"{where}.points")], size)
 
 

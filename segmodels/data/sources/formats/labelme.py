@@ -11,6 +11,7 @@ import binascii
 from collections.abc import Iterator
 from functools import partial
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,10 @@ def read(source: Path, asked: Asked) -> Found:
     entries = {path: _content(path) for path in files(source, (".json",))}
     if not entries:
         raise ValueError(f"{source}: no *.json, expected a file of labelme for each image in it")
-    known = dict.fromkeys(
-        get(shape, "label", str, where)
-        for path, content in entries.items()
-        for where, shape in numbered(content["shapes"], f"{path}: shapes")
-    )
+    known = dict[str, None]()
+    for path, content in entries.items():
+        for where, shape in numbered(content["shapes"], f"{path}: shapes"):
+            known[get(shape, "label", str, where)] = None
     names = naming.named(list(known), asked.meaning, asked.classes, usual=USUAL, objects=True)
     found = Found(names, [])
     images, taken = Images(source), dict[Path, Path]()
@@ -126,7 +126,7 @@ def _mask(shape: dict[str, Any], size: Size, where: str) -> np.ndarray:
     pairs = get(shape, "points", list, where)
     if any(not isinstance(pair, list) or len(pair) != 2 for pair in pairs):
         raise ValueError(f"{where}.points: expected a list of [x, y]: export it again")
-    flat = [coordinate for pair in pairs for coordinate in pair]
+    flat = list(chain.from_iterable(pairs))
     corners = painting.points(flat, size, f"{where}.points", least=LEAST[kind])
     exact = kind in ("rectangle", "circle", "line", "point", "mask")
     if exact and len(corners) != LEAST[kind]:

@@ -16,26 +16,35 @@ BITS, MORE, SIGN, FIRST = 0x1F, 0x20, 0x10, 48  # of a character of COCO's compr
 
 
 def paint(
-    objects: Iterable[tuple[str, np.ndarray]], size: Size, names: Names, remarks: Counter[str]
+    objects: Iterable[tuple[str, np.ndarray]],
+    size: Size,
+    names: Names,
+    remarks: Counter[str],
+    *,
+    smaller_on_top: bool = False,
 ) -> np.ndarray:
-    """Draw objects over each other.
+    """Draw objects over each other, one at a time.
 
     Args:
-        objects: name and mask of each, (H, W) bool, the uppermost last.
+        objects: name and mask of each, (H, W) bool.
         remarks: counts overlaps and objects without a pixel.
+        smaller_on_top: whether the smaller of two lies on top; otherwise, and of equals, the later.
     Returns:
         (H, W) uint8 labels.
     """
     labels = np.full(size, names.unlabelled, np.uint8)
-    covered = np.zeros(size, bool)
+    nothing = size.height * size.width + 1
+    area_on_top = np.full(size, nothing, np.int32)
     for name, mask in objects:
-        label = names.labels[name]
-        if not mask.any():
+        label, area = names.labels[name], np.count_nonzero(mask)
+        if area == 0:
             remarks[EMPTY] += 1
-        if differ := np.count_nonzero(covered & mask & (labels != label)):
+        if differ := np.count_nonzero(mask & (area_on_top < nothing) & (labels != label)):
             remarks[OVERLAP] += differ
+        if smaller_on_top:
+            mask = mask & (area <= area_on_top)
         labels[mask] = label
-        covered |= mask
+        area_on_top[mask] = area
     return labels
 
 

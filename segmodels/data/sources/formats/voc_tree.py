@@ -30,31 +30,47 @@ def read(source: Path, asked: Asked) -> Found:
     root = _root(source)
     if root is None:
         raise ValueError(f"{source}: expected JPEGImages/ and SegmentationClass/ in it")
-    lists = {name: voc.split_path(root, name) for name in LISTS}
-    splits = {name: voc.read_split(root, name) for name, path in lists.items() if path.is_file()}
     images = _only(root / "JPEGImages", voc.SUFFIXES)
     targets = _only(root / "SegmentationClass", voc.SUFFIXES)
-    listed = [(image_id, name) for name, ids in splits.items() for image_id in ids]
-    wanted: list[tuple[str, str | None]] = [*listed]
-    if not listed:
-        wanted = [(image_id, None) for image_id in images if image_id in targets]
-    for image_id, name in listed:
-        for folder, there in (("JPEGImages", images), ("SegmentationClass", targets)):
-            if image_id not in there:
-                raise ValueError(
-                    f"{lists[str(name)]}: {voc.shown(image_id)} is not in {root / folder}, "
-                    "expected its file: put it there or remove the line"
-                )
-    used = [targets[image_id] for image_id, _ in wanted]
-    table = label_files.table(root, used, asked)
+    splits = _listed(root, {"JPEGImages": images, "SegmentationClass": targets})
+    why = "in none of the lists train, val, test"
+    if not splits:
+        splits = {image_id: None for image_id in images if image_id in targets}
+        why = "has no mask"
+    table = label_files.table(root, [targets[image_id] for image_id in splits], asked)
     samples = []
-    for image_id, name in wanted:
+    for image_id, split in splits.items():
         labels = partial(table.read, targets[image_id])
-        samples.append(Sample(images[image_id], PurePath(image_id), labels, name))
-    left = set(images) - {image_id for image_id, _ in wanted}
-    why = "in none of the lists train, val, test" if listed else "has no mask"
-    skipped = [f"{images[image_id]}: {why}" for image_id in sorted(left)]
+        samples.append(Sample(images[image_id], PurePath(image_id), labels, split))
+    skipped = [f"{images[image_id]}: {why}" for image_id in sorted(set(images) - set(splits))]
     return Found(table.names, samples, skipped)
+
+
+def _listed(root: Path, folders: dict[str, dict[str, Path]]) -> dict[str, str | None]:
+    """The split of each image that a list names.
+
+    Args:
+        folders: the files by id that each image of a list must have.
+    Raises:
+        ValueError: one is missing, or an image is in two lists.
+    """
+    splits = dict[str, str | None]()
+    for split in LISTS:
+        path = voc.split_path(root, split)
+        for image_id in voc.read_split(root, split) if path.is_file() else []:
+            if image_id in splits:
+                raise ValueError(
+                    f"{path}: {voc.shown(image_id)} is also in {splits[image_id]}.txt, expected "
+                    "in one: remove the line"
+                )
+            splits[image_id] = split
+            lacking = [folder for folder, there in folders.items() if image_id not in there]
+            if lacking:
+                raise ValueError(
+                    f"{path}: {voc.shown(image_id)} is not in {root / lacking[0]}, expected its "
+                    "file: put it there or remove the line"
+                )
+    return splits
 
 
 def _root(source: Path) -> Path | None:

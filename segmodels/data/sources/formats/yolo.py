@@ -104,9 +104,8 @@ class Reader:
         if path is None:
             self.remarks[BACKGROUND] += 1
             return painting.paint([], sizes.shown, self.names, self.remarks)
-        objects = list(self._objects(path, sizes))
-        objects.sort(key=lambda one: -np.count_nonzero(one[1]))
-        return painting.paint(objects, sizes.shown, self.names, self.remarks)
+        objects = self._objects(path, sizes)
+        return painting.paint(objects, sizes.shown, self.names, self.remarks, smaller_on_top=True)
 
     def _objects(self, path: Path, sizes: Sizes) -> Iterator[tuple[str, np.ndarray]]:
         size = sizes.shown
