@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -29,7 +30,16 @@ from segmodels.files import write_bytes, write_text
 KEPT = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png"}  # formats whose files are copied
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
-Watch = Callable[[list[int]], Iterable[int]]
+
+class Planned(NamedTuple):
+    """A sample, what it will be called, and where it goes."""
+
+    sample: Sample
+    image_id: str
+    split: str
+
+
+Watch = Callable[[list[Planned]], Iterable[Planned]]
 
 
 @dataclass
@@ -82,25 +92,22 @@ def bring(
     Raises:
         ValueError: all problems of the data set, a line for each; nothing is written then.
     """
-    if root.exists() or root.is_symlink():
-        raise ValueError(f"{root}: is there already, expected a new folder: move it away first")
-    if not source.exists():
-        raise ValueError(f"{source}: no such file or folder; expected a labelled data set")
-    sign = ""
+    _check_places(source, root)
     source = Path(os.path.normpath(source))
-    if form == "auto":
-        form, sign = formats.recognise(source)
+    form, sign = formats.recognise(source) if form == "auto" else (form, "")
     found = formats.FORMATS[form].read(source, asked)
     if not found.samples:
         raise ValueError(f"{source}: no image with labels, expected some in the form {form}")
     report = Report(form, sign, found.names, skipped=found.skipped, remarks=found.remarks)
-    samples = sorted(found.samples, key=lambda sample: _normal(sample.name.as_posix()))
-    image_ids = ids([sample.name for sample in samples])
+    plan = _plan(found.samples, choice)
     root.parent.mkdir(parents=True, exist_ok=True)
-    check_space(root, sum(s.image.stat().st_size for s in samples), "the images")
+    check_space(root, sum(s.image.stat().st_size for s in found.samples), "the images")
     beside = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}."))
     try:
-        _fill(beside, samples, image_ids, choice, report, skip, watch, source)
+        problems = _fill(beside, watch(plan), report)
+        if not skip or not {"train", "val"} <= report.splits.keys():
+            tidy.refuse(problems, source)
+        report.skipped += problems
         beside.chmod(0o755)
         beside.rename(root)
     finally:
@@ -108,39 +115,39 @@ def bring(
     return report
 
 
-def _fill(
-    tree: Path,
-    samples: list[Sample],
-    image_ids: list[str],
-    choice: splits.Choice,
-    report: Report,
-    skip: bool,
-    watch: Watch,
-    source: Path,
-) -> None:
-    """Write the tree of what can be read; problems are refused all at once."""
-    names = [_normal(sample.name.as_posix()) for sample in samples]
-    of = splits.assign(image_ids, names, [sample.split for sample in samples], choice)
-    problems, listed = list[str](), dict[str, list[str]]()
-    for place in watch(list(range(len(samples)))):
-        sample, image_id, split = samples[place], image_ids[place], of[place]
+def _check_places(source: Path, root: Path) -> None:
+    if root.exists() or root.is_symlink():
+        raise ValueError(f"{root}: is there already, expected a new folder: move it away first")
+    if not source.exists():
+        raise ValueError(f"{source}: no such file or folder; expected a labelled data set")
+
+
+def _plan(samples: list[Sample], choice: splits.Choice) -> list[Planned]:
+    """Ids and splits, in an order that depends on no file system."""
+    ordered = sorted(samples, key=lambda sample: _normal(sample.name.as_posix()))
+    image_ids = ids([sample.name for sample in ordered])
+    names = [_normal(sample.name.as_posix()) for sample in ordered]
+    own = [sample.split for sample in ordered]
+    of = splits.assign(image_ids, names, own, choice)
+    return [Planned(*each) for each in zip(ordered, image_ids, of, strict=True)]
+
+
+def _fill(tree: Path, plan: Iterable[Planned], report: Report) -> list[str]:
+    """Write the tree of what can be read; a line for each image that has a problem."""
+    problems, lists = list[str](), dict[str, list[str]]({"train": [], "val": []})
+    for sample, image_id, split in plan:
         try:
             labels = _write(tree, sample, image_id, report)
         except NotInstalled:
             raise
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             problems.append(" ".join(str(error).split()))
-            continue
-        report.count(split, labels)
-        listed.setdefault(split, []).append(image_id)
-    if not skip:
-        tidy.refuse(problems, source)
-    report.skipped += problems
-    for split in ("train", "val"):
-        if split not in listed:
-            raise ValueError(f"{source}: every image of {split} has a problem, {problems[0]}")
-    for split, members in listed.items():
+        else:
+            report.count(split, labels)
+            lists.setdefault(split, []).append(image_id)
+    for split, members in lists.items():
         write_text(voc.split_path(tree, split), "".join(f"{member}\n" for member in members))
+    return problems
 
 
 def _write(tree: Path, sample: Sample, image_id: str, report: Report) -> np.ndarray:

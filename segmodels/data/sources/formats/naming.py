@@ -48,8 +48,7 @@ def named(
 
     Args:
         names: of the source, in its order.
-        meaning: a person's word for some of them: a class, or "void".
-        classes: a person's choice, or None.
+        meaning, classes: a person's word, see --map and --classes.
         usual: the format's word for some of them.
         objects: whether pixels can be covered by none, which are background.
     Raises:

@@ -149,7 +149,8 @@ def _names(source: Path) -> dict[int, str] | None:
     for file in (source / name for name in YAMLS):
         if file.is_file():
             return _of_yaml(file)
-    for file in (folder / name for folder in (source, source / "labels") for name in LISTS):
+    places = [source / name for name in LISTS] + [source / "labels" / name for name in LISTS]
+    for file in places:
         if file.is_file():
             lines = [line.strip() for line in read_text(file).splitlines()]
             return _checked(dict(enumerate(line for line in lines if line)), file)
