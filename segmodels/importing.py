@@ -4,6 +4,7 @@ Prints what was found, what was left out, and the lines for params.yaml. Nothing
 """
 
 import argparse
+import json
 import re
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from segmodels.params import RESERVED_DATASETS
 
 OWN = "own"  # folder of data/ in which the pipeline looks for data sets
 FORBIDDEN = set(".@$\\:,")  # in the name of a data set
+PLAIN = re.compile(r"[^\W\d_]([\w -]*\w)?")  # names that need no quotes, numbers aside
 MOST_SKIPPED = 10
 SPLITS = ("train", "val", "test")
 
@@ -147,10 +149,10 @@ def lines_for_params(report: Report, name: str) -> list[str]:
         f"dataset: {name}",
         "datasets:",
         f"  {name}:",
-        f"    classes: {_flow(report.names.classes)}",
+        f"    classes: [{', '.join(map(_quoted, report.names.classes))}]",
     ]
     if report.names.palette:
-        lines.append(f"    palette: {_flow([list(colour) for colour in report.names.palette])}")
+        lines.append(f"    palette: {[list(colour) for colour in report.names.palette]}")
     lines += [
         "train:",
         f"  {name}: *train_miniature      # or numbers of its own",
@@ -160,10 +162,10 @@ def lines_for_params(report: Report, name: str) -> list[str]:
     return lines
 
 
-def _flow(value: object) -> str:
-    """A value as YAML in one line."""
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=1_000_000)
-    return text.strip()
+def _quoted(name: str) -> str:
+    """A name as YAML, 1.1 and 1.2, reads it back as text."""
+    plain = PLAIN.fullmatch(name) and yaml.safe_load(name) == name
+    return name if plain else json.dumps(name, ensure_ascii=False)
 
 
 def _dataset(root: Path) -> str:

@@ -62,8 +62,8 @@ def read(source: Path, asked: Asked) -> Found:
     labels = [element.text or "" for element in tree.iterfind("meta//labels/label/name")]
     known = dict.fromkeys(labels)
     for image in images:
-        for shape in _shapes(image):
-            known.setdefault(shape.get("label", ""))
+        used = [shape.get("label", "") for shape in image if shape.tag in SHAPES]
+        known.update(dict.fromkeys(used))
     names = naming.named(list(known), asked.meaning, asked.classes, objects=True)
     found = Found(names, [])
     pictures, taken = Images(root), set[Path]()
@@ -115,14 +115,16 @@ def _file(images: Images, asked: Asked, name: str | None, where: str) -> Path:
     )
 
 
-def _shapes(image: ElementTree.Element) -> list[ElementTree.Element]:
-    """What covers an area, the uppermost last."""
-    shapes = [element for element in image if element.tag in SHAPES]
-    return sorted(shapes, key=_depth)
-
-
-def _depth(shape: ElementTree.Element) -> float:
-    return number(shape.get("z_order", "0"), f"{shape.tag}.z_order")
+def _shapes(image: ElementTree.Element, where: str) -> list[tuple[str, ElementTree.Element]]:
+    """What covers an area, the uppermost last, each with where it stands."""
+    count, found = Counter[str](), list[tuple[float, str, ElementTree.Element]]()
+    for shape in image:
+        if shape.tag in SHAPES:
+            place = f"{where}: {shape.tag} {count[shape.tag]}"
+            count[shape.tag] += 1
+            found.append((number(shape.get("z_order", "0"), f"{place}.z_order"), place, shape))
+    found.sort(key=lambda each: each[0])  # stable
+    return [(place, shape) for _, place, shape in found]
 
 
 def _labels(image: ElementTree.Element, where: str, found: Found, sizes: Sizes) -> np.ndarray:
@@ -135,10 +137,7 @@ def _labels(image: ElementTree.Element, where: str, found: Found, sizes: Sizes) 
 def _objects(
     image: ElementTree.Element, where: str, size: Size
 ) -> Iterator[tuple[str, np.ndarray]]:
-    count = Counter[str]()
-    for shape in _shapes(image):
-        place = f"{where}: {shape.tag} {count[shape.tag]}"
-        count[shape.tag] += 1
+    for place, shape in _shapes(image, where):
         yield shape.get("label", ""), _mask(shape, size, place)
 
 
