@@ -13,7 +13,6 @@ from PIL import Image
 
 from segmodels.data.sources.formats import painting
 
-
 CASES = 12  # of damage, for each form
 
 

@@ -106,7 +106,8 @@ def _drawn(names: list[str], choice: Choice) -> list[bool]:
         if len(chosen) + len(groups[group]) <= room:
             chosen.update(groups[group])
     if not chosen and len(order) > 1:
-        chosen.update(min((groups[group] for group in order), key=len))
+        smallest = min(order, key=lambda group: len(groups[group]))
+        chosen.update(groups[smallest])
     return [place in chosen for place in range(len(names))]
 
 

@@ -36,11 +36,12 @@ def paint(
     nothing = size.height * size.width + 1
     area_on_top = np.full(size, nothing, np.int32)
     for name, mask in objects:
-        label, area = names.labels[name], np.count_nonzero(mask)
+        label = names.labels[name]
+        area = int(np.count_nonzero(mask))
         if area == 0:
             remarks[EMPTY] += 1
         if differ := np.count_nonzero(mask & (area_on_top < nothing) & (labels != label)):
-            remarks[OVERLAP] += differ
+            remarks[OVERLAP] += int(differ)
         if smaller_on_top:
             mask = mask & (area <= area_on_top)
         labels[mask] = label

@@ -25,9 +25,9 @@ from segmodels.data.sources.formats.sample import (
     subfolders,
 )
 
-IMAGES = ("images", "image", "imgs", "img", "photos", "pictures", "inputs", "input", "rgb")
-MASKS = ("masks", "mask", "labels", "label", "annotations", "gt", "groundtruth", "ground_truth")
-MASKS += ("targets", "target", "segmentation", "annots")
+IMAGES = ["images", "image", "imgs", "img", "photos", "pictures", "inputs", "input", "rgb"]
+MASKS = ["masks", "mask", "labels", "label", "annotations", "gt", "groundtruth", "ground_truth"]
+MASKS += ["targets", "target", "segmentation", "annots"]
 ENDINGS = ("_mask", "_masks", "_label", "_labels", "_gt", "_seg", "_segmentation", "_L")
 
 
