@@ -1,9 +1,12 @@
 """Broken sources: one line that names file, key, value and remedy, and nothing is written."""
 
+import base64
 import json
 import random
 import re
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -392,6 +395,44 @@ def damaged(content, rng):
     if kind == 2:
         return content[:place] + str(rng.choice([-1, 10**9, 0, 1e99])).encode() + content[place:]
     return content[:place]
+
+
+def test_bomb_in_a_shape_is_one_line(tmp_path):
+    """A PNG of 10^10 pixels, by its header alone."""
+    FORMS["labelme"](tmp_path / "source")
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + b"IHDR" + header
+    png = b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    bomb = base64.b64encode(png).decode()
+    change = shape(shape_type="mask", mask=bomb, points=[[1, 1], [2, 2]])
+    edit_json(tmp_path / "source/json/plain.json", change)
+    (line,) = refused(tmp_path)
+    assert "shapes[1].mask: no PNG in base64: draw it again" in line
+
+
+NAMES = {
+    "aliases": "a: &a [x, x]\nb: &b [*a, *a]\nnames: [*b, *b]\n",
+    "truth": "names: {yes: road}\n",
+    "nothing": "train: images\n",
+    "no YAML": "names: [road\n",
+    "twice": "names: [road, road]\n",
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_broken_names_of_yolo_are_one_line(tmp_path, case):
+    FORMS["yolo"](tmp_path / "source")
+    path = tmp_path / "source/data.yaml"
+    path.write_text(NAMES[case], encoding="utf-8")
+    (line,) = refused(tmp_path)
+    assert line.startswith(f"{path}: ") and "names" in line
+
+
+def test_endless_line_of_a_table_is_refused_at_once(tmp_path):
+    FORMS["pairs of colours"](tmp_path / "source")
+    (tmp_path / "source/class_dict.csv").write_text("a 1 " * 100_000)
+    (line,) = refused(tmp_path)
+    assert "names nothing" in line or "expected NAME R G B" in line
 
 
 def test_run_lengths_that_lie_are_refused_at_any_text():

@@ -207,3 +207,16 @@ def test_image_turned_by_exif_takes_a_mask_of_either_size(home, capsys):
     np.testing.assert_array_equal(np.rot90(turned, 1), one.labels)
     stored = voc.read_image(voc.image_path(tree, "stored"))
     np.testing.assert_array_equal(stored, one.pixels)
+
+
+def test_unusual_ending_of_masks_beside_images_can_be_named(home, capsys):
+    for one in pictures():
+        save(Path(f"mixed/{one.name}.png"), one.pixels)
+        save(Path(f"mixed/{one.name}-truth.png"), one.labels)
+    with pytest.raises(ValueError, match="no folders of images and masks in it"):
+        bring("mixed", "data/own/x", "--format", "pairs", "--classes", ",".join(CLASSES))
+    words = ["--format", "pairs", "--mask-suffix=-truth", "--classes", ",".join(CLASSES)]
+    bring("mixed", "data/own/mixed", *words)
+    for one in pictures():
+        labels = voc.read_target(voc.target_path("data/own/mixed", one.id))
+        np.testing.assert_array_equal(labels, one.labels)

@@ -33,6 +33,7 @@ LINES = [  # of a table: name and colour, or name and value, either first
 ]
 MANY = 64  # more values than a label map has
 SHOWN = 20
+LONGEST = 300  # letters of a line of a table
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,8 @@ def read_table(path: Path) -> tuple[dict[int, str], bool]:
     lines = [line.strip() for line in read_text(path).splitlines()]
     lines = [line for line in lines if line and not line.startswith(("#", "//"))]
     for place, line in enumerate(lines):
-        match = next((found for form in LINES if (found := form.fullmatch(line))), None)
+        forms = LINES if len(line) <= LONGEST else []
+        match = next((found for form in forms if (found := form.fullmatch(line))), None)
         numbers = [int(part) for part in match.groups() if part.isdecimal()] if match else []
         if not numbers and place == 0:
             continue

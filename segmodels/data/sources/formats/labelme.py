@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from segmodels.data import voc
 from segmodels.data.sources.formats import naming, painting
@@ -169,7 +169,7 @@ def _bitmap(text: str, corners: np.ndarray, size: Size, where: str) -> np.ndarra
                     f"{height} within {size}, as its points say: draw it again"
                 )
             mask[top : bottom + 1, left : right + 1] = np.asarray(image.convert("L")) > 0
-    except (*voc.DAMAGED, UnidentifiedImageError, binascii.Error) as error:
+    except (*voc.DAMAGED, *voc.BOMB, binascii.Error) as error:
         if str(error).startswith(where):
             raise
         raise ValueError(f"{where}: no PNG in base64: draw it again") from None

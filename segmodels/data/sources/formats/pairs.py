@@ -93,7 +93,7 @@ def _places(source: Path, asked: Asked) -> list[Place]:
         masks = [folders[name] for name in MASKS if name in folders]
         if images and masks:
             found.append(Place(images[0], masks[0]))
-    if not found and source.is_dir() and _beside(source):
+    if not found and source.is_dir() and (asked.mask_suffix or _beside(source)):
         found.append(Place(source, source))
     return found
 

@@ -170,6 +170,8 @@ def _checked(names: Any, path: Path) -> dict[int, str]:
     """Names by number, each text and there once."""
     if not isinstance(names, dict) or not names or any(type(key) is not int for key in names):
         raise ValueError(f"{path}: names: expected a list, or a number and a name each: correct it")
+    if any(not isinstance(name, str | int) for name in names.values()):
+        raise ValueError(f"{path}: names: one is no text, expected text alone: correct it")
     found = {number: str(name) for number, name in names.items()}
     if len(set(found.values())) < len(found):
         raise ValueError(f"{path}: names: one comes twice, expected each once: rename it")
