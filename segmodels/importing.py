@@ -84,7 +84,8 @@ def run(options: argparse.Namespace) -> None:
         skip=options.skip,
         watch=lambda work: process.progress(work, len(work), "import"),
     )
-    print("\n".join([*summary(report, options.to), "", *lines_for_params(report, name)]))
+    for line in [*summary(report, options.to), "", *lines_for_params(report, name)]:
+        print("".join(letter if letter.isprintable() else "?" for letter in line))
 
 
 def summary(report: Report, root: Path) -> list[str]:

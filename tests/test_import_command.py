@@ -180,9 +180,11 @@ def test_source_may_be_named_in_odd_ways(home, capsys):
 
 def test_unlabelled_images_and_lone_masks_are_listed(home, capsys):
     Path("photos/masks/plain_Mask.png").rename("photos/masks/other_Mask.png")
+    save(Path("photos/images/a\x1b[2Jb.png"), pictures()[0].pixels)
     bring("photos", "data/own/roads", "--classes", ",".join(CLASSES))
     said = capsys.readouterr().out
-    assert "left out: 2\n" in said
+    assert "left out: 3\n" in said
+    assert "a?[2Jb.png: has no mask" in said  # what a terminal would obey
     assert "plain.jpeg: has no mask plain_Mask in photos/masks" in said
     assert "other_Mask.png: is the mask of no image in photos/images" in said
 
