@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from segmodels.data import miniature, voc
+from segmodels.data import miniature
+from segmodels.data.images import read_image
 from segmodels.data.miniature_objects import LOOKS
 from segmodels.prediction import crf
 
@@ -42,7 +43,7 @@ NAMES = (
 def pictures(files: list[str]) -> list[Tensor]:
     """(3, 375, 500) uint8 each."""
     if files:
-        arrays = [voc.read_image(file) for file in files]
+        arrays = [read_image(file) for file in files]
     else:
         scenes = miniature.draw(["background", *LOOKS], HEIGHT, WIDTH, seed=(0, 0))
         arrays = [scene.image for scene in islice(scenes, PICTURES)]

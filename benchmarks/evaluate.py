@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from segmodels.data import voc
+from segmodels.data.images import palette, read_target, write_target
+from segmodels.data.layout import read_ids, split_path, target_path
 from segmodels.evaluation import folder
 from segmodels.evaluation.confusion import confusion_matrix
 
@@ -37,7 +38,7 @@ def main() -> None:
     options.add_argument("--turns", type=int, default=5)
     given = options.parse_args()
     torch.set_num_threads(1)
-    ids = voc.read_ids(voc.split_path(given.voc, "val"))
+    ids = read_ids(split_path(given.voc, "val"))
     with tempfile.TemporaryDirectory() as scratch:
         masks = given.predictions or moved_targets(given.voc, ids, Path(scratch))
         print("| evaluation, one core | figures |\n|---|---|")
@@ -110,16 +111,16 @@ def masked_bincount(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 def moved_targets(root: Path, ids: list[str], masks: Path) -> Path:
     """Predictions that are right but for their place: the folder."""
     for image_id in ids:
-        target = voc.read_target(voc.target_path(root, image_id))
+        target = read_target(target_path(root, image_id))
         labels = np.where(target == VOID, 0, np.roll(target, 8, axis=1))
         labels[labels == VOID] = 0
-        voc.write_target(masks / f"{image_id}.png", labels, voc.palette())
+        write_target(masks / f"{image_id}.png", labels, palette())
     return masks
 
 
 def read(root: Path, masks: Path, image_id: str) -> tuple[np.ndarray, np.ndarray]:
-    target = voc.read_target(voc.target_path(root, image_id))
-    return target, voc.read_target(masks / f"{image_id}.png")
+    target = read_target(target_path(root, image_id))
+    return target, read_target(masks / f"{image_id}.png")
 
 
 def batches(pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:

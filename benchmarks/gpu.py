@@ -23,8 +23,8 @@ import torch
 from benchmarks import gpu_checks, gpu_runs, gpu_speed, timing
 from benchmarks.gpu_common import Failed, Place
 from segmodels import params
-from segmodels.data import miniature, voc
-from segmodels.prediction import runtime
+from segmodels.core.machine import loader_workers, start
+from segmodels.data import layout, miniature
 
 MINUTES = 7.0  # after which no row is begun
 PARTS = ("checks", "speed", "compiled")
@@ -95,7 +95,7 @@ def pictures(given: Path | None, place: Place) -> Iterator[tuple[Path, list[str]
     """A VOC tree and the ids of its train pictures: the given one, an archive's, or drawn."""
     if given is not None or (timing.VARIABLE in os.environ and not place.small):
         with timing.pictures(given) as root:
-            yield root, voc.read_ids(voc.split_path(root, "train"))
+            yield root, layout.read_ids(layout.split_path(root, "train"))
         return
     with TemporaryDirectory() as folder:
         root = Path(folder)
@@ -104,17 +104,17 @@ def pictures(given: Path | None, place: Place) -> Iterator[tuple[Path, list[str]
         miniature.generate(
             root, train=count, val=1, short_side=short, long_side=long, classes=classes, seed=0
         )
-        yield root, voc.read_ids(voc.split_path(root, "train"))
+        yield root, layout.read_ids(layout.split_path(root, "train"))
 
 
 def machine() -> str:
     """What the figures belong to."""
-    found = runtime.start("fp32", "auto", deterministic=True, seed=0)
+    found = start("fp32", "auto", deterministic=True, seed=0)
     parts = [found.gpu or "no GPU", found.cpu, f"{found.threads} threads"]
     parts.append(f"torch {torch.__version__}")
     if found.gpu:
         parts.append(f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}")
-        parts.append(f"{runtime.loader_workers()} loading processes")
+        parts.append(f"{loader_workers()} loading processes")
         parts.append("fp32 with TF32 convolutions, PyTorch's default")
     return "; ".join(parts)
 

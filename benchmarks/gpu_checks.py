@@ -192,7 +192,7 @@ def step_does_not_wait(place: Place) -> str:
             model,
             [(image, target)],
             objective=objective,
-            see=logits,
+            forward=logits,
             processes=Processes(),
             scale=lambda loss: loss,
         )

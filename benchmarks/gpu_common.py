@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from benchmarks.train_step import CLASSES, NORMALIZE, random_batch, sgd
 from segmodels import models
-from segmodels.prediction import runtime
-from segmodels.prediction.inference import autocast, normalize
+from segmodels.core import machine
+from segmodels.models.network import forward
 from segmodels.sections import Loss
 from segmodels.training.processes import Processes
 from segmodels.training.recipe import start_momentum
@@ -110,12 +110,12 @@ def without_dropout(model: nn.Module) -> nn.Module:
 def deterministic(wanted: bool) -> Iterator[None]:
     """Forbid kernels that vary, as `deterministic: true` does, or allow them."""
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    runtime.forbid_nondeterminism(wanted)
+    machine.forbid_nondeterminism(wanted)
     torch.backends.cudnn.benchmark = not wanted
     try:
         yield
     finally:
-        runtime.forbid_nondeterminism(before[0])
+        machine.forbid_nondeterminism(before[0])
         torch.backends.cudnn.benchmark = before[1]
 
 
@@ -132,8 +132,12 @@ def tf32(wanted: bool) -> Iterator[None]:
 
 def logits(model: nn.Module, image: Tensor, precision: str = "fp32") -> dict[str, Tensor]:
     """As the training loop computes them, or in float64 if the weights are."""
-    with autocast(image.device, precision):
-        return model(normalize(image, NORMALIZE).to(next(model.parameters()).dtype))
+    dtype = next(model.parameters()).dtype
+
+    def compute(normal: Tensor) -> dict[str, Tensor]:
+        return model(normal.to(dtype))
+
+    return forward(compute, image, normalization=NORMALIZE, precision=precision)
 
 
 def train(
@@ -163,7 +167,7 @@ def train(
             model.train(),
             list(zip(image.chunk(parts), target.chunk(parts), strict=True)),
             objective=objective,
-            see=partial(logits, precision=precision),
+            forward=partial(logits, precision=precision),
             processes=Processes(),
             scale=scaler.scale,
         )

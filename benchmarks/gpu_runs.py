@@ -22,8 +22,9 @@ from torch import Tensor, nn
 
 from benchmarks.gpu_common import Failed, Place, build, deterministic, expect, tf32, without_dropout
 from segmodels import params
-from segmodels.data import index, miniature, voc
-from segmodels.data.loading import Augmentation, training_batches, whole_images
+from segmodels.data import index, layout, miniature
+from segmodels.data.augment import RandomCrop
+from segmodels.data.loading import training_batches, whole_images
 from segmodels.training import loop
 from segmodels.training.checkpoint import Checkpoints
 from segmodels.training.job import Job, Progress
@@ -76,7 +77,9 @@ def finish(job: Job, model: nn.Module, kept: Path | None = None) -> RUN:
         checkpoints = Checkpoints(kept, 0, True)
     with deterministic(True):
         epochs = list(loop.epochs(model, job, checkpoints))
-    measured = [(*each.train, *each.val, each.confusion.tolist()) for each in epochs]
+    measured = [
+        (*each.train.values(), *each.val.values(), each.confusion.tolist()) for each in epochs
+    ]
     return measured, model.state_dict()
 
 
@@ -129,7 +132,7 @@ def validation_agrees(place: Place) -> str:
         )
         cpu = small_job(Path(folder), torch.device("cpu"))
         expected, exact = loop.validate(model, cpu)
-    worst = max(abs(a - b) / b for a, b in zip(found, expected, strict=True))
+    worst = max(abs(a - b) / b for a, b in zip(found.values(), expected.values(), strict=True))
     other = abs(counts - exact).sum() / exact.sum() / 2
     return expect(
         worst <= VALIDATION and other <= COUNTED,
@@ -142,13 +145,13 @@ def loader_hands_over(place: Place) -> str:
     """Batches of workers: pinned for a GPU, channels-last there too; a bad file is its own line."""
     with TemporaryDirectory() as folder:
         job = small_job(Path(folder), place.device)
-        augmentation = Augmentation(48, None, (0.5, 2), True, job.ignore_index, (0, 0, 0))
+        crop = RandomCrop(48, None, (0.5, 2), True, job.ignore_index, (0, 0, 0))
         crops = partial(
             training_batches,
             job.root,
             job.train_ids,
             job.steps(1),
-            augmentation=augmentation,
+            crop=crop,
             seed=0,
             epoch=1,
             decoded=None,
@@ -166,7 +169,7 @@ def loader_hands_over(place: Place) -> str:
             job.root, val, size=None, batch_size=2, targets=False, workers=1
         ):
             expect(targets is None and len(ids) == len(image), f"{ids}: {targets}")
-        broken = voc.image_path(job.root, job.train_ids[job.steps(1)[0][0]])
+        broken = layout.image_path(job.root, job.train_ids[job.steps(1)[0][0]])
         broken.write_bytes(b"no picture")
         try:
             list(crops(workers=2))

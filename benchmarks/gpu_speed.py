@@ -21,9 +21,10 @@ from benchmarks import recipe
 from benchmarks.gpu_common import Place, deterministic
 from benchmarks.train_step import CLASSES, our_step, sgd
 from segmodels import models
-from segmodels.data.loading import Augmentation, training_batches
+from segmodels.core import machine
+from segmodels.data.augment import RandomCrop
+from segmodels.data.loading import training_batches
 from segmodels.models import layers
-from segmodels.prediction import runtime
 
 BASE = 520  # of torchvision's recipe: the short side before random scaling
 WARM_UP, STEPS, SECONDS = 3, 20, 4.0  # steps before; steps that are timed, and the time for them
@@ -109,7 +110,7 @@ def _measured(place: Place, row: Row, root: Path, image_ids: list[str]) -> tuple
     if place.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     step = ours(place, row) if row.way.ours else theirs(place, row)
-    workers = 1 if place.small else runtime.loader_workers()
+    workers = 1 if place.small else machine.loader_workers()
     skipped = WARM_UP + PREFETCHED * workers
     steps = 2 if place.small else STEPS
     load = our_batches if row.way.ours else their_batches
@@ -120,7 +121,7 @@ def _measured(place: Place, row: Row, root: Path, image_ids: list[str]) -> tuple
     bare = seconds_a_step(place, step, repeat((image, target), steps))
     for _ in range(skipped - 1):
         step(*next(batches))
-    return bare, seconds_a_step(place, step, batches), runtime.peak_memory_bytes()
+    return bare, seconds_a_step(place, step, batches), machine.peak_memory_bytes()
 
 
 def seconds_a_step(place: Place, step: Callable[..., Any], batches: Any) -> float:
@@ -183,12 +184,12 @@ def our_batches(
 ) -> Any:
     """The training loop's loader; a picture comes again where there are not enough."""
     crop = 64 if place.small else 480
-    augmentation = Augmentation(crop, round(BASE * 4 / 3), (0.5, 2.0), True, 255, (124, 116, 104))
+    random_crop = RandomCrop(crop, round(BASE * 4 / 3), (0.5, 2.0), True, 255, (124, 116, 104))
     return training_batches(
         root,
         image_ids,
         positions(len(image_ids), row.batch, count),
-        augmentation=augmentation,
+        crop=random_crop,
         seed=0,
         epoch=1,
         workers=workers,

@@ -14,8 +14,8 @@ import torch
 
 from benchmarks import timing
 from segmodels import models, params
+from segmodels.core import machine
 from segmodels.data import index, miniature
-from segmodels.prediction import runtime
 from segmodels.training import checkpoint, loop
 from segmodels.training.job import Job
 
@@ -29,7 +29,7 @@ def train(root: Path, count: int, threads: int) -> None:
     data = settings.datasets["miniature"]
     rows = pd.read_csv(root / "index.csv", dtype={"image_id": str})
     chosen = pd.concat([rows[rows["split"] == "train"][:count], rows[rows["split"] == "val"]])
-    runtime.start("fp32", threads, deterministic=True, seed=0)
+    machine.start("fp32", threads, deterministic=True, seed=0)
     job = Job(
         root=root,
         index=chosen,
@@ -46,7 +46,7 @@ def train(root: Path, count: int, threads: int) -> None:
     with checkpoint.hold({"growth": count}, 10, writes=True) as kept:
         *_, epoch = loop.epochs(model, job, kept)
     pictures = job.steps_per_epoch * job.recipe.batch_size
-    print(1e3 * epoch.seconds / pictures, runtime.peak_memory_bytes() / 2**20)
+    print(1e3 * epoch.seconds / pictures, machine.peak_memory_bytes() / 2**20)
 
 
 def main() -> None:

@@ -14,12 +14,13 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from benchmarks import recipe, timing
-from segmodels.data import voc
-from segmodels.data.loading import Augmentation, epoch_batches, training_batches
+from segmodels.data import layout
+from segmodels.data.augment import RandomCrop
+from segmodels.data.loading import epoch_batches, training_batches
 
 BASE, CROP, BATCH = 520, 480, 8
-AUGMENTATION = Augmentation(
-    crop_size=CROP,
+RANDOM_CROP = RandomCrop(
+    size=CROP,
     base_size=round(BASE * 4 / 3),
     scale=(0.5, 2.0),
     flip=True,
@@ -34,7 +35,7 @@ def ours(root: Path, image_ids: list[str]) -> None:
         root,
         image_ids,
         batches,
-        augmentation=AUGMENTATION,
+        crop=RANDOM_CROP,
         seed=0,
         epoch=1,
         workers=0,
@@ -55,8 +56,8 @@ def theirs(root: Path, image_ids: list[str]) -> None:
 
 def decoding(root: Path, image_ids: list[str]) -> None:
     for image_id in image_ids:
-        Image.open(voc.image_path(root, image_id)).load()
-        Image.open(voc.target_path(root, image_id)).load()
+        Image.open(layout.image_path(root, image_id)).load()
+        Image.open(layout.target_path(root, image_id)).load()
 
 
 def main() -> None:
@@ -65,7 +66,7 @@ def main() -> None:
     given = options.parse_args()
     print(timing.machine(given.threads))
     with timing.pictures(given.voc) as root:
-        image_ids = voc.read_ids(voc.split_path(root, "train"))
+        image_ids = layout.read_ids(layout.split_path(root, "train"))
         image_ids = image_ids[: min(given.pictures, len(image_ids)) // BATCH * BATCH]
         sides = {"recipe": theirs, "decoding": decoding, "ours": ours}
         run = {name: partial(side, root, image_ids) for name, side in sides.items()}

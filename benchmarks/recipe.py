@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torchvision import transforms as T
 from torchvision.transforms import functional as F
 
-from segmodels.data import voc
+from segmodels.data.layout import image_path, target_path
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -35,8 +35,8 @@ class Pictures(torch.utils.data.Dataset[Sample]):
         return len(self.image_ids)
 
     def __getitem__(self, k: int) -> Sample:
-        image = Image.open(voc.image_path(self.root, self.image_ids[k])).convert("RGB")
-        target = Image.open(voc.target_path(self.root, self.image_ids[k]))
+        image = Image.open(image_path(self.root, self.image_ids[k])).convert("RGB")
+        target = Image.open(target_path(self.root, self.image_ids[k]))
         return self.preset(image, target)
 
 

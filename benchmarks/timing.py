@@ -15,8 +15,8 @@ import PIL
 import torch
 import torchvision
 
+from segmodels.core.machine import reuse_memory, start
 from segmodels.data import archive
-from segmodels.prediction import runtime
 
 VARIABLE = "SEGMODELS_VOC_ARCHIVE"
 
@@ -52,7 +52,7 @@ def alternate(sides: Mapping[str, Callable[[], object]], turns: int) -> dict[str
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(turns):
         for name, side in sides.items():
-            runtime.reuse_memory() if name.startswith("ours") else _memory_as_usual()
+            reuse_memory() if name.startswith("ours") else _memory_as_usual()
             side()
             begin = time.perf_counter()
             side()
@@ -80,6 +80,6 @@ def row(what: str, seconds: dict[str, float], per: int, ratios: list[tuple[str, 
 
 def machine(threads: int) -> str:
     """What the figures belong to."""
-    cpu = runtime.start(precision="fp32", threads=threads, deterministic=False, seed=0).cpu
+    cpu = start(precision="fp32", threads=threads, deterministic=False, seed=0).cpu
     versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"
     return f"{cpu}; {threads} threads; {versions}, Pillow {PIL.__version__}"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from benchmarks import recipe, timing
 from segmodels import models
-from segmodels.prediction.inference import autocast, normalize
+from segmodels.models.network import forward, normalize
 from segmodels.sections import Loss, Normalize
 from segmodels.training.processes import Processes
 from segmodels.training.step import Objective, gradients
@@ -48,7 +48,7 @@ def our_gradients(
         model,
         [(image, target)],
         objective=OBJECTIVE,
-        see=see,
+        forward=see,
         processes=Processes(),
         scale=lambda loss: loss,
     )
@@ -56,8 +56,7 @@ def our_gradients(
 
 def see(model: nn.Module, image: Tensor, precision: str) -> dict[str, Tensor]:
     """Logits of image (N, 3, H, W) uint8, as the training loop computes them."""
-    with autocast(image.device, precision):
-        return model(normalize(image, NORMALIZE))
+    return forward(model, image, normalization=NORMALIZE, precision=precision)
 
 
 def our_step(

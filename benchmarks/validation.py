@@ -18,11 +18,11 @@ from torch.utils.data import DataLoader
 
 from benchmarks import recipe, timing
 from segmodels import models
-from segmodels.data import voc
+from segmodels.data import layout
 from segmodels.data.loading import whole_images
-from segmodels.prediction.inference import normalize
-from segmodels.sections import Normalize
-from segmodels.training.validation import count_pairs, label_maps, measure, strips
+from segmodels.models.network import forward, label_map
+from segmodels.sections import Loss, Normalize
+from segmodels.training.validation import count_pairs, measure, strips
 
 CLASSES = 21
 NORMALIZE = Normalize(mean=recipe.MEAN, std=recipe.STD)
@@ -49,31 +49,32 @@ def ours(
 ) -> np.ndarray:
     """Confusion (21, 21) int64, without void."""
     batches = whole_images(root, index, size=None, batch_size=batch_size, targets=True)
-    _, counts = measure(
+    _, confusion = measure(
         model,
         batches,
         num_classes=CLASSES,
         ignore_index=255,
+        loss=Loss(cross_entropy=1, dice=0),
         normalization=NORMALIZE,
         device=torch.device("cpu"),
         precision=precision,
     )
-    return counts[:CLASSES].numpy()
+    return confusion.numpy()
 
 
 def ours_counts(
     model: nn.Module, root: Path, index: pd.DataFrame, *, batch_size: int
 ) -> np.ndarray:
     """The same work as the recipe's: `measure` without its losses."""
-    counts = torch.zeros(CLASSES + 1, CLASSES, dtype=torch.int64)
+    counts = torch.zeros(256, 256, dtype=torch.int64)
     with torch.inference_mode():
         for _, image, target, _ in whole_images(
             root, index, size=None, batch_size=batch_size, targets=True
         ):
-            logits = model(normalize(image, NORMALIZE))["out"]
+            logits = forward(model, image, normalization=NORMALIZE, precision="fp32")["out"]
             for strip, labels in strips(logits, target):
-                counts += count_pairs(labels, label_maps(strip), CLASSES, 255)
-    return counts[:CLASSES].numpy()
+                counts += count_pairs(labels, label_map(strip))
+    return counts[:CLASSES, :CLASSES].numpy()
 
 
 def theirs(model: nn.Module, root: Path, index: pd.DataFrame) -> np.ndarray:
@@ -87,8 +88,8 @@ def theirs(model: nn.Module, root: Path, index: pd.DataFrame) -> np.ndarray:
 def read_index(root: Path, count: int) -> pd.DataFrame:
     """The first val pictures and their sizes."""
     rows = []
-    for image_id in voc.read_ids(voc.split_path(root, "val"))[:count]:
-        with Image.open(voc.image_path(root, image_id)) as image:
+    for image_id in layout.read_ids(layout.split_path(root, "val"))[:count]:
+        with Image.open(layout.image_path(root, image_id)) as image:
             rows.append((image_id, *image.size))
     return pd.DataFrame(rows, columns=["image_id", "width", "height"])
 

@@ -6,7 +6,7 @@ import sys
 
 # What the programs import. Old Pythons have to read this file: no syntax that is newer than 3.6.
 NEEDED = ["torch", "torchvision", "numpy", "pandas", "PIL", "matplotlib", "jinja2", "pydantic"]
-NEEDED += ["requests", "ruamel", "tqdm"]
+NEEDED += ["filelock", "requests", "ruamel", "scipy", "tqdm"]
 SHOWN = 3
 ACTIVATE = "activate the environment (. .venv/bin/activate), or make setup"
 

@@ -12,15 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from tqdm import tqdm
 
-from segmodels import files, importing, params, process, trained
-from segmodels.data import masks, voc
+from segmodels import arguments, files, importing, params, process
+from segmodels.core import machine
+from segmodels.core.machine import Runtime
+from segmodels.data import images, layout, masks
 from segmodels.evaluation import folder, scores, submitted
+from segmodels.models import network
+from segmodels.models.network import Network
 from segmodels.params import Params
-from segmodels.prediction import drawing, export, photos, runtime, testtime
-from segmodels.trained import Network
+from segmodels.prediction import drawing, export, photos
 from segmodels.training import probe
 from segmodels.training.job import Job
 from segmodels.training.processes import Processes
@@ -29,13 +31,13 @@ PROBED = ["miou", "miou_present", "pixel_acc", "mean_acc"]
 SMALL_SHARE = 0.0005  # of a picture; what is less would be printed as 0.0%
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """The command `segmodels`; arguments are the process's own unless given."""
-    options = _parser().parse_args(arguments)
+def main(words: list[str] | None = None) -> None:
+    """The command `segmodels`; its words are the process's own unless given."""
+    options = arguments.parser().parse_args(words)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # the name of a file may be no text
-    process.run(lambda: options.command(options))
+    process.run(lambda: COMMANDS[options.command](options))
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -43,14 +45,13 @@ def predict(options: argparse.Namespace) -> None:
     if options.out.resolve() in {path.resolve() for path in options.photos}:
         options.refuse(f"--out {options.out}: expected another folder than that of the pictures")
     settings = _settings(options)
+    choices = arguments.choices(options, settings.predict[settings.dataset])
+    runtime = machine.start(choices.precision, choices.threads, deterministic=True, seed=0)
     names = list(dict.fromkeys(options.model or [settings.model]))
-    networks = [_network(settings, name, options) for name in names]
-    choices = settings.predict[settings.dataset]
-    machine = runtime.start(choices.precision, choices.threads, deterministic=True, seed=0)
+    networks = [_network(settings, name, options, runtime) for name in names]
+    _refuse_other_classes(networks)
     if options.start is None:
         _complain(*_renamed(settings, networks))
-    for network in networks:
-        network.module.to(machine.device).to(memory_format=torch.channels_last)
 
     found = photos.find(options.photos, options.out.resolve())
     _complain(*found.problems)
@@ -66,7 +67,7 @@ def predict(options: argparse.Namespace) -> None:
             failed += 1
             continue
         warned = warned or _warn_of_drawings(settings, image)
-        labelled = _labelled(image, networks, choices.long_side, machine)
+        labelled = {each.name: photos.label_photo(each, image, choices) for each in networks}
         _write(options.out / stem, image, labelled, networks[0])
         for name, labels in labelled.items():
             tqdm.write(f"{_one_line(path)}, {name}: {_shares(labels, networks[0].classes)}")
@@ -79,20 +80,20 @@ def predict(options: argparse.Namespace) -> None:
 def export_model(options: argparse.Namespace) -> None:
     """Write a model as ONNX."""
     settings = _settings(options)
-    network = _network(settings, options.model, options)
+    model = _network(settings, options.model, options, None)
     if options.start is None:
-        _complain(*_renamed(settings, [network]))
+        _complain(*_renamed(settings, [model]))
     form = export.Form(options.size, options.opset, options.output)
     try:
         difference = export.to_onnx(
-            network.module,
+            model.module,
             options.onnx,
-            normalization=network.normalization,
-            classes=network.classes,
+            normalization=model.normalization,
+            classes=model.classes,
             form=form,
         )
     except ValueError as error:
-        raise ValueError(f"{network.name}: {error}") from None
+        raise ValueError(f"{model.name}: {error}") from None
     begin = f"{options.onnx}: at {', '.join(form.sizes)}"
     if form.output == "labels":
         print(f"{begin} no more than {difference:.2%} of labels (uint8) differ from PyTorch's")
@@ -105,7 +106,7 @@ def evaluate(options: argparse.Namespace) -> None:
     """Score a folder of label maps, whichever program has made them."""
     settings = _evaluated(options)
     data = settings.data
-    image_ids = voc.read_split(options.voc, options.split)
+    image_ids = layout.read_split(options.voc, options.split)
     files = submitted.Folder(options.predictions, options.voc, options.model)
     counts = folder.per_image(
         options.predictions,
@@ -135,125 +136,23 @@ def bn_probe(options: argparse.Namespace) -> None:
     """Measure two models on val, each with the BatchNorm statistics of the other too."""
     settings = _settings(options)
     names = {"first": options.first, "last": options.last}
-    models = {key: trained.load(settings, name, start=None).module for key, name in names.items()}
-    settings = trained.as_trained(settings, options.last)
-    recipe, seed = settings.recipe(options.last), settings.model_seed(options.last)
-    machine = runtime.start(recipe.precision, recipe.threads, recipe.deterministic, seed)
-    for model in models.values():
-        model.to(machine.device).to(memory_format=torch.channels_last)
-    job = Job.of(settings, options.last, machine, process.progress, Processes())
+    trained = network.as_trained(settings, options.last)
+    recipe = trained.recipe(options.last)
+    seed = trained.model_seed(options.last)
+    runtime = machine.start(recipe.precision, recipe.threads, recipe.deterministic, seed)
+    models = {
+        key: network.load(settings, name, runtime=runtime).module for key, name in names.items()
+    }
+    job = Job.of(trained, options.last, runtime, process.progress, Processes())
     rows = []
     for weights, origin, losses, confusion in probe.exchange(**models, job=job):
         score = scores.summarize(confusion)
         shown = {"weights of": names[weights], "statistics": names.get(origin, origin)}
-        rows.append(shown | {name: score[name] for name in PROBED} | losses._asdict())
+        rows.append(shown | {name: score[name] for name in PROBED} | losses)
     table = pd.DataFrame(rows).drop(columns="loss")
     if options.csv:
         files.write_csv(options.csv, table)
     print(table.to_string(index=False, float_format="{:.4f}".format))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="segmodels", description="Use what was trained.")
-    commands = parser.add_subparsers(
-        required=True, metavar="predict | export | evaluate | bn-probe | import"
-    )
-
-    command = commands.add_parser("predict", help="label maps of photographs")
-    command.add_argument("photos", nargs="+", type=_path, metavar="PHOTO", help="file or folder")
-    model = "of params.yaml (default: its `model`); several times: compared side by side"
-    command.add_argument("--model", action="append", metavar="NAME", help=model)
-    out = "for the results (default: predicted)"
-    command.add_argument("--out", type=_path, default=Path("predicted"), metavar="DIR", help=out)
-    _add_dataset(command)
-    _add_start(command)
-    command.set_defaults(command=predict, refuse=command.error)
-
-    command = commands.add_parser("export", help="a model as an ONNX file")
-    command.add_argument("model", metavar="NAME", help="of params.yaml")
-    _add_form(command)
-    _add_dataset(command)
-    _add_start(command)
-    command.set_defaults(command=export_model, refuse=command.error)
-
-    command = commands.add_parser(
-        "bn-probe", help="two models with each other's BatchNorm statistics"
-    )
-    command.add_argument("first", metavar="FIRST", help="model of params.yaml")
-    command.add_argument("last", metavar="LAST", help="of the same shape, e.g. trained on from it")
-    command.add_argument("--csv", type=_path, metavar="FILE", help="for the table")
-    _add_dataset(command)
-    command.set_defaults(command=bn_probe, refuse=command.error)
-
-    _add_evaluate(commands.add_parser("evaluate", help="scores of a folder of VOC-style masks"))
-    importing.add(commands.add_parser("import", help="a labelled data set becomes one of your own"))
-    return parser
-
-
-def _add_evaluate(command: argparse.ArgumentParser) -> None:
-    masks, tree = "with <image_id>.png, palette or grey", "a VOC tree: .../VOCdevkit/VOC2012"
-    command.add_argument("--predictions", type=_path, required=True, metavar="DIR", help=masks)
-    command.add_argument("--voc", type=_path, required=True, metavar="DIR", help=tree)
-    split = "a list of ImageSets/Segmentation (default: val)"
-    command.add_argument("--split", default="val", metavar="NAME", help=split)
-    model = "whose masks of `segmodels predict` are meant, where there are several models'"
-    command.add_argument("--model", metavar="NAME", help=model)
-    read = "what counts in a prediction with a palette (default: what both agree on)"
-    command.add_argument("--read", choices=["index", "colour"], help=read)
-    undecided = "how void in a prediction counts (default: it is refused)"
-    command.add_argument("--undecided", choices=["wrong", "ignore"], help=undecided)
-    _add_dataset(command)
-    command.set_defaults(command=evaluate, refuse=command.error)
-
-
-def _add_form(command: argparse.ArgumentParser) -> None:
-    """What file to write."""
-    command.add_argument("--onnx", type=_path, required=True, metavar="FILE", help="to be written")
-    size = "fixed height and width, e.g. 384x512 (default: any)"
-    command.add_argument("--size", type=_size, metavar="HxW", help=size)
-    opsets = f"{export.OPSETS[0]} to {export.OPSETS[-1]}"
-    opset = f"of ONNX, {opsets} (default: torch's choice)"
-    command.add_argument("--opset", type=_opset, metavar="N", help=opset)
-    output = "default: logits; labels are uint8, (N, H, W)"
-    command.add_argument("--output", choices=export.OUTPUTS, default="logits", help=output)
-
-
-def _path(text: str) -> Path:
-    """A path of the command line; an empty one, as of a variable that is not set, is refused."""
-    if not text:
-        raise argparse.ArgumentTypeError("expected a path, found nothing")
-    return Path(text)
-
-
-def _add_dataset(command: argparse.ArgumentParser) -> None:
-    dataset = "of params.yaml (default: its `dataset`)"
-    command.add_argument("--dataset", metavar="NAME", help=dataset)
-
-
-def _add_start(command: argparse.ArgumentParser) -> None:
-    start = "torchvision's published weights instead of a training"
-    command.add_argument("--start", choices=["coco"], help=start)
-
-
-def _size(text: str) -> tuple[int, int]:
-    """Height and width of --size."""
-    sides = text.lower().split("x")
-    if len(sides) == 2 and all(side.isdecimal() and len(side) < 6 for side in sides):
-        height, width = map(int, sides)
-        if height in export.SIDES and width in export.SIDES:
-            return height, width
-    smallest, largest = export.SIDES[0], export.SIDES[-1]
-    raise argparse.ArgumentTypeError(
-        f"{text!r}: expected HxW, height and width of {smallest} to {largest} pixels, e.g. 384x512"
-    )
-
-
-def _opset(text: str) -> int:
-    """Number of --opset."""
-    if text.isdecimal() and len(text) < 6 and int(text) in export.OPSETS:
-        return int(text)
-    first, last = export.OPSETS[0], export.OPSETS[-1]
-    raise argparse.ArgumentTypeError(f"{text!r}: expected a number from {first} to {last}")
 
 
 def _settings(options: argparse.Namespace) -> Params:
@@ -273,7 +172,7 @@ def _evaluated(options: argparse.Namespace) -> Params:
     tree = options.voc.resolve()
     for name in settings.datasets:
         own = Path("data/own", name).resolve()
-        if tree in (own, voc.dataset_root(name).resolve()):
+        if tree in (own, layout.dataset_root(name).resolve()):
             return settings.model_copy(update={"dataset": name})
     _complain(
         f"class names are those of {settings.dataset}, the `dataset` of params.yaml; "
@@ -282,43 +181,36 @@ def _evaluated(options: argparse.Namespace) -> Params:
     return settings
 
 
-def _network(settings: Params, name: str, options: argparse.Namespace) -> Network:
+def _network(
+    settings: Params, name: str, options: argparse.Namespace, runtime: Runtime | None
+) -> Network:
     """The model that the command line asks for."""
     known = dict(settings.every_model)
     if name not in known:
         options.refuse(f"model {name}: expected one of {', '.join(known)}")
-    return trained.load(settings, name, start=options.start)
+    return network.load(settings, name, start=options.start, runtime=runtime)
+
+
+def _refuse_other_classes(networks: list[Network]) -> None:
+    """Models side by side share a legend."""
+    first, *others = networks
+    for other in others:
+        if other.classes != first.classes:
+            raise ValueError(
+                f"{other.name}: trained with other classes than {first.name}: predict with one "
+                "model at a time"
+            )
 
 
 def _renamed(settings: Params, networks: list[Network]) -> list[str]:
     """A line for each model whose classes params.yaml calls otherwise than its training did."""
     now = settings.data.classes
     return [
-        f"{network.name}: classes are called as when it was trained; params.yaml has "
+        f"{each.name}: classes are called as when it was trained; params.yaml has "
         f"{', '.join(now[:10])}"
-        for network in networks
-        if network.classes != now
+        for each in networks
+        if each.classes != now
     ]
-
-
-def _labelled(
-    image: np.ndarray, networks: list[Network], size: int | None, machine: runtime.Runtime
-) -> dict[str, np.ndarray]:
-    """Label map of each model."""
-    return {
-        network.name: photos.label_photo(
-            testtime.network(
-                network.module,
-                normalization=network.normalization,
-                device=torch.device(machine.device),
-                precision=machine.precision,
-                tile=None,
-            ),
-            image,
-            size,
-        )
-        for network in networks
-    }
 
 
 def _warn_of_drawings(settings: Params, image: np.ndarray) -> bool:
@@ -334,12 +226,12 @@ def _warn_of_drawings(settings: Params, image: np.ndarray) -> bool:
 
 
 def _write(
-    beginning: Path, image: np.ndarray, found: dict[str, np.ndarray], network: Network
+    beginning: Path, image: np.ndarray, found: dict[str, np.ndarray], model: Network
 ) -> None:
-    """The files of one picture; all models have the classes and colours of `network`."""
-    classes, palette = network.classes, network.palette
+    """The files of one picture; all models have the classes and colours of `model`."""
+    classes, palette = model.classes, model.palette
     for name, labels in found.items():
-        voc.write_target(f"{beginning}_{name}_mask.png", labels, palette, masks.note())
+        images.write_target(f"{beginning}_{name}_mask.png", labels, palette, masks.note())
         overlay = drawing.overlay(image, labels, palette)
         drawing.save(f"{beginning}_{name}_overlay.png", overlay)
     strip = drawing.comparison(image, found, classes=classes, palette=palette)
@@ -394,6 +286,15 @@ def _complain(*lines: str) -> None:
 def _one_line(text: object) -> str:
     """Without line breaks and control characters, which the name of a file may have."""
     return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+
+
+COMMANDS = {
+    "predict": predict,
+    "export": export_model,
+    "evaluate": evaluate,
+    "bn-probe": bn_probe,
+    "import": importing.run,
+}
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What code a result depends on, by what it means: digests of syntax trees.
+"""What code a result depends on: digests of syntax trees.
 
-The digest of a program covers every file of this project that it reaches by import, without
-comments, docstrings and layout, so that an edit which changes no number trains nothing again. The
-stage `check` writes one for each stage and each architecture; dvc.yaml depends on these files.
+The digest of a program covers every file of this project that it reaches by import. Comments,
+docstrings and layout are left out, so that an edit of them trains nothing again. The stage `check`
+writes a digest for each stage and each architecture; dvc.yaml depends on these files.
 """
 
 import ast
@@ -13,8 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCHS = ROOT / "segmodels/models"
-NO_ARCHS = {"__init__", "backbones", "heads", "layers", "resnet"}  # what several of them share
-PLUMBING = {  # of no digest, and why
+PLUMBING = {  # files that no digest covers, and why
     "segmodels/__init__.py": "refuses Pythons that lack a package",
     "segmodels/code.py": "this file: its digests are what they are",
     "segmodels/data/download.py": "how bytes arrive; checksums say which",
@@ -29,8 +28,8 @@ PLUMBING = {  # of no digest, and why
 
 
 def archs() -> list[str]:
-    """The architectures: files of segmodels/models that build a model."""
-    return sorted(path.stem for path in ARCHS.glob("*.py") if path.stem not in NO_ARCHS)
+    """The architectures: files of segmodels/models with a function of the same name."""
+    return sorted(path.stem for path in ARCHS.glob("*.py") if _defines(path, path.stem))
 
 
 def digest(files: Iterable[str]) -> str:
@@ -41,7 +40,9 @@ def digest(files: Iterable[str]) -> str:
     Raises:
         ValueError: one of them is no Python.
     """
-    lines = "".join(f"{_meaning(file)}  {file}\n" for file in sorted(set(files) - set(PLUMBING)))
+    lines = ""
+    for file in sorted(set(files) - set(PLUMBING)):
+        lines += f"{_tree_digest(file)}  {file}\n"
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
@@ -51,35 +52,46 @@ def reached(file: str) -> set[str]:
     Raises:
         ValueError: one of them is no Python.
     """
-    found, todo = set[str](), [file]
-    while todo:
-        current = todo.pop()
-        if current not in found:
-            found.add(current)
-            todo += imports(current)
-    return found
+    files = set[str]()
+    unread = [file]
+    while unread:
+        current = unread.pop()
+        if current not in files:
+            files.add(current)
+            unread += imports(current)
+    return files
 
 
 def imports(file: str) -> set[str]:
     """Files of this project that a file imports by name, empty ones left out."""
-    names = set[str]()
+    modules = set[str]()
     for node in ast.walk(_tree(file)):
         if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
+            modules.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    files = {_file(name) for name in names}
-    return {file for file in files if file and (ROOT / file).stat().st_size}
+            modules.add(node.module)
+            modules.update(f"{node.module}.{alias.name}" for alias in node.names)
+    files = set[str]()
+    for module in modules:
+        path = _file(module)
+        if path and (ROOT / path).stat().st_size > 0:
+            files.add(path)
+    return files
 
 
 def _file(module: str) -> str | None:
-    """segmodels.data.voc -> segmodels/data/voc.py, a package -> its __init__.py; else None."""
+    """segmodels.data.index -> segmodels/data/index.py, a package -> its __init__.py; else None."""
     path = ROOT / module.replace(".", "/")
     for file in (path.with_suffix(".py"), path / "__init__.py"):
         if file.is_file():
             return file.relative_to(ROOT).as_posix()
     return None
+
+
+def _defines(path: Path, name: str) -> bool:
+    """Whether a file has a function of this name."""
+    tree = _tree(path.relative_to(ROOT).as_posix())
+    return any(isinstance(node, ast.FunctionDef) and node.name == name for node in tree.body)
 
 
 @cache
@@ -91,18 +103,18 @@ def _tree(file: str) -> ast.Module:
 
 
 @cache
-def _meaning(file: str) -> str:
+def _tree_digest(file: str) -> str:
     """Hex SHA-256 of a file's syntax tree."""
-    return hashlib.sha256(_written(_tree(file)).encode()).hexdigest()
+    return hashlib.sha256(_as_text(_tree(file)).encode()).hexdigest()
 
 
-def _written(node: object) -> str:
+def _as_text(node: object) -> str:
     """A syntax tree as text, without docstrings and positions; the same in every Python version.
 
     Fields that are empty are left out, since later versions have more of them.
     """
     if isinstance(node, list):
-        return "[" + ",".join(map(_written, node)) + "]"
+        return "[" + ",".join(map(_as_text, node)) + "]"
     if not isinstance(node, ast.AST):
         return repr(node)
     parts = []
@@ -110,7 +122,7 @@ def _written(node: object) -> str:
         if name == "body" and isinstance(value, list):
             value = [statement for statement in value if not _is_text(statement)]
         if value is not None and value != [] and name not in ("type_comment", "kind"):
-            parts.append(f"{name}={_written(value)}")
+            parts.append(f"{name}={_as_text(value)}")
     return f"{type(node).__name__}({','.join(parts)})"
 
 

@@ -1,19 +1,18 @@
 """Writing result files: whole or not at all, and the same bytes for the same values."""
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -26,37 +25,41 @@ def write(path: str | Path, fill: Callable[[BinaryIO], object], *, size: int | N
 
     Args:
         fill: writes the content into the open file.
-        size: of the content in bytes, if it is known; a full disk's message names it.
+        size: of the content in bytes, if it is known; the message for a full disk gives it.
     Raises:
         OSError: among others, the disk is full; the file is then as it was before.
+    Example:
+        files.write("weights.pt", lambda file: torch.save(state, file))
     """
-    path, temporary, written = Path(path), None, 0
+    path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
-        with os.fdopen(handle, "wb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            written = os.path.getsize(temporary)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                fill(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            size = size or os.path.getsize(temporary)
             os.unlink(temporary)
-        needed = f"more than {megabytes(written)}" if size is None else megabytes(size)
-        raise explained(error, path, needed) from None
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise explained(error, path, size or 0) from None
 
 
-def explained(error: OSError, path: Path, needed: str) -> OSError:
-    """What to do about a disk that is full or that must not be written; else the error itself."""
+def explained(error: OSError, path: Path, needed: int) -> OSError:
+    """What to do about a disk that is full or that must not be written; else the error itself.
+
+    Args:
+        needed: bytes, at least.
+    """
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OSError(
-            f"{path}: the disk is full: {needed} needed, {megabytes(free_space(path))} free: "
-            "make space and start the same command again"
+            f"{path}: the disk is full: at least {megabytes(needed)} needed, "
+            f"{megabytes(free_space(path))} free: make space and start the same command again"
         )
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return OSError(
@@ -74,40 +77,55 @@ def free_space(path: Path) -> int:
     return shutil.disk_usage(there).free
 
 
+def check_space(folder: Path, needed: int, what: str) -> None:
+    """Refuse what is larger than the space that is free where a folder is or will be.
+
+    Args:
+        needed: bytes.
+    Raises:
+        ValueError: both numbers.
+    """
+    if needed > (free := free_space(folder)):
+        raise ValueError(
+            f"{folder}: {what} needs {megabytes(needed)}, {megabytes(free)} are free: make space "
+            "and start the same command again"
+        )
+
+
 def megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"
 
 
 @contextmanager
-def locked(path: Path, patience: float, busy: str) -> Iterator[None]:
-    """Hold a lock, which the kernel lets go when this process ends, however it ends.
+def held(folder: Path, patience: float, busy: str) -> Iterator[None]:
+    """Hold a folder for this process alone; it is removed when the block ends without an error.
+
+    The lock is a file beside the folder, which the kernel lets go when this process ends, however
+    it ends.
 
     Args:
-        path: of the lock's file. Its folder may be removed while the lock is held.
+        folder: made if it is not there.
         patience: seconds to wait for another process that holds it.
         busy: the message if it holds it longer.
     Raises:
         ValueError: it does.
+    Example:
+        with files.held(Path(".scratch/fcn"), 10, "another process trains fcn: wait for it"):
+            train()
     """
-    deadline = time.monotonic() + patience
-    while (lock := _lock(path)) is None:
-        if time.monotonic() > deadline:
-            raise ValueError(busy)
-        time.sleep(0.1)
-    with lock:
-        yield
-
-
-def _lock(path: Path) -> BinaryIO | None:
-    """The lock's open file; None: another process holds it, or has just removed it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{folder}.lock", timeout=patience, fallback_to_soft=False)
     try:
-        lock = open(path, "ab")  # noqa: SIM115
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        same = os.path.samestat(os.fstat(lock.fileno()), path.stat())
-    except (BlockingIOError, FileNotFoundError):
-        return None
-    return lock if same else None
+        lock.acquire()
+    except Timeout:
+        raise ValueError(busy) from None
+    try:
+        folder.mkdir(exist_ok=True)
+        yield
+        remove(folder)
+    finally:
+        Path(lock.lock_file).unlink()  # a process that has it open sees this and opens a new one
+        lock.release()
 
 
 def remove(folder: Path) -> None:
@@ -139,3 +157,9 @@ def sha256(path: str | Path) -> str:
     """Hex SHA-256 of a file's content."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def md5(path: str | Path) -> str:
+    """Hex MD5 of a file's content, as archives are known by; it finds accidents, not forgeries."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

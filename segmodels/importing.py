@@ -57,7 +57,7 @@ def add(command: argparse.ArgumentParser) -> None:
     )
     skip = "leave out images that have a problem; they are listed"
     command.add_argument("--skip", action="store_true", help=skip)
-    command.set_defaults(command=run, refuse=command.error)
+    command.set_defaults(refuse=command.error)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,12 +1,9 @@
 """How a stage starts and ends: it dies with its parent and answers bad input in plain lines."""
 
 import ctypes
-import json
 import os
 import signal
 import sys
-import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -18,13 +15,10 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 def run(main: Callable[[], None]) -> None:
     """Run a stage.
 
-    ValueError and OSError are what bad input and a failing machine raise: their message goes to
-    stderr and the process ends with status 1. So it does where memory is short. Anything else is a
-    defect and keeps its traceback. One of many processes hands either to the one that launched
-    them, which shows the first.
+    What bad input and a failing machine raise is shown in one line on stderr (see `one_line`), and
+    the process ends with status 1. Anything else is a defect and keeps its traceback.
     """
     _die_with_parent()
-    launcher = os.environ.get("TORCHELASTIC_ERROR_FILE")
     interrupts = signal.getsignal(signal.SIGINT)
     try:
         if interrupts is signal.SIG_DFL:  # as `begin` leaves it
@@ -33,17 +27,10 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        error = _plain(error)
-        expected = isinstance(error, ValueError | OSError)
-        if launcher:
-            _report(launcher, error, expected)
-            sys.stdout.flush()
-            os._exit(
-                1
-            )  # a usual exit would end threads that wait for other processes, in words of C++
-        if expected:
-            sys.exit(f"error: {_said(error)}")
-        raise
+        line = one_line(error)
+        if line is None:
+            raise
+        sys.exit(f"error: {line}")
     finally:
         if interrupts is signal.SIG_DFL:
             signal.signal(signal.SIGINT, interrupts)
@@ -75,39 +62,39 @@ def begin() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _plain(error: Exception) -> Exception:
-    """An error of numpy or torch that says that memory is short, in one line; others unchanged."""
-    said = str(error).partition("\n")[0]
+def one_line(error: Exception) -> str | None:
+    """What a person is told of bad input or of a failing machine.
+
+    Returns:
+        the message of a ValueError or OSError, or what to do where memory is short; None: the error
+        is another, a defect of the program.
+    """
+    if out_of_memory(error):
+        reason = str(error).partition("\n")[0]
+        reason = reason[max(0, reason.find("DefaultCPUAllocator")) :]
+        return (
+            f"memory is short ({reason or 'no more to be had'}): make some free and start the same "
+            "command again, or lower batch_size in params.yaml"
+        )
+    return _message(error) if isinstance(error, ValueError | OSError) else None
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error of Python, numpy or torch says that memory is short."""
     words = ("can't allocate memory", "out of memory")  # torch's, of the CPU and of a GPU
-    short = isinstance(error, RuntimeError) and any(word in said for word in words)
-    if not short and not isinstance(error, MemoryError):
-        return error
-    said = said[max(0, said.find("DefaultCPUAllocator")) :]
-    return OSError(
-        f"memory is short ({said or 'no more to be had'}): make some free and start the same "
-        "command again, or lower batch_size in params.yaml"
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
     )
 
 
-def _said(error: Exception) -> str:
-    """The message of an expected error; one of the system without Python's number."""
+def _message(error: ValueError | OSError) -> str:
+    """The message of an error; one of the system about a file without Python's number."""
     if not isinstance(error, OSError) or not error.strerror or error.filename is None:
         return str(error)
     file = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
     made = str(file).startswith(("data/", "reports/")) and isinstance(error, FileNotFoundError)
     advice = "; `dvc repro` makes what a stage needs" if made else ""
     return f"{file}: {error.strerror[0].lower()}{error.strerror[1:]}{advice}"
-
-
-def _report(path: str, error: Exception, expected: bool) -> None:
-    """Tell torchrun, which shows the message with the smallest time, why this process fails.
-
-    An unexpected error is often that another process is gone: it steps back behind that one's.
-    """
-    message = _said(error) if expected else traceback.format_exc()
-    seconds = int(time.time()) + (0 if expected else 3600)
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump({"message": message, "timestamp": seconds}, file)
 
 
 def _die_with_parent() -> None:

@@ -126,15 +126,22 @@ class Dataset(Section):
 
 
 class Loss(Section):
-    """Weights of the parts of the loss."""
+    """Weights of the losses of segmodels/training/losses.py; a title is how reports name one."""
 
-    cross_entropy: NotNegative
-    dice: NotNegative
+    cross_entropy: NotNegative = Field(title="cross-entropy")
+    dice: NotNegative = Field(title="Dice")
+    focal: NotNegative = Field(default=0.0, title="focal")
+
+    @property
+    def learned(self) -> dict[str, float]:
+        """The weights above 0, of the losses that a training minimises."""
+        return {name: weight for name, weight in self if weight > 0}
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if self.cross_entropy == self.dice == 0:
-            raise ValueError("cross_entropy and dice are both 0: expected one above 0")
+        if not self.learned:
+            names = ", ".join(type(self).model_fields)
+            raise ValueError(f"{names} are all 0: expected one above 0")
         return self
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 from segmodels import code, models, params
+from segmodels.core import machine
 from segmodels.files import write_json, write_text
-from segmodels.prediction import runtime
 from segmodels.process import run
 from segmodels.training import estimate, parts
 
@@ -76,7 +76,7 @@ def write_facts(settings: params.Params, folder: Path) -> None:
 def expected(settings: params.Params, start_seconds: float) -> str | None:
     """How long all models of the data set will take on this CPU; None: hardly any time."""
     recipe = settings.train[settings.dataset]
-    machine = runtime.start(recipe.precision, recipe.threads, deterministic=True, seed=0)
+    runtime = machine.start(recipe.precision, recipe.threads, deterministic=True, seed=0)
     generated = settings.data.generate
     if generated:
         images = (generated.train, generated.val)
@@ -87,11 +87,11 @@ def expected(settings: params.Params, start_seconds: float) -> str | None:
     minutes = estimate.minutes(settings, images=images, start_seconds=start_seconds)
     if minutes is None:
         return None
-    precision = machine.precision
-    if precision == "fp32" and runtime.has_bf16():
+    precision = runtime.precision
+    if precision == "fp32" and machine.has_bf16():
         precision = f"fp32 (asked for by train.{settings.dataset}.precision; this CPU has bf16)"
     return (
-        f"{len(settings.models)} models, {precision}, {machine.threads} threads: about "
+        f"{len(settings.models)} models, {precision}, {runtime.threads} threads: about "
         f"{max(1, round(minutes)):,} min for {what}, measured on this machine just now; "
         "what has been computed before takes none"
     )

@@ -10,49 +10,40 @@ from pathlib import Path
 
 import torch
 
-from segmodels import models, params, process
-from segmodels.data import voc
+from segmodels import params, process
+from segmodels.core import machine
+from segmodels.data import layout
 from segmodels.data.loading import whole_images
 from segmodels.data.transforms import seen_size
 from segmodels.files import write_json
-from segmodels.prediction import cost, runtime, testtime
-from segmodels.prediction.inference import label_map
-from segmodels.training import tensors, weights
+from segmodels.models import network
+from segmodels.models.flops import gflops
+from segmodels.prediction import cost, testtime
 
 
 def main() -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     settings = params.load()
     name = process.argument(settings.models)
-    data, entry = settings.data, settings.models[name]
     choices = settings.predict[settings.dataset]
     run = Path("data/runs") / settings.dataset / name
-    machine = runtime.start(choices.precision, choices.threads, deterministic=True, seed=0)
-    model = models.build(entry.arch, num_classes=len(data.classes), **entry.arguments)
-    trained = run / "train" / choices.weights_file
-    weights.fill(model, tensors.read(trained), trained)
-    network = testtime.network(
-        model.to(memory_format=torch.channels_last),
-        normalization=settings.normalization(name),
-        device=torch.device(machine.device),
-        precision=machine.precision,
-        tile=choices.tile,
-    )
-    index = voc.read_index(settings.dataset, data.classes)
+    runtime = machine.start(choices.precision, choices.threads, deterministic=True, seed=0)
+    model = network.load(settings, name, runtime=runtime)
+    index = layout.read_index(settings.dataset, settings.data.classes)
     picture = cost.usual_picture(index[index["split"] == choices.split])
-    root = voc.dataset_root(settings.dataset)
+    root = layout.dataset_root(settings.dataset)
     ((ids, image, _, shape),) = whole_images(root, picture, size=None, batch_size=1, as_stored=True)
     height, width = seen_size(shape[0], shape[1], choices.long_side)
 
-    def predict() -> list[torch.Tensor]:
-        return [label_map(score) for _, score in testtime.scores(network, [(ids, image)], choices)]
+    def predict() -> list[tuple[str, torch.Tensor]]:
+        return list(testtime.label_maps(model, [(ids, image)], choices))
 
-    counted = {"gflops": cost.gflops(predict), "picture": f"{width} x {height}"}
+    counted = {"gflops": gflops(predict), "picture": f"{width} x {height}"}
     write_json(run / "gflops.json", counted)
     milliseconds, passes = cost.latency(predict)
     training = json.loads((run / "cost.json").read_text(encoding="utf-8"))
     measured = {"latency_ms": milliseconds, "passes": passes, "training": training}
-    measured |= {"picture": counted["picture"], **machine.record()}
+    measured |= {"picture": counted["picture"], **runtime.record()}
     write_json(Path("data/costs") / settings.dataset / f"{name}.json", measured)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from segmodels import params, sections
-from segmodels.data import archive, download, miniature, own, sbd, tidy, voc
+from segmodels.data import archive, download, layout, miniature, own, sbd, tidy
 from segmodels.process import run
 
 SEED = 2012  # of miniature; not params.seed: that makes another training, not another data set
@@ -18,15 +18,13 @@ SCRATCH = Path(os.environ.get("DVC_ROOT", ".")) / ".scratch"  # DVC empties outs
 
 def main() -> None:
     settings = params.load()
-    data, root = settings.data, voc.dataset_root(settings.dataset)
+    data, root = settings.data, layout.dataset_root(settings.dataset)
     tree = root.with_name(f".{root.name}.part")  # renamed once it is whole
     with download.alone(SCRATCH / (data.archive.md5[0] if data.archive else "download")) as scratch:
         shutil.rmtree(tree, ignore_errors=True)
         if data.generate:
             miniature.generate(tree, **dict(data.generate), classes=data.classes, seed=SEED)
         elif data.archive:
-            if data.sbd:
-                sbd.matlab_reader()  # what is missing is better said before the download
             voc_tar = obtain(data.archive, "SEGMODELS_VOC_ARCHIVE", scratch)
             archive.unpack(voc_tar, tree, data.archive.only)
             if data.sbd:
@@ -54,18 +52,7 @@ def obtain(source: sections.Download, variable: str, folder: Path) -> Path:
     """The archive that an environment variable names, or a download; verified either way."""
     if os.environ.get(variable):
         return download.verify(os.environ[variable], source.md5)
-    with tqdm(unit="B", unit_scale=True, disable=None) as bar:
-        watch = download.Watch(partial(show, bar), partial(tqdm.write, file=sys.stderr))
-        return download.fetch(source.urls, source.md5, folder, variable, watch)
-
-
-def show(bar: tqdm, done: int, total: int | None) -> None:
-    """Move the bar; where there is no terminal, tell every tenth."""
-    if bar.disable and total and 10 * done // total > 10 * bar.n // total:
-        tqdm.write(f"{100 * done // total} % of {total / 1e6:,.0f} MB", file=sys.stderr)
-    bar.total = total
-    bar.update(done - bar.n)
-    bar.n = done  # a bar that is disabled does not count
+    return download.fetch(source.urls, source.md5, folder, variable)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from segmodels import params, process
-from segmodels.data import voc
+from segmodels.data import layout
 from segmodels.evaluation import folder
 from segmodels.files import sha256, write_csv, write_json
 
@@ -20,8 +20,8 @@ def main() -> None:
     run_dir = Path("data/runs") / settings.dataset / name / "train"
     report_dir = Path("reports/models") / name
     masks = Path("data/predictions") / settings.dataset / name
-    root = voc.dataset_root(settings.dataset)
-    index = voc.read_index(settings.dataset, data.classes)
+    root = layout.dataset_root(settings.dataset)
+    index = layout.read_index(settings.dataset, data.classes)
     split = settings.predict[settings.dataset].split
     image_ids = index.loc[index["split"] == split, "image_id"].tolist()
     counts = folder.per_image(

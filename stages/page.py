@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from segmodels import params
-from segmodels.data import voc
+from segmodels.data import layout
 from segmodels.files import write_text
 from segmodels.process import progress, run
 from segmodels.reporting import costs, gallery, page, tables
@@ -14,7 +14,7 @@ DIFFERENCES = Path("reports/comparison/differences.csv")
 
 def main() -> None:
     settings = params.load()
-    data, root = settings.data, voc.dataset_root(settings.dataset)
+    data, root = settings.data, layout.dataset_root(settings.dataset)
     masked = Path("data/predictions") / settings.dataset
     facts = Path("data") / settings.dataset / "statistics.json"
     statistics = page.read_statistics(facts, data.classes)

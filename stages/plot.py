@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from segmodels import params
-from segmodels.data import voc
+from segmodels.data import layout
 from segmodels.files import write_bytes, write_csv, write_json, write_text
 from segmodels.process import run
 from segmodels.reporting import figures, pareto, printed, tables
@@ -37,7 +37,7 @@ def main() -> None:
     write_json(OUT / "metrics.json", tables.metrics(summary))
 
     look = looks(list(settings.models))
-    index = voc.read_index(settings.dataset, settings.data.classes)
+    index = layout.read_index(settings.dataset, settings.data.classes)
     drawings = {
         "overview": figures.overview(
             curves, look, tables.common_loss(results), overview_title(settings), caption

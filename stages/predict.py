@@ -2,51 +2,35 @@
 
 from pathlib import Path
 
-import torch
-
-from segmodels import models, params, process
-from segmodels.data import masks, voc
+from segmodels import params, process
+from segmodels.core import machine
+from segmodels.data import images, layout, masks
 from segmodels.data.loading import whole_images
-from segmodels.prediction import runtime, testtime
-from segmodels.prediction.inference import label_map
-from segmodels.training import tensors, weights
+from segmodels.models import network
+from segmodels.prediction import testtime
 
 
 def main() -> None:
     settings = params.load()
     name = process.argument(settings.models)
-    data, entry = settings.data, settings.models[name]
     choices = settings.predict[settings.dataset]
-    run = Path("data/runs") / settings.dataset / name
     folder = Path("data/predictions") / settings.dataset / name
-    machine = runtime.start(choices.precision, choices.threads, deterministic=True, seed=0)
-    model = models.build(entry.arch, num_classes=len(data.classes), **entry.arguments)
-    trained = run / "train" / choices.weights_file
-    weights.fill(model, tensors.read(trained), trained)
-    model.to(machine.device).to(memory_format=torch.channels_last)
-    network = testtime.network(
-        model,
-        normalization=settings.normalization(name),
-        device=torch.device(machine.device),
-        precision=machine.precision,
-        tile=choices.tile,
-    )
-    index = voc.read_index(settings.dataset, data.classes)
+    runtime = machine.start(choices.precision, choices.threads, deterministic=True, seed=0)
+    model = network.load(settings, name, runtime=runtime)
+    index = layout.read_index(settings.dataset, settings.data.classes)
     rows = index[index["split"] == choices.split]
-    root = voc.dataset_root(settings.dataset)
-    pictures = whole_images(
-        root,
+    batches = whole_images(
+        layout.dataset_root(settings.dataset),
         rows,
         size=None,
         batch_size=choices.batch_size,
         as_stored=True,
-        workers=runtime.loader_workers(),
+        workers=machine.loader_workers(),
     )
-    scores = testtime.scores(network, pictures, choices)
-    colours = voc.palette(data.palette)
-    for image_id, score in process.progress(scores, len(rows), f"predict {name}"):
-        labels = label_map(score).cpu().numpy()
-        voc.write_target(folder / f"{image_id}.png", labels, colours, masks.note())
+    found = testtime.label_maps(model, batches, choices)
+    for image_id, labels in process.progress(found, len(rows), f"predict {name}"):
+        path = folder / f"{image_id}.png"
+        images.write_target(path, labels.cpu().numpy(), model.palette, masks.note())
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from segmodels import code, models, params, process
+from segmodels.core import machine
 from segmodels.files import write_json
-from segmodels.prediction import runtime
-from segmodels.training import checkpoint, history, loop, parts, processes, weights
+from segmodels.models import pretrained
+from segmodels.training import checkpoint, history, loop, parts, processes
 from segmodels.training.job import Job
 
 
@@ -14,19 +15,19 @@ def train(name: str, group: processes.Processes) -> None:
     parts.check(settings, name)
     data, recipe, entry = settings.data, settings.recipe(name), settings.models[name]
     seed = settings.model_seed(name)
-    machine = runtime.start(recipe.precision, recipe.threads, recipe.deterministic, seed)
-    print(f"{name}: {machine.precision}, {machine.threads} threads, {machine.cpu}", flush=True)
+    runtime = machine.start(recipe.precision, recipe.threads, recipe.deterministic, seed)
+    print(f"{name}: {runtime.precision}, {runtime.threads} threads, {runtime.cpu}", flush=True)
     model = models.build(entry.arch, num_classes=len(data.classes), **entry.arguments)
-    start = weights.start(model, arch=entry.arch, arguments=entry.arguments, init=recipe.init)
-    print(f"start: {weights.summary(start)}", flush=True)
+    start = pretrained.start(model, arch=entry.arch, arguments=entry.arguments, init=recipe.init)
+    print(f"start: {pretrained.summary(start)}", flush=True)
     bar = process.Bar(name)
-    job = Job.of(settings, name, machine, bar.progress, group)
+    job = Job.of(settings, name, runtime, bar.progress, group)
     passes = 2 if recipe.bn == "recalibrate" else 1  # over the training images, each epoch
     bar.expect((recipe.epochs * passes + 1) * job.steps_per_epoch)
     identity = {
         **{"model": name, "dataset": settings.dataset, "arch": entry.arch},
         **{"arguments": entry.arguments, "parameters": sum(p.numel() for p in model.parameters())},
-        **{"start": start, **job.identity(), **machine.record()},
+        **{"start": start, **job.identity(), **runtime.record()},
         "code_sha256": code_digests(entry.arch),
     }
     with checkpoint.hold(identity, settings.checkpoint_minutes, writes=group.first) as kept:
@@ -43,7 +44,7 @@ def train(name: str, group: processes.Processes) -> None:
             checkpoint.save_weights(kept.best_weights(), run / "train/best.pt")
             write_json(run / "train/provenance.json", {**identity, "classes": data.classes})
             cost = history.cost(epochs, job.steps_per_epoch * recipe.batch_size)
-            write_json(run / "cost.json", cost | {"peak_memory_bytes": runtime.peak_memory_bytes()})
+            write_json(run / "cost.json", cost | {"peak_memory_bytes": machine.peak_memory_bytes()})
 
 
 def code_digests(arch: str) -> dict[str, str]:

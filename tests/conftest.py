@@ -11,7 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from segmodels.data import voc
+from segmodels.data import images, layout
+from segmodels.models.network import Network
 from segmodels.reporting import tables
 
 VOID = 255
@@ -89,15 +90,20 @@ def made_up_results(made_up_project: Path) -> list[tables.Result]:
 
 def write_picture(root: Path, image_id: str, image: np.ndarray, target: np.ndarray) -> None:
     """One pair of a VOC tree."""
-    voc.image_path(root, image_id).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(voc.image_path(root, image_id), quality=95)
-    voc.write_target(voc.target_path(root, image_id), target, voc.palette())
+    layout.image_path(root, image_id).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(layout.image_path(root, image_id), quality=95)
+    images.write_target(layout.target_path(root, image_id), target, images.palette())
 
 
 def write_split(root: Path, split: str, image_ids: list[str]) -> None:
-    path = voc.split_path(root, split)
+    path = layout.split_path(root, split)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{image_id}\n" for image_id in image_ids), encoding="utf-8")
+
+
+def as_network(module, normalization, **changes):
+    """A module as the network that predicts, on the CPU in float32 unless changed."""
+    return Network("m", module, normalization, [], images.palette(), **changes)
 
 
 def write_tree(root: Path, *, train: int, val: int, num_classes: int) -> pd.DataFrame:
@@ -117,7 +123,7 @@ def write_tree(root: Path, *, train: int, val: int, num_classes: int) -> pd.Data
             top, left = rng.integers(4, 20, 2)
             target[top - 1 : top + 21, left - 1 : left + 21] = VOID
             target[top : top + 20, left : left + 20] = label
-            colours = voc.palette()[np.where(target == VOID, 0, target)].astype(int)
+            colours = images.palette()[np.where(target == VOID, 0, target)].astype(int)
             image = np.clip(colours + rng.integers(-20, 21, colours.shape), 0, 255)
             write_picture(root, image_id, image.astype(np.uint8), target)
             pixels = np.bincount(target.ravel(), minlength=256)[:num_classes]

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from segmodels import importing
-from segmodels.data import voc
+from segmodels.data import images
 
 CLASSES = ["background", "road", "car", "sign"]
 NAMES = [
@@ -145,7 +145,7 @@ def pairs_of_16_bits(root):
 
 def pairs_of_colours(root):
     """RGB masks and a table file, with a BOM and CRLF."""
-    colours = voc.palette()[:4]
+    colours = images.palette()[:4]
     pairs(root, suffix="_L", store=lambda labels: colours[labels])
     rows = [f"{name},{r},{g},{b}" for name, (r, g, b) in zip(CLASSES, colours, strict=True)]
     write(root / "class_dict.csv", "\r\n".join(["name,r,g,b", *rows, ""]), "utf-8-sig")
@@ -157,7 +157,9 @@ def voc_tree(root):
     lists = {"train": [], "val": []}
     for one in pictures():
         save(tree / "JPEGImages" / f"{one.name}{one.ending}", one.pixels)
-        voc.write_target(tree / f"SegmentationClass/{one.name}.png", one.labels, voc.palette())
+        images.write_target(
+            tree / f"SegmentationClass/{one.name}.png", one.labels, images.palette()
+        )
         lists[one.split].append(one.name)
     for split, names in lists.items():
         text = "\r\n".join([*names, ""])
@@ -381,5 +383,4 @@ def bring(source, root, *words):
     """`segmodels import`."""
     parser = argparse.ArgumentParser(prog="segmodels import")
     importing.add(parser)
-    options = parser.parse_args([str(source), "--to", str(root), *words])
-    options.command(options)
+    importing.run(parser.parse_args([str(source), "--to", str(root), *words]))

@@ -10,7 +10,7 @@ import yaml
 from conftest import write_picture, write_split
 from made_up_reports import MACHINE, write_report
 
-from segmodels.data import index, voc
+from segmodels.data import images, index, layout
 from segmodels.evaluation import folder
 from segmodels.files import write_csv, write_json
 from segmodels.reporting import tables
@@ -31,7 +31,8 @@ COSTS = {  # GMACs, latency in ms, training in s, peak memory in GB
 
 def target(k):
     """A picture's labels and objects: two of class 1 + k % 3, a line of void around the first."""
-    labels, objects = np.zeros(SIZE, np.uint8), np.zeros(SIZE, np.uint8)
+    labels = np.zeros(SIZE, np.uint8)
+    objects = np.zeros(SIZE, np.uint8)
     for number, left in ((1, 6), (2, 34)):
         objects[9 : 21 + 4 * k, left - 1 : left + 17] = 255 if number == 1 else 0
         objects[10 : 20 + 4 * k, left : left + 16] = number
@@ -49,18 +50,21 @@ def prediction(k, worse):
 def write_project(home):
     """params.yaml, data set, masks and the reports of `evaluate` and `plot` under `home`."""
     settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    settings |= {"model": "unet", "models": {name: {"arch": "unet"} for name in MODELS}}
-    settings |= {"studies": {"skips": MODELS[1:]}}
+    settings["model"] = "unet"
+    settings["models"] = {name: {"arch": "unet"} for name in MODELS}
+    settings["studies"] = {"skips": MODELS[1:]}
     settings["datasets"]["miniature"] |= {"classes": CLASSES, "groups": GROUPS}
     (home / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), "utf-8")
-    root = home / voc.dataset_root("miniature")
+    root = home / layout.dataset_root("miniature")
     noise = np.random.default_rng(0)
     for k, image_id in enumerate(VAL):
         labels, objects = target(k)
         picture = noise.integers(0, 256, (*SIZE, 3), dtype=np.uint8)
         write_picture(root, image_id, picture, labels)
         write_picture(root, f"train_{k}", picture, labels)
-        voc.write_target(root / "SegmentationObject" / f"{image_id}.png", objects, voc.palette())
+        images.write_target(
+            root / "SegmentationObject" / f"{image_id}.png", objects, images.palette()
+        )
     write_split(root, "val", VAL)
     write_split(root, "train", [f"train_{k}" for k in range(len(VAL))])
     _, facts = index.build(root, Dataset(classes=CLASSES))
@@ -74,9 +78,10 @@ def write_project(home):
 def _write_model(home, root, model, worse):
     masks = home / "data/predictions/miniature" / model
     for k, image_id in enumerate(VAL):
-        voc.write_target(masks / f"{image_id}.png", prediction(k, worse), voc.palette())
+        images.write_target(masks / f"{image_id}.png", prediction(k, worse), images.palette())
     counts = folder.per_image(masks, root, VAL, num_classes=len(CLASSES), ignore_index=255)
-    reports, rising = home / "reports/models", np.linspace(0.1, 0.9 - 0.2 * worse, 9)
+    reports = home / "reports/models"
+    rising = np.linspace(0.1, 0.9 - 0.2 * worse, 9)
     gflops, latency, seconds, memory = COSTS[model]
     write_report(
         reports,
@@ -92,8 +97,14 @@ def _write_model(home, root, model, worse):
     for name, table in folder.tables(counts, CLASSES, GROUPS).items():
         write_csv(reports / model / f"{name}.csv", table)
     training = {"train_seconds": seconds, "peak_memory_bytes": memory * 1e9}
-    measured = {"latency_ms": latency, "passes": 50, "picture": "80 x 64", "training": training}
-    write_json(home / f"data/costs/miniature/{model}.json", {**measured, **MACHINE})
+    measured = {
+        "latency_ms": latency,
+        "passes": 50,
+        "picture": "80 x 64",
+        "training": training,
+        **MACHINE,
+    }
+    write_json(home / f"data/costs/miniature/{model}.json", measured)
 
 
 def make_page(home):

@@ -29,10 +29,12 @@ MACHINE = {"device": "cpu", "precision": "fp32", "threads": 2, "cpu": "Abacus 30
 
 
 def confusion(seed, true_pixels=TRUE_PIXELS):
-    """(C, C) with the given row sums; nothing is predicted as a class that the truth lacks."""
+    """(C, C) whose rows sum up to `true_pixels`; no class that is absent is predicted."""
     rng = np.random.default_rng(seed)
     likely = np.eye(len(true_pixels)) + 0.2 * (np.array(true_pixels) > 0)
-    rows = [rng.multinomial(n, p / p.sum()) for n, p in zip(true_pixels, likely, strict=True)]
+    rows = []
+    for pixels, weights in zip(true_pixels, likely, strict=True):
+        rows.append(rng.multinomial(pixels, weights / weights.sum()))
     return np.array(rows)
 
 
@@ -63,10 +65,15 @@ def counts_of(confusion, seed=0, images=IMAGES):
     equal = np.full(len(images), 1 / len(images))
     per_image = rng.multinomial(confusion, equal).transpose(2, 0, 1)  # (n, C, C)
     overlap = np.array([scores.overlap(one) for one in per_image])
-    bands = {
-        name: np.array([scores.overlap(one // 10) for one in per_image]) for name in boundary.NAMES
-    }
-    return folder.Counts(images, confusion, overlap, bands, np.full(len(images), 2), [])
+    at_boundaries = np.array([scores.overlap(one // 10) for one in per_image])
+    return folder.Counts(
+        image_ids=images,
+        confusion=confusion,
+        overlap=overlap,
+        bands=dict.fromkeys(boundary.NAMES, at_boundaries),
+        distances=np.full(len(images), 2),
+        problems=[],
+    )
 
 
 def write_report(
@@ -84,20 +91,29 @@ def write_report(
 ):
     """Write reports/models/<model>/ for a confusion matrix; other keywords replace metrics."""
     miou = np.linspace(0.1, 0.4, 9) if miou is None else np.asarray(miou)
-    found = counts_of(counts, images=pictures)
-    facts = {
-        **{"model": model, "dataset": "miniature", "split": "val"},
-        **folder.metrics(found),
-        **{"best_epoch": int(miou.argmax()), "best_epoch_miou": float(miou.max())},
+    dealt = counts_of(counts, images=pictures)
+    metrics = {
+        "model": model,
+        "dataset": "miniature",
+        "split": "val",
+        **folder.metrics(dealt),
+        "best_epoch": int(miou.argmax()),
+        "best_epoch_miou": float(miou.max()),
         "gflops": 2.5,
         "protocol": {**PROTOCOL, "weights_sha256": model, **dict(protocol)},
+        **replaced,
     }
-    write_json(home / model / "metrics.json", {**facts, **replaced})
+    write_json(home / model / "metrics.json", metrics)
     provenance = {
-        **{"model": model, "arch": arch or model, "arguments": {}, "parameters": 1_250_000},
-        **{"normalize": {}, "recipe": {**RECIPE, **dict(recipe)}, **MACHINE},
+        "model": model,
+        "arch": arch or model,
+        "arguments": {},
+        "parameters": 1_250_000,
+        "normalize": {},
+        "recipe": {**RECIPE, **dict(recipe)},
+        **MACHINE,
     }
     write_json(home / model / "provenance.json", provenance)
     write_csv(home / model / "history.csv", history(miou))
-    for name, table in folder.tables(found, classes, GROUPS).items():
+    for name, table in folder.tables(dealt, classes, GROUPS).items():
         write_csv(home / model / f"{name}.csv", table)

@@ -22,7 +22,8 @@ from dvc.cli.parser import DvcParser, get_main_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from pydantic import BaseModel
 
-from segmodels import cli, models, params, sections
+from segmodels import models, params, sections
+from segmodels.arguments import parser
 
 ROOT = Path(__file__).parents[1]
 ELSE = "{}"  # stands for what a message fills in
@@ -124,7 +125,7 @@ def refused(words):
     if program == "dvc":
         return refused_by_dvc(arguments)
     if program == "segmodels":
-        return parsed(cli._parser(), arguments)[0]
+        return parsed(parser(), arguments)[0]
     if program == "git":
         return "" if arguments[0] in GIT else f"git {arguments[0]} is not in the list"
     if program == "make":

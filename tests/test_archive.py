@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from segmodels.data import archive, download, own, voc
+from segmodels.data import archive, download, layout, own
 
 TOP = "VOCdevkit/VOC2012"
 LISTED = {
@@ -197,10 +197,11 @@ def test_real_archive_equals_what_tar_unpacks(voc_archive, tmp_path):
     only = Path(__file__).parents[1] / "data" / "splits" / "voc_sample.txt"
     archive.unpack(voc_archive, tmp_path / "root", only)
     ids = {
-        split: voc.read_ids(voc.split_path(tmp_path / "root", split)) for split in ("train", "val")
+        split: layout.read_ids(layout.split_path(tmp_path / "root", split))
+        for split in ("train", "val")
     }
     assert (len(ids["train"]), len(ids["val"])) == (440, 200)
-    assert sorted(ids["train"] + ids["val"]) == sorted(voc.read_ids(only))
+    assert sorted(ids["train"] + ids["val"]) == sorted(layout.read_ids(only))
     wanted = [f"{TOP}/{name}" for name in files(tmp_path / "root") if "ImageSets" not in name]
     (tmp_path / "wanted").write_text("\n".join(wanted))
     subprocess.run(

@@ -14,7 +14,7 @@ from benchmarks import gpu, gpu_checks, gpu_common, gpu_runs, gpu_speed
 from benchmarks.gpu_common import CASES, Failed, Place
 from segmodels import models
 from segmodels.models import layers
-from segmodels.training.run import Run
+from segmodels.training.state import TrainingState
 from segmodels.training.step import Objective
 
 PLACE = Place(torch.device("cpu"), small=True)
@@ -155,13 +155,13 @@ def killed_here(monkeypatch):
 def test_resumed_training_with_other_bits_fails(monkeypatch):
     killed_here(monkeypatch)
     assert "killed in step 3 of epoch 2; 0 of" in gpu_runs.resumes(PLACE, "fp32")
-    restore = Run.restore
+    restore = TrainingState.load_state_dict
 
     def forgetful(self, state):
         restore(self, state)
-        self.updates.state.clear()
+        self.optimizer.state.clear()
 
-    monkeypatch.setattr(Run, "restore", forgetful)
+    monkeypatch.setattr(TrainingState, "load_state_dict", forgetful)
     with pytest.raises(Failed, match="tensors differ"):
         gpu_runs.resumes(PLACE, "fp32")
 

@@ -11,8 +11,9 @@ from torch import nn
 
 from benchmarks import recipe, timing, train_step, validation
 from segmodels import models
-from segmodels.data.loading import Augmentation, training_batches
-from segmodels.prediction.inference import normalize
+from segmodels.data.augment import RandomCrop
+from segmodels.data.loading import training_batches
+from segmodels.models.network import normalize
 
 CHANNELS_LAST = torch.channels_last
 
@@ -113,12 +114,12 @@ def test_both_sides_of_validation_count_the_same(tmp_path):
 def test_both_sides_of_the_input_show_the_same_picture(tmp_path):
     """At scale 1, without a flip and uncut, where nothing is left to chance."""
     index = write_tree(tmp_path, train=1, val=0, num_classes=4)
-    whole = Augmentation(
-        crop_size=64, base_size=None, scale=(1, 1), flip=False, ignore_index=255, fill=(0, 0, 0)
+    whole = RandomCrop(
+        size=64, base_size=None, scale=(1, 1), flip=False, ignore_index=255, fill=(0, 0, 0)
     )
     ids = index["image_id"].tolist()
     loader = training_batches(
-        tmp_path, ids, [[0]], augmentation=whole, seed=0, epoch=1, workers=0, decoded=None
+        tmp_path, ids, [[0]], crop=whole, seed=0, epoch=1, workers=0, decoded=None
     )
     [(image, target)] = loader
     [pair] = recipe.Pictures(tmp_path, ids, partial(recipe.eval_preset, base=None))

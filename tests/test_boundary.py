@@ -56,6 +56,18 @@ def test_trimap_equals_all_distances(seed):
         np.testing.assert_array_equal(found[f"trimap_{width}px"], expected)
 
 
+@pytest.mark.parametrize("width", [1, 2, 3, 12, 40])
+@pytest.mark.parametrize("border", [{"mode": "edge"}, {"constant_values": VOID}])
+def test_mixed_pixels_are_those_of_scipys_filters(width, border):
+    target, _ = picture(width)
+    padded = np.pad(target, width, **border)
+    size = 2 * width + 1
+    expected = ndimage.minimum_filter(padded, size) != ndimage.maximum_filter(padded, size)
+    inner = expected[width:-width, width:-width]
+    assert inner.any()
+    np.testing.assert_array_equal(boundary._mixed(padded, width), inner)
+
+
 @pytest.mark.parametrize("width", [1, 2, 3])
 @pytest.mark.parametrize("seed", range(4))
 def test_boundary_overlap_equals_all_distances(monkeypatch, seed, width):

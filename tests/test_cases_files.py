@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from test_cases_labels import data, evaluate, here, labels, problems, run, save, tree  # noqa: F401
 
-from segmodels.data import index, loading, tidy, voc
+from segmodels.data import images, index, layout, loading, tidy
 from segmodels.prediction import photos
 
 ORIENTATION = 0x0112
@@ -44,10 +44,10 @@ def test_training_and_predict_see_a_turned_image_as_a_viewer_does(tmp_path, orie
     root = tree(tmp_path)
     for k in range(6):
         stored = np.ascontiguousarray(UNDO[orientation](scene(k)))
-        with_exif(voc.image_path(root, f"p{k}"), stored, orientation)
+        with_exif(layout.image_path(root, f"p{k}"), stored, orientation)
     assert problems(root, data()) == []
-    path = voc.image_path(root, "p1")
-    as_trained = voc.read_image(path)
+    path = layout.image_path(root, "p1")
+    as_trained = images.read_image(path)
     np.testing.assert_array_equal(as_trained, photos.read(path))
     assert ((labels(1) > 0) == bright(as_trained)).mean() > 0.98
     table, _ = index.build(root, data())
@@ -61,11 +61,11 @@ def test_training_and_predict_see_a_turned_image_as_a_viewer_does(tmp_path, orie
 def test_a_mask_that_fits_the_stored_image_alone_decides(tmp_path, orientation):
     root = tree(tmp_path)
     for k in range(6):
-        with_exif(voc.image_path(root, f"p{k}"), scene(k), orientation)
+        with_exif(layout.image_path(root, f"p{k}"), scene(k), orientation)
     assert tidy.tidy(root, data())["images"] == 6
-    path = voc.image_path(root, "p2")
-    assert path.suffix == ".png" and bright(voc.read_image(path)).shape == SHAPE
-    assert ((labels(2) > 0) == bright(voc.read_image(path))).mean() > 0.98
+    path = layout.image_path(root, "p2")
+    assert path.suffix == ".png" and bright(images.read_image(path)).shape == SHAPE
+    assert ((labels(2) > 0) == bright(images.read_image(path))).mean() > 0.98
     assert problems(root, data()) == []
     table, _ = index.build(root, data())
     assert not [note for note in index.notes(root, table, data()) if "EXIF" in note]
@@ -78,12 +78,12 @@ def test_a_mask_is_turned_as_its_own_exif_says(tmp_path, orientation, kind, suff
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     for k in range(6):
-        voc.target_path(root, f"p{k}").unlink()
+        layout.target_path(root, f"p{k}").unlink()
         stored = np.ascontiguousarray(UNDO[orientation](labels(k)))
         path = root / f"SegmentationClass/p{k}{suffix}"
         Image.fromarray(stored).save(path, kind, exif=exif)
     assert problems(root, data()) == []
-    np.testing.assert_array_equal(voc.read_target(voc.target_path(root, "p1")), labels(1))
+    np.testing.assert_array_equal(images.read_target(layout.target_path(root, "p1")), labels(1))
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
@@ -92,15 +92,17 @@ def test_a_tiff_is_stored_upright_where_its_mask_says_so(tmp_path, orientation):
     for k in range(6):
         exif = Image.Exif()
         exif[ORIENTATION] = orientation
-        voc.image_path(root, f"p{k}").unlink()
+        layout.image_path(root, f"p{k}").unlink()
         Image.fromarray(scene(k)).save(root / f"JPEGImages/p{k}.tif", "TIFF", exif=exif)
     assert tidy.tidy(root, data())["images"] == 6
-    np.testing.assert_array_equal(voc.read_image(voc.image_path(root, "p2")), scene(2))
+    np.testing.assert_array_equal(images.read_image(layout.image_path(root, "p2")), scene(2))
 
 
 def test_a_mask_that_fits_neither_way_is_named(tmp_path):
     root = tree(tmp_path)
-    voc.write_target(voc.target_path(root, "p0"), np.ascontiguousarray(labels(0).T), voc.palette())
+    images.write_target(
+        layout.target_path(root, "p0"), np.ascontiguousarray(labels(0).T), images.palette()
+    )
     (found,) = problems(root, data())
     assert "24 x 30 pixels, but the image has 30 x 24: is one of them turned, by EXIF" in found
 
@@ -126,44 +128,44 @@ def test_a_mask_that_fits_neither_way_is_named(tmp_path):
 def test_images_are_found_by_their_id_in_every_format_that_predict_reads(tmp_path, suffix, kind):
     root = tree(tmp_path)
     for k in range(6):
-        voc.image_path(root, f"p{k}").unlink()
+        layout.image_path(root, f"p{k}").unlink()
         options = {"lossless": True} if kind == "WEBP" else {}
         Image.fromarray(scene(k)).save(root / f"JPEGImages/p{k}.{suffix}", kind, **options)
     assert problems(root, data()) == []
-    image = voc.read_image(voc.image_path(root, "p3"))
+    image = images.read_image(layout.image_path(root, "p3"))
     assert np.abs(image.astype(int) - scene(3)).mean() < 8
-    np.testing.assert_array_equal(image, photos.read(voc.image_path(root, "p3")))
+    np.testing.assert_array_equal(image, photos.read(layout.image_path(root, "p3")))
 
 
 @pytest.mark.parametrize(("suffix", "kind"), [("PNG", "PNG"), ("tif", "TIFF"), ("bmp", "BMP")])
 def test_masks_in_other_formats_without_loss_are_converted(tmp_path, suffix, kind):
     root = tree(tmp_path)
     for k in range(6):
-        voc.target_path(root, f"p{k}").unlink()
+        layout.target_path(root, f"p{k}").unlink()
         Image.fromarray(labels(k)).save(root / f"SegmentationClass/p{k}.{suffix}", kind)
     assert problems(root, data()) == []
-    np.testing.assert_array_equal(voc.read_target(voc.target_path(root, "p4")), labels(4))
+    np.testing.assert_array_equal(images.read_target(layout.target_path(root, "p4")), labels(4))
 
 
 def test_a_format_that_is_not_read_is_named_beside_what_is(tmp_path):
     root = tree(tmp_path)
-    voc.image_path(root, "p0").rename(root / "JPEGImages/p0.heic")
+    layout.image_path(root, "p0").rename(root / "JPEGImages/p0.heic")
     (found,) = problems(root, data())
     assert found.strip().startswith("JPEGImages/p0.jpg: missing; p0.heic is there, expected one of")
 
 
 def test_two_files_of_one_id_are_refused(tmp_path):
     root = tree(tmp_path)
-    shutil.copy(voc.image_path(root, "p0"), root / "JPEGImages/p0.JPEG")
+    shutil.copy(layout.image_path(root, "p0"), root / "JPEGImages/p0.JPEG")
     assert "p0.JPEG and p0.jpg have one id" in problems(root, data())[0]
 
 
 def test_names_are_compared_in_nfc(tmp_path):
     root = tree(tmp_path)
     name = unicodedata.normalize("NFD", "straße_é")
-    for path in (voc.image_path(root, "p0"), voc.target_path(root, "p0")):
+    for path in (layout.image_path(root, "p0"), layout.target_path(root, "p0")):
         path.rename(path.with_stem(name))
-    listed = voc.split_path(root, "train")
+    listed = layout.split_path(root, "train")
     listed.write_text(listed.read_text().replace("p0", unicodedata.normalize("NFC", name)))
     assert problems(root, data()) == []
     listed.write_text(listed.read_text().replace(unicodedata.normalize("NFC", name), name))
@@ -173,10 +175,12 @@ def test_names_are_compared_in_nfc(tmp_path):
 def test_evaluate_compares_names_in_nfc_too(here, capsys):  # noqa: F811
     root = tree(here / "data/own/mine")
     name = "straße_é"
-    voc.target_path(root, "p4").rename(voc.target_path(root, unicodedata.normalize("NFD", name)))
-    listed = voc.split_path(root, "val")
+    layout.target_path(root, "p4").rename(
+        layout.target_path(root, unicodedata.normalize("NFD", name))
+    )
+    listed = layout.split_path(root, "val")
     listed.write_text(listed.read_text().replace("p4", name))
-    voc.image_path(root, "p4").rename(voc.image_path(root, name))
+    layout.image_path(root, "p4").rename(layout.image_path(root, name))
     for image_id, k in ((unicodedata.normalize("NFD", name), 4), ("p5", 5)):
         save(here / f"found/{image_id}.png", "palette", labels(k))
     status, out, err = evaluate(capsys)
@@ -185,7 +189,7 @@ def test_evaluate_compares_names_in_nfc_too(here, capsys):  # noqa: F811
 
 def test_unlisted_files_are_counted(tmp_path):
     root = tree(tmp_path)
-    shutil.copy(voc.image_path(root, "p0"), root / "JPEGImages/other.jpg")
+    shutil.copy(layout.image_path(root, "p0"), root / "JPEGImages/other.jpg")
     table, _ = index.build(root, data())
     assert index.notes(root, table, data()) == [
         "JPEGImages: 1 of its files in neither train nor val: unused"
@@ -211,18 +215,18 @@ def test_unlisted_files_are_counted(tmp_path):
 )
 def test_a_list_of_something_else_than_ids_is_one_line(tmp_path, line):
     root = tree(tmp_path)
-    path = voc.split_path(root, "train")
+    path = layout.split_path(root, "train")
     path.write_text("".join(line.format(f"p{k}") + "\n" for k in range(4)))
     (found,) = problems(root, data())
     assert "train.txt: 4 of 4 lines, as '" in found and "columns, as p0" in found
     with pytest.raises(ValueError, match="are no ids; expected an id a line"):
-        voc.read_split(root, "train")
+        layout.read_split(root, "train")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
 def test_other_encodings_are_named(tmp_path, encoding):
     root = tree(tmp_path)
-    voc.split_path(root, "val").write_bytes("p4\r\np5\r\n".encode(encoding))
+    layout.split_path(root, "val").write_bytes("p4\r\np5\r\n".encode(encoding))
     (found,) = problems(root, data())
     assert "val.txt: UTF-16 or another encoding; save the list as UTF-8 text" in found
 
@@ -230,9 +234,9 @@ def test_other_encodings_are_named(tmp_path, encoding):
 def test_ids_with_dots_and_spaces_stay_ids(tmp_path):
     root = tree(tmp_path)
     for old, new in (("p0", "a.jpg"), ("p1", "b 1")):
-        for path in (voc.image_path(root, old), voc.target_path(root, old)):
+        for path in (layout.image_path(root, old), layout.target_path(root, old)):
             path.rename(path.with_name(new + path.suffix))
-    voc.split_path(root, "train").write_text("a.jpg\nb 1\r\np2\np3\n\n")
+    layout.split_path(root, "train").write_text("a.jpg\nb 1\r\np2\np3\n\n")
     assert problems(root, data()) == []
 
 
@@ -280,9 +284,9 @@ def test_the_limit_of_pixels_is_named_and_can_be_set(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=said):
         photos.read(path)
     with pytest.raises(ValueError, match="SEGMODELS_MAX_PIXELS"):
-        voc.read_target(path)
+        images.read_target(path)
     monkeypatch.setenv("SEGMODELS_MAX_PIXELS", "9000")
-    assert photos.read(path).shape == (100, 90, 3) and voc.read_target(path).shape == (100, 90)
+    assert photos.read(path).shape == (100, 90, 3) and images.read_target(path).shape == (100, 90)
     monkeypatch.setenv("SEGMODELS_MAX_PIXELS", "many")
     with pytest.raises(ValueError, match="SEGMODELS_MAX_PIXELS = 'many': expected a number"):
         photos.read(path)

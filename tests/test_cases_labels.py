@@ -10,7 +10,7 @@ import yaml
 from PIL import Image
 
 from segmodels import cli
-from segmodels.data import index, masks, tidy, voc
+from segmodels.data import images, index, layout, masks, tidy
 from segmodels.sections import Dataset
 
 PROJECT = Path(__file__).parents[1]
@@ -41,7 +41,7 @@ def save(path, kind, values):
     }[kind]()
     path.parent.mkdir(parents=True, exist_ok=True)
     if image is None:
-        voc.write_target(path, values, voc.palette())
+        images.write_target(path, values, images.palette())
     else:
         image.save(path)
 
@@ -53,9 +53,9 @@ def tree(root, store=lambda values: values, kind="palette", classes=3):
         path = root / f"JPEGImages/{image_id}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((*SIZE, 3), 40 * k, np.uint8)).save(path)
-        save(voc.target_path(root, image_id), kind, store(labels(k, classes)).astype(np.uint8))
+        save(layout.target_path(root, image_id), kind, store(labels(k, classes)).astype(np.uint8))
     for split, members in (("train", ids[:4]), ("val", ids[4:])):
-        path = voc.split_path(root, split)
+        path = layout.split_path(root, split)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(f"{i}\n" for i in members))
     return root
@@ -105,9 +105,11 @@ def test_binary_masks_are_refused_with_the_map_that_reads_them(tmp_path):
     for stage in ("stages.download", "stages.index"):
         done = run(tmp_path, entry, stage)
         assert done.returncode == 0, done.stderr
-    root = tmp_path / voc.dataset_root("mine")
+    root = tmp_path / layout.dataset_root("mine")
     for k in range(6):
-        np.testing.assert_array_equal(voc.read_target(voc.target_path(root, f"p{k}")), labels(k, 2))
+        np.testing.assert_array_equal(
+            images.read_target(layout.target_path(root, f"p{k}")), labels(k, 2)
+        )
 
 
 def test_a_class_stored_as_255_beside_others_is_missed(tmp_path):
@@ -174,10 +176,10 @@ def reorder(root, folder, kind):
         used = np.unique(target)
         order = {"reversed": used[::-1], "rotated": np.roll(used, 1)}[kind]
         image = Image.fromarray(np.argsort(order)[target].astype(np.uint8))
-        image.putpalette(voc.palette()[order].tobytes())
+        image.putpalette(images.palette()[order].tobytes())
         (root / folder).mkdir(exist_ok=True)
         image.save(root / folder / f"p{k}.png")
-        assert (np.asarray(image.convert("RGB")) == voc.palette()[target]).all()
+        assert (np.asarray(image.convert("RGB")) == images.palette()[target]).all()
 
 
 @pytest.mark.parametrize("kind", ["reversed", "rotated"])
@@ -198,10 +200,10 @@ def test_predictions_with_a_sorted_palette_are_refused_or_read_by_colour(
 
 def test_a_palette_that_differs_from_file_to_file_is_refused(tmp_path):
     root = tree(tmp_path)
-    path = voc.target_path(root, "p2")
+    path = layout.target_path(root, "p2")
     image = Image.open(path)
     image.load()
-    image.putpalette(voc.palette()[[0, 2, 1, *range(3, 256)]].tobytes())
+    image.putpalette(images.palette()[[0, 2, 1, *range(3, 256)]].tobytes())
     image.save(path)
     (found,) = problems(root, data())
     assert "p2.png: its palette gives 1 the colour (0, 128, 0)" in found
@@ -210,7 +212,7 @@ def test_a_palette_that_differs_from_file_to_file_is_refused(tmp_path):
     assert problems(root, data(masks="colour", palette=COLOURS)) == []
     expected = labels(2)
     swapped = np.array([0, 2, 1])[expected]
-    np.testing.assert_array_equal(voc.read_target(path), swapped)  # as its colours say
+    np.testing.assert_array_equal(images.read_target(path), swapped)  # as its colours say
 
 
 def test_a_palette_that_contradicts_the_data_sets_is_refused(tmp_path):
@@ -225,13 +227,13 @@ def test_palettes_that_all_contradict_vocs_colour_map_are_refused(tmp_path):
     root = tree(tmp_path)
     for k in range(6):
         image = Image.fromarray(np.array([2, 1, 0], np.uint8)[labels(k)])
-        image.putpalette(voc.palette()[[2, 1, 0, *range(3, 256)]].tobytes())
-        image.save(voc.target_path(root, f"p{k}"))
+        image.putpalette(images.palette()[[2, 1, 0, *range(3, 256)]].tobytes())
+        image.save(layout.target_path(root, f"p{k}"))
     found = problems(root, data())
     assert len(found) == 6
     assert "gives 0 the colour (0, 128, 0), which is that of 2 in VOC's colour map" in found[0]
     assert problems(root, data(masks="colour", palette=COLOURS)) == []
-    np.testing.assert_array_equal(voc.read_target(voc.target_path(root, "p1")), labels(1))
+    np.testing.assert_array_equal(images.read_target(layout.target_path(root, "p1")), labels(1))
 
 
 def test_predictions_in_the_colours_of_the_data_set_are_read(here, capsys):
@@ -246,11 +248,11 @@ def test_predictions_in_the_colours_of_the_data_set_are_read(here, capsys):
     for targets in ("grey", "palette"):
         if targets == "palette":
             for k in range(6):
-                masks.write(voc.target_path(root, f"p{k}"), labels(k), meaning)
+                masks.write(layout.target_path(root, f"p{k}"), labels(k), meaning)
         status, out, err = evaluate(capsys)
         assert status == 0 and "pixel accuracy: 100.0000%" in out, err
     for k in (4, 5):
-        voc.write_target(here / f"found/p{k}.png", labels(k), voc.palette())
+        images.write_target(here / f"found/p{k}.png", labels(k), images.palette())
     status, _, err = evaluate(capsys)
     assert status == 1 and "in `palette` of the data set; --read colour or --read index" in err
 
@@ -260,13 +262,13 @@ def test_colours_of_its_own_contradict_nothing(tmp_path):
     for k in range(6):
         image = Image.fromarray(labels(k))
         image.putpalette([10, 20, 30, 200, 100, 0, 0, 90, 160])
-        image.save(voc.target_path(root, f"p{k}"))
+        image.save(layout.target_path(root, f"p{k}"))
     assert problems(root, data()) == []
 
 
 def test_a_grey_ramp_as_a_palette_contradicts_nothing(tmp_path):
     root = tree(tmp_path)
-    path = voc.target_path(root, "p1")
+    path = layout.target_path(root, "p1")
     image = Image.fromarray(labels(1))
     image.putpalette(np.repeat(np.arange(256, dtype=np.uint8), 3).tobytes())
     image.save(path)
@@ -289,22 +291,24 @@ def test_masks_of_other_modes_are_read_as_meant(tmp_path, kind):
     root = tree(tmp_path, kind=kind)
     assert problems(root, data(palette=COLOURS)) == []
     for k in range(6):
-        np.testing.assert_array_equal(voc.read_target(voc.target_path(root, f"p{k}")), labels(k))
+        np.testing.assert_array_equal(
+            images.read_target(layout.target_path(root, f"p{k}")), labels(k)
+        )
 
 
 def test_masks_of_one_bit_are_labels_0_and_1(tmp_path):
     root = tree(tmp_path, classes=2)
     for k in range(6):
-        Image.fromarray(labels(k, 2) * 255).convert("1").save(voc.target_path(root, f"p{k}"))
+        Image.fromarray(labels(k, 2) * 255).convert("1").save(layout.target_path(root, f"p{k}"))
     assert problems(root, data(2)) == []
-    np.testing.assert_array_equal(voc.read_target(voc.target_path(root, "p3")), labels(3, 2))
+    np.testing.assert_array_equal(images.read_target(layout.target_path(root, "p3")), labels(3, 2))
 
 
 @pytest.mark.parametrize("bits", [2, 4])
 def test_masks_of_few_bits_are_not_stretched(tmp_path, bits):
     path = tmp_path / "a.png"
     image = Image.fromarray(labels(0))
-    image.putpalette(voc.palette().tobytes())
+    image.putpalette(images.palette().tobytes())
     image.save(path, bits=bits)
     content = bytearray(path.read_bytes())
     content = grey_instead_of_palette(bytes(content))
@@ -359,7 +363,7 @@ def test_what_stands_for_no_class_is_refused(tmp_path):
 
 def test_a_mask_saved_as_jpeg_is_refused(tmp_path):
     root = tree(tmp_path)
-    Image.fromarray(labels(0)).save(voc.target_path(root, "p0"), "JPEG")
+    Image.fromarray(labels(0)).save(layout.target_path(root, "p0"), "JPEG")
     (found,) = problems(root, data())
     assert "JPEG alters labels" in found and "p0.png" in found
 
@@ -367,7 +371,7 @@ def test_a_mask_saved_as_jpeg_is_refused(tmp_path):
 def test_void_has_its_own_colour(tmp_path):
     values = labels(0)
     values[0] = 255
-    table = voc.palette()
+    table = images.palette()
     table[:3] = COLOURS
     Image.fromarray(table[values]).save(tmp_path / "a.png")
     np.testing.assert_array_equal(masks.read(tmp_path / "a.png", data(palette=COLOURS)), values)
@@ -383,7 +387,9 @@ def test_zero_as_void_and_gaps_are_read_by_a_map(tmp_path):
     assert problems(root, data(**entry)) == []
     for k in range(6):
         expected = np.where(labels(k) == 0, 255, labels(k))
-        np.testing.assert_array_equal(voc.read_target(voc.target_path(root, f"p{k}")), expected)
+        np.testing.assert_array_equal(
+            images.read_target(layout.target_path(root, f"p{k}")), expected
+        )
     assert problems(root, data(**entry)) == []  # what is converted is not converted again
     found = problems(tree(tmp_path / "b", lambda v: store[v], "grey"), data())
     assert len(found) == 6 and "labels 7, 14; expected 0..2 and 255 (void)" in found[0]
@@ -449,7 +455,7 @@ def test_classes_can_be_merged(tmp_path):
     merged = {0: "background", 1: "disc", 2: "disc"}
     assert problems(root, data(2, labels=merged)) == []
     np.testing.assert_array_equal(
-        voc.read_target(voc.target_path(root, "p5")), np.minimum(labels(5), 1)
+        images.read_target(layout.target_path(root, "p5")), np.minimum(labels(5), 1)
     )
 
 

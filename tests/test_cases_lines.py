@@ -11,8 +11,8 @@ from test_cases_files import scene
 from test_cases_labels import evaluate, here, labels, run, save, tree  # noqa: F401
 
 from segmodels import cli
+from segmodels.models import safe_load
 from segmodels.prediction import photos
-from segmodels.training import tensors
 
 PROJECT = Path(__file__).parents[1]
 NAMED = ["train", "predict", "cost", "evaluate", "headline"]
@@ -30,7 +30,7 @@ def test_a_stage_without_a_model_names_those_there_are(here, stage, words):  # n
 def test_a_damaged_safetensors_file_is_one_line(tmp_path, content):
     path = tmp_path / "a.safetensors"
     path.write_bytes(content)
-    error = pytest.raises(ValueError, tensors.state_dicts, path).value
+    error = pytest.raises(ValueError, safe_load.state_dicts, path).value
     assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
     assert ("0 bytes" in str(error)) == (not content)
 

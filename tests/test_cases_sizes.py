@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import write_picture, write_split
+from conftest import as_network, write_picture, write_split
 from torch import nn
 
 from segmodels import models, params, process
-from segmodels.data import transforms, voc
+from segmodels.data import transforms
+from segmodels.data.images import read_target
+from segmodels.data.layout import dataset_root
 from segmodels.data.loading import whole_images
 from segmodels.prediction import photos, testtime
 from segmodels.sections import Normalize
@@ -69,7 +71,7 @@ def stage(monkeypatch, module, *arguments):
 def run_all(home, monkeypatch, sizes, **changes):
     """Index, train, predict and measure the cost; returns the folder of predictions."""
     settings(home, **changes)
-    images(voc.dataset_root("pano"), train=[(48, 64)] * 4, val=sizes)
+    images(dataset_root("pano"), train=[(48, 64)] * 4, val=sizes)
     stage(monkeypatch, index)
     train.train("m", processes.Processes())
     stage(monkeypatch, predict, "m")
@@ -80,7 +82,7 @@ def run_all(home, monkeypatch, sizes, **changes):
 def test_panorama_that_is_seen_at_14_rows_trains_and_predicts(home, monkeypatch):
     changes = {"recipe": {"val_size": 384}, "choices": {"long_side": 384}}
     predicted = run_all(home, monkeypatch, [PANORAMA, PANORAMA], **changes)
-    labels = voc.read_target(predicted / "val_0.png")
+    labels = read_target(predicted / "val_0.png")
     assert labels.shape == PANORAMA and labels.max() < 3
     counted = json.loads((home / "data/runs/pano/m/gflops.json").read_text())
     assert counted["picture"] == "384 x 32"
@@ -91,14 +93,14 @@ def test_images_of_a_few_pixels_train_and_predict(home, monkeypatch, arch):
     arguments = {"width": 2} if arch == "segnet" else {"backbone": "resnet18"}
     sizes = [(1, 1), (5, 40), (31, 16)]
     predicted = run_all(home, monkeypatch, sizes, entries={"m": {"arch": arch, **arguments}})
-    shapes = [voc.read_target(predicted / f"val_{k}.png").shape for k in range(3)]
+    shapes = [read_target(predicted / f"val_{k}.png").shape for k in range(3)]
     assert shapes == sizes
 
 
 def test_small_scales_are_seen_at_32_pixels(home, monkeypatch):
     changes = {"choices": {"scales": [0.01, 0.25, 1], "flip": True}}
     predicted = run_all(home, monkeypatch, [(48, 64)], **changes)
-    assert voc.read_target(predicted / "val_0.png").shape == (48, 64)
+    assert read_target(predicted / "val_0.png").shape == (48, 64)
 
 
 class Noting(nn.Module):
@@ -125,16 +127,17 @@ def test_every_reader_shows_the_same_size(tmp_path, shape, long_side):
     [(ids, stored, *_)] = whole_images(tmp_path, rows, size=None, batch_size=1, as_stored=True)
     assert tuple(stored.shape[-2:]) == shape
     model = Noting()
-    network = testtime.network(
-        model, normalization=NORMALIZE, device=torch.device("cpu"), precision="fp32", tile=None
-    )
+    network = as_network(model, NORMALIZE)
     choices = settings(tmp_path, choices={"long_side": long_side}).predict["pano"]
-    [(_, scores)] = testtime.scores(network, [(ids, stored)], choices)
-    assert scores.shape[-2:] == shape
-    assert photos.label_photo(network, stored[0].permute(1, 2, 0).numpy(), long_side).shape == shape
+    [(_, labels)] = testtime.label_maps(network, [(ids, stored)], choices)
+    assert labels.shape == shape
+    photo = photos.label_photo(network, stored[0].permute(1, 2, 0).numpy(), choices)
+    assert photo.shape == shape
     assert model.seen[0] == size
     if max(shape) <= photos.LARGEST or long_side:
         assert model.seen[1] == size
+    else:
+        assert model.seen[1] == transforms.seen_size(*shape, photos.LARGEST)
 
 
 def voc_index(shape):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from segmodels import models
-from segmodels.training import weights
+from segmodels.models import pretrained
 
 FCN = {"arch": "fcn_skip", "arguments": {"backbone": "resnet18", "stride": 8}}
 
@@ -38,7 +38,7 @@ def started(path, content):
     if content is not None:
         torch.save(content, path)
     model = built(1)
-    return model, weights.start(model, **FCN, init=str(path))
+    return model, pretrained.start(model, **FCN, init=str(path))
 
 
 def refusal(path, content=None):
@@ -62,7 +62,7 @@ def test_prefix_of_a_wrapper_is_removed_and_said(tmp_path, trained, prefix):
     assert equal(model, trained, coverage["loaded"])
     assert coverage["missing"] == coverage["unexpected"] == coverage["wrong_shape"] == []
     assert coverage["prefix"] == prefix
-    assert weights.summary(coverage) == (
+    assert pretrained.summary(coverage) == (
         f'file (wrapped.pth): 106 of 106 tensors loaded; without "{prefix}"'
     )
 
@@ -94,7 +94,7 @@ def test_checkpoint_of_lightning_names_what_is_in_the_file_only(tmp_path, traine
     content = {"state_dict": state, "epoch": 1, "global_step": 10}
     _, coverage = started(tmp_path / "last.ckpt", content)
     assert coverage["unexpected"] == ["criterion.weight"] and coverage["prefix"] == "model."
-    assert weights.summary(coverage) == (
+    assert pretrained.summary(coverage) == (
         "file (last.ckpt): 106 of 106 tensors loaded; in the file only: criterion 1; "
         'without "model."'
     )
@@ -107,7 +107,7 @@ def test_old_checkpoint_of_imagenet_starts_the_backbone(tmp_path, trained):
     model, coverage = started(tmp_path / "checkpoint.pth.tar", content)
     assert len(coverage["loaded"]) == 100 and equal(model, trained, coverage["loaded"])
     assert coverage["unexpected"] == ["module.fc.weight", "module.fc.bias"]
-    assert weights.summary(coverage).endswith('in the file only: fc 2; without "module."')
+    assert pretrained.summary(coverage).endswith('in the file only: fc 2; without "module."')
 
 
 @pytest.mark.parametrize("prefix", ["encoder.", "model.encoder.", "backbone.0.body."])
@@ -162,7 +162,7 @@ def test_model_is_taken_before_its_average_and_both_are_named(tmp_path, trained)
     model, coverage = started(tmp_path / "a.pth", {"ema": built(2).state_dict(), "model": trained})
     assert equal(model, trained, coverage["loaded"])
     assert (coverage["key"], coverage["other_keys"]) == ("model", ["ema"])
-    assert weights.summary(coverage).endswith('; from "model", not "ema"')
+    assert pretrained.summary(coverage).endswith('; from "model", not "ema"')
 
 
 def test_block_with_names_like_a_models_is_not_taken_for_one(tmp_path):
@@ -247,4 +247,4 @@ def test_own_weights_stay_strict(tmp_path, trained):
     ):
         torch.save(content, path)
         with pytest.raises(ValueError, match=reason):
-            weights.fill(built(1), weights.tensors.read(path), path)
+            pretrained.fill(built(1), pretrained.safe_load.read(path), path)

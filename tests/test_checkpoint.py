@@ -1,10 +1,8 @@
 """Checkpoints: the same bits after an interruption, and nothing that does not belong."""
 
-import contextlib
 import errno
 import fcntl
 import io
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -140,7 +138,7 @@ def test_one_process_at_a_time(tree, scratch, monkeypatch):
     with hold({"job": 1}, 0, writes=True) as kept:
         with pytest.raises(ValueError, match="held by another process that trains the same"):
             hold({"job": 1}, 0, writes=True).__enter__()
-        with open(kept.folder / "lock") as lock, pytest.raises(BlockingIOError):
+        with open(f"{kept.folder}.lock") as lock, pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     assert not kept.folder.exists()
 
@@ -170,20 +168,6 @@ def test_run_that_is_killed_while_its_folder_is_removed_starts_again(tree, scrat
     assert not list(scratch.iterdir())
 
 
-def test_process_that_waits_for_the_folder_does_not_break_its_removal(tree, scratch, monkeypatch):
-    rmdir = os.rmdir
-
-    def late(path, **options):
-        """Another process opens the lock, as it does ten times a second, when all else is gone."""
-        with contextlib.suppress(FileNotFoundError):
-            (scratch / checkpoint.fingerprint({"job": 1}) / "lock").touch()
-        rmdir(path, **options)
-
-    monkeypatch.setattr(os, "rmdir", late)
-    train(tree)
-    assert not list(scratch.iterdir())
-
-
 def test_full_disk_is_one_line_and_keeps_the_checkpoint_before(tree, monkeypatch):
     with pytest.raises(Interrupted):
         train(tree, stop=7)
@@ -201,8 +185,26 @@ def test_full_disk_is_one_line_and_keeps_the_checkpoint_before(tree, monkeypatch
         with pytest.raises(OSError, match=r"\.pt: the disk is full: .* MB free: make"):
             train(tree)
     assert {name: (folder / name).read_bytes() for name in (LAST, BEST)} == before
-    assert {path.name for path in folder.iterdir()} == {LAST, BEST, "lock"}
+    assert {path.name for path in folder.iterdir()} == {LAST, BEST}
     assert same(train(tree), train(tree))
+
+
+@pytest.mark.parametrize("damage", ["cut off", "one bit", "empty"])
+def test_damaged_checkpoint_is_refused_in_one_line(tree, damage):
+    with pytest.raises(Interrupted):
+        train(tree, stop=7)
+    path = next(checkpoint.scratch(".").iterdir()) / LAST
+    content = path.read_bytes()
+    middle = len(content) // 2
+    path.write_bytes(
+        {
+            "cut off": content[:-100],
+            "one bit": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+            "empty": b"",
+        }[damage]
+    )
+    with pytest.raises(ValueError, match=r"^\S+last\.pt: refused, .*; delete \S+ and start again$"):
+        train(tree)
 
 
 @pytest.mark.parametrize("interrupted", [True, False])

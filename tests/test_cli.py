@@ -17,17 +17,23 @@ from sklearn.metrics import accuracy_score, jaccard_score
 from torchvision.transforms import v2
 
 from segmodels import models, process
+from segmodels.arguments import PLAIN
 from segmodels.cli import main
-from segmodels.data import voc
+from segmodels.data import images, layout
+from segmodels.data.index import build
+from segmodels.data.miniature import generate
 from segmodels.models import fcn
-from segmodels.prediction import export
+from segmodels.prediction import crf, export
+from segmodels.sections import Dataset
 from segmodels.training.checkpoint import save_weights
+from stages import predict as stage
 
 ROOT = Path(__file__).parents[1]
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 TINY = {"tiny": {"arch": "unet", "width": 2}, "tinier": {"arch": "segnet", "width": 2}}
 NOTED = {"tiny": IMAGENET, "tinier": {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.1]}}
 RECIPE = {"threads": 1, "precision": "fp32", "crop_size": 32, "val_size": 48}
+PHOTOGRAPHS = crf.PHOTOGRAPHS.model_dump()
 FCN18 = {"arch": "fcn", "backbone": "resnet18", "output_stride": 32}
 
 
@@ -93,9 +99,9 @@ def test_predict_writes_the_masks_and_prints_their_shares(project, capsys):
     assert err == ""  # no larger than the drawings: no warning
     for line, name in zip(out.splitlines(), TINY, strict=True):
         path = project / f"new/out/a b ü_{name}_mask.png"
-        labels = voc.read_target(path)
+        labels = images.read_target(path)
         assert (labels == witness(network(name), file, NOTED[name])).mean() > 0.999
-        assert Image.open(path).getpalette() == voc.palette().ravel().tolist()
+        assert Image.open(path).getpalette() == images.palette().ravel().tolist()
         assert line.startswith(f"{file}, {name}: ")
         shares = {k: float(v) for k, v in re.findall(r"(\w+) ([\d.]+)%", line.partition(": ")[2])}
         counted = {voc_classes()[k]: 100 * (labels == k).mean() for k in np.unique(labels)}
@@ -154,6 +160,135 @@ def note_classes(project, classes):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"classes": classes}))
 
 
+VARIANTS = ["--scales", "0.75,1,1.25", "--flip", "--crf"]
+CRF = {
+    "iterations": 3,
+    "position_sigma": 1,
+    "position_weight": 3,
+    "bilateral_sigma_xy": 20,
+    "bilateral_sigma_rgb": 5,
+    "bilateral_weight": 12,
+}
+WINDOW = {"side": 48, "stride": 20}
+
+
+@pytest.fixture
+def miniature(project, monkeypatch):
+    """Five images of the miniature, as the stage finds them; returns their files."""
+    monkeypatch.setenv("DVC_ROOT", str(project))
+    monkeypatch.setenv("SEGMODELS_WORKERS", "0")
+    root = layout.dataset_root("miniature")
+    classes = voc_classes()
+    generate(root, train=1, val=5, short_side=64, long_side=80, classes=classes, seed=3)
+    index, _ = build(root, Dataset(classes=classes))
+    index.to_csv("data/miniature/index.csv", index=False)
+    return [layout.image_path(root, image_id) for image_id in layout.read_split(root, "val")]
+
+
+def change_predict(**changes):
+    """Change predict.miniature of params.yaml."""
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    values["predict"]["miniature"] |= changes
+    Path("params.yaml").write_text(yaml.safe_dump(values))
+
+
+def masks_of_stage(monkeypatch, files, model):
+    monkeypatch.setattr(sys, "argv", ["stage", model])
+    stage.main()
+    folder = Path("data/predictions/miniature") / model
+    return [images.read_target(folder / f"{file.stem}.png") for file in files]
+
+
+def masks_of_command(files, model, *options):
+    main(["predict", *map(str, files), "--model", model, "--out", "out", *options])
+    return [images.read_target(f"out/{file.stem}_{model}_mask.png") for file in files]
+
+
+@pytest.mark.parametrize(
+    ("model", "committed", "options", "meant"),
+    [
+        ("tiny", {}, [], {}),
+        ("tinier", {}, [], {}),
+        ("tiny", {"long_side": 56}, [], {}),
+        ("tiny", {"scales": [0.75, 1, 1.25], "flip": True, "crf": CRF}, [], {}),
+        ("tinier", {"crf": CRF}, VARIANTS, {"scales": [0.75, 1, 1.25], "flip": True}),
+        ("tiny", {}, VARIANTS, {"scales": [0.75, 1, 1.25], "flip": True, "crf": PHOTOGRAPHS}),
+        ("tiny", {"flip": True}, ["--window", "48:20"], {"window": WINDOW}),
+        ("tiny", {"window": WINDOW, "crf": CRF, "flip": True}, ["--fast"], PLAIN),
+    ],
+)
+def test_predict_gives_the_masks_of_the_stage(
+    miniature, monkeypatch, model, committed, options, meant
+):
+    """One image at a time; the last bits of logits depend on how many there are."""
+    change_predict(batch_size=1, **committed)
+    found = masks_of_command(miniature, model, *options)
+    change_predict(**meant)
+    expected = masks_of_stage(monkeypatch, miniature, model)
+    assert len(found) == 5
+    for mine, theirs in zip(found, expected, strict=True):
+        assert np.array_equal(mine, theirs)
+
+
+def test_batches_of_the_stage_change_few_pixels(miniature, monkeypatch):
+    change_predict(batch_size=8, scales=[0.75, 1, 1.25], flip=True)
+    found = np.stack([mask.ravel() for mask in masks_of_command(miniature, "tiny")])
+    expected = masks_of_stage(monkeypatch, miniature, "tiny")
+    assert (found == np.stack([mask.ravel() for mask in expected])).mean() > 0.999
+
+
+def test_variants_change_the_masks(miniature):
+    """Or the test above would compare nothing."""
+    seen = [masks_of_command(miniature, "tiny")]
+    for options in (["--scales", "0.75"], ["--flip"], ["--window", "48:20"], ["--crf"]):
+        seen.append(masks_of_command(miniature, "tiny", *options))
+    stacked = [np.concatenate([mask.ravel() for mask in masks]) for masks in seen]
+    assert len({labels.tobytes() for labels in stacked}) == len(stacked)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--scales", "a"], "'a': expected numbers above 0, e.g. 0.75,1,1.25"),
+        (["--scales", "1,0"], "--scales: Input should be greater than 0, found 0"),
+        (["--window", "480"], "'480': expected SIDE:STRIDE in pixels, e.g. 480:320"),
+        (["--window", "48:64"], "--window: stride = 64: expected 1..48, the window's side"),
+        (["--window", "48:20", "--tile", "36"], "window and tile are both given"),
+        (["--tile", "0"], "--tile: Input should be greater than or equal to 1, found 0"),
+    ],
+)
+def test_variants_that_make_no_sense_have_status_2(project, capsys, options, reason):
+    picture(project / "in/a.png")
+    assert status(["predict", "in", *options]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("segmodels predict: error: ") and reason in last
+
+
+def test_tile_is_refused_for_a_model_that_pads(project):
+    picture(project / "in/a.png")
+    with pytest.raises(
+        SystemExit, match="error: predict.tile = 36: expected null, since UNet pads"
+    ):
+        main(["predict", "in", "--model", "tiny", "--tile", "36"])
+
+
+def test_models_of_other_classes_are_not_compared(project):
+    picture(project / "in/a.png")
+    note_classes(project, [f"class {k}" for k in range(21)])
+    with pytest.raises(SystemExit, match="tinier: trained with other classes than tiny: predict"):
+        main(["predict", "in", "--model", "tiny", "--model", "tinier"])
+
+
+def test_networks_are_built_once_for_all_photographs(project, monkeypatch):
+    for seed in range(3):
+        picture(project / f"in/{seed}.png", seed=seed)
+    built = []
+    build_model = models.build
+    monkeypatch.setattr(models, "build", lambda *a, **k: built.append(a) or build_model(*a, **k))
+    main(["predict", "in", "--model", "tiny", "--model", "tinier"])
+    assert built == [("unet",), ("segnet",)]
+
+
 @pytest.mark.parametrize("now", ["reversed", "renamed", "fewer"])
 def test_predict_and_export_call_classes_as_the_training_did(project, monkeypatch, capsys, now):
     """The names in params.yaml have changed since, or the data set has."""
@@ -166,7 +301,7 @@ def test_predict_and_export_call_classes_as_the_training_did(project, monkeypatc
     file = picture(project / "in/a.png")
     main(["predict", str(file), "--model", "tiny", "--out", "out"])
     out, err = capsys.readouterr()
-    labels = voc.read_target("out/a_tiny_mask.png")
+    labels = images.read_target("out/a_tiny_mask.png")
     assert out.split(": ")[1].startswith(trained[np.bincount(labels.ravel()).argmax()])
     assert err.startswith("tiny: classes are called as when it was trained; params.yaml has ")
     given = {}
@@ -235,7 +370,7 @@ def test_start_coco_predicts_without_any_training(project, published, capsys):
     main(["predict", str(file), "--model", "fcn18", "--start", "coco", "--out", "out"])
     out, err = capsys.readouterr()
     assert err == ""  # photographs are what these weights know
-    labels = voc.read_target("out/a_fcn18_mask.png")
+    labels = images.read_target("out/a_fcn18_mask.png")
     assert (labels == witness(published[0], file)).mean() > 0.999
     assert voc_classes()[np.bincount(labels.ravel()).argmax()] == out.split(": ")[1].split()[0]
 
@@ -280,10 +415,10 @@ def scored(project):
     rng = np.random.default_rng(0)
     truths, guesses = [], []
     for image_id in ids:
-        target = voc.read_target(voc.target_path(project / "voc", image_id))
+        target = images.read_target(layout.target_path(project / "voc", image_id))
         wrong = rng.random(target.shape) < 0.2
         guess = np.where(wrong, rng.integers(0, 6, target.shape), target % VOID).astype(np.uint8)
-        voc.write_target(project / f"masks/{image_id}.png", guess, voc.palette())
+        images.write_target(project / f"masks/{image_id}.png", guess, images.palette())
         truths.append(target[target != VOID])
         guesses.append(guess[target != VOID])
     return project / "masks", np.concatenate(truths), np.concatenate(guesses)
@@ -293,7 +428,7 @@ def scored(project):
 def test_evaluate_prints_scikit_learns_scores(project, scored, plain, capsys):
     masks, truth, guess = scored
     for file in masks.iterdir() if plain else []:
-        Image.fromarray(voc.read_target(file)).save(file)
+        Image.fromarray(images.read_target(file)).save(file)
     main(["evaluate", "--predictions", "masks", "--voc", "voc"])
     out = capsys.readouterr().out
     scores = jaccard_score(truth, guess, average=None, labels=range(6))

@@ -28,7 +28,7 @@ def copy(tmp_path, monkeypatch):
 def digests():
     """Of each stage and architecture, anew."""
     code._tree.cache_clear()
-    code._meaning.cache_clear()
+    code._tree_digest.cache_clear()
     stages = {f"stages/{path.name}" for path in (code.ROOT / "stages").glob("[!_]*.py")}
     archs = {f"segmodels/models/{arch}.py" for arch in code.archs()}
     return {file: code.digest(code.reached(file)) for file in sorted(stages | archs)}
@@ -111,7 +111,7 @@ def test_other_values_have_other_digests(copy):
     ):
         (copy / "a.py").write_text(f"A = {value}\n")
         code._tree.cache_clear()
-        code._meaning.cache_clear()
+        code._tree_digest.cache_clear()
         seen.add(code.digest(["a.py"]))
     assert len(seen) == 12
 

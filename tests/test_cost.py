@@ -1,9 +1,11 @@
 import pandas as pd
 import pytest
 import torch
+from conftest import as_network
 from torch import nn
 from torchvision.models import get_model_weights, segmentation
 
+from segmodels.models import flops
 from segmodels.prediction import cost, testtime
 from segmodels.sections import Normalize
 
@@ -19,7 +21,7 @@ def test_gflops_of_a_network_by_hand():
         nn.Linear(4, 5),
     )
     convolutions = 32 * 40 * (8 * 3 * 9 + 8 * 2 * 9 + 8 * 4 * 4)
-    counted = cost.gflops(lambda: network(torch.zeros(1, 3, 64, 80)))
+    counted = flops.gflops(lambda: network(torch.zeros(1, 3, 64, 80)))
     assert counted == pytest.approx((convolutions + 4 * 5) / 1e9, rel=1e-12)
 
 
@@ -28,7 +30,7 @@ def test_gflops_are_what_torchvision_publishes(name):
     published = get_model_weights(name).DEFAULT.meta["_ops"]  # of 520 x 520
     with torch.device("meta"):
         model = getattr(segmentation, name)(weights=None, weights_backbone=None, aux_loss=True)
-        counted = cost.gflops(lambda: model.eval()(torch.empty(1, 3, 520, 520)))
+        counted = flops.gflops(lambda: model.eval()(torch.empty(1, 3, 520, 520)))
     assert counted == pytest.approx(published, abs=0.0006)  # they print three digits
 
 
@@ -42,16 +44,11 @@ def test_every_pass_of_a_prediction_is_counted(precision):
         def forward(self, image):
             return {"out": self.conv(image)}
 
-    network = testtime.network(
-        Model(),
-        normalization=Normalize(mean=(0, 0, 0), std=(1, 1, 1)),
-        device=torch.device("cpu"),
-        precision=precision,
-        tile=None,
-    )
+    normalization = Normalize(mean=(0, 0, 0), std=(1, 1, 1))
+    network = as_network(Model(), normalization, precision=precision)
     image = torch.zeros(1, 3, 80, 120, dtype=torch.uint8)
     scales = {"long_side": None, "scales": [0.5, 1], "flip": True}
-    counted = cost.gflops(lambda: testtime.multi_scale(network, image, **scales))
+    counted = flops.gflops(lambda: testtime.multi_scale(network, image, **scales))
     pixels = 2 * (40 * 60 + 80 * 120)
     assert counted == pytest.approx(pixels * 2 * 3 * 9 / 1e9, rel=1e-12)
 

@@ -21,9 +21,8 @@ from torchvision.models import get_model_weights
 
 from segmodels import models, params
 from segmodels.data import miniature
-from segmodels.prediction import cost
-from segmodels.prediction.inference import normalize
-from segmodels.training import weights
+from segmodels.models import flops, pretrained
+from segmodels.models.network import normalize
 
 ROOT = Path(__file__).parents[1]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -97,7 +96,7 @@ class Heights(TorchDispatchMode):
 
 def gflops(model, size):
     with torch.device("meta"), torch.no_grad():
-        return cost.gflops(lambda: model(torch.empty(1, 3, size, size)))
+        return flops.gflops(lambda: model(torch.empty(1, 3, size, size)))
 
 
 def coarsest_stride(model):
@@ -169,15 +168,15 @@ def told(model, init):
     """What docs/starting-weights.md has to say of a model."""
     arch, arguments = arch_and_arguments(model)
     try:
-        if weights.source(arch=arch, arguments=arguments, init=init) is None:
+        if pretrained.source(arch=arch, arguments=arguments, init=init) is None:
             return "all random, no backbone"
     except ValueError:
         return "refused"
     prefixes = ["backbone."] if init == "imagenet" else [""]
-    coverage = weights.load(built(model), reference(arch, arguments, init), prefixes)
+    coverage = pretrained.load(built(model), reference(arch, arguments, init), prefixes)
     if not coverage["loaded"]:
         return "refused, nothing fits"
-    return weights.summary({"init": init, "file": None, **coverage}).removeprefix(f"{init}: ")
+    return pretrained.summary({"init": init, "file": None, **coverage}).removeprefix(f"{init}: ")
 
 
 STARTS = table("starting-weights.md", "model")

@@ -74,7 +74,7 @@ def test_a_model_that_reads_values_has_no_estimate(monkeypatch):
 
 @pytest.mark.parametrize(("asked", "named"), [("fp32", True), ("auto", False)])
 def test_fp32_on_a_machine_with_bf16_is_named(monkeypatch, asked, named):
-    monkeypatch.setattr(check.runtime, "has_bf16", lambda: True)
+    monkeypatch.setattr(check.machine, "has_bf16", lambda: True)
     monkeypatch.setattr(estimate, "minutes", lambda *_, **__: 2.0)
     recipe = SETTINGS.train["miniature"].model_copy(update={"precision": asked, "threads": 1})
     settings = SETTINGS.model_copy(update={"train": {"miniature": recipe}})

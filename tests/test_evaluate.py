@@ -14,7 +14,7 @@ import yaml
 from conftest import VOID, write_tree
 from sklearn import metrics as sklearn_metrics
 
-from segmodels.data import voc
+from segmodels.data import images, layout
 from segmodels.data.index import build
 from segmodels.sections import Dataset
 
@@ -33,15 +33,15 @@ def home(tmp_path):
     for section in ("train", "predict"):
         settings[section]["mine"] = settings[section]["miniature"]
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-    root = tmp_path / voc.dataset_root("mine")
+    root = tmp_path / layout.dataset_root("mine")
     write_tree(root, train=1, val=4, num_classes=len(CLASSES))
     index, _ = build(root, Dataset(classes=CLASSES))
     index.to_csv(tmp_path / "data/mine/index.csv", index=False)
     masks = tmp_path / "data/predictions/mine/small"
     for image_id in index.query("split == 'val'")["image_id"]:
-        target = voc.read_target(voc.target_path(root, image_id))
+        target = images.read_target(layout.target_path(root, image_id))
         labels = np.where(target == VOID, 0, np.roll(target, 2, axis=1))
-        voc.write_target(masks / f"{image_id}.png", labels % VOID, voc.palette())
+        images.write_target(masks / f"{image_id}.png", labels % VOID, images.palette())
     run = tmp_path / "data/runs/mine/small/train"
     run.mkdir(parents=True)
     (run / "weights.pt").write_bytes(b"weights")
@@ -72,8 +72,10 @@ def test_stage_writes_scores_and_the_protocol_they_belong_to(home):
     written = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
     pixels = []
     for path in sorted((home / "data/predictions/mine/small").glob("*.png")):
-        target = voc.read_target(voc.target_path(home / voc.dataset_root("mine"), path.stem))
-        pixels.append(np.stack([target, voc.read_target(path)])[:, target != VOID])
+        target = images.read_target(
+            layout.target_path(home / layout.dataset_root("mine"), path.stem)
+        )
+        pixels.append(np.stack([target, images.read_target(path)])[:, target != VOID])
     true, predicted = np.concatenate(pixels, axis=1)
     jaccard = sklearn_metrics.jaccard_score(true, predicted, average="macro")
     assert written["miou"] == pytest.approx(jaccard)

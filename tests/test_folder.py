@@ -12,7 +12,7 @@ import pytest
 from conftest import VOID, write_tree
 from PIL import Image
 
-from segmodels.data import archive, voc
+from segmodels.data import archive, images, layout
 from segmodels.evaluation import boundary, folder, scores
 from segmodels.evaluation.confusion import confusion_matrix
 
@@ -26,13 +26,13 @@ def tree(tmp_path):
     root, masks = tmp_path / "voc", tmp_path / "masks of a model"
     write_tree(root, train=1, val=6, num_classes=CLASSES)
     rng = np.random.default_rng(0)
-    ids = voc.read_ids(voc.split_path(root, "val"))
+    ids = layout.read_ids(layout.split_path(root, "val"))
     for image_id in ids:
-        target = voc.read_target(voc.target_path(root, image_id))
+        target = images.read_target(layout.target_path(root, image_id))
         wrong = (rng.random(target.shape) < 0.2) | (target == VOID)
         guess = rng.integers(0, CLASSES, target.shape)
         labels = np.where(wrong, guess, target).astype(np.uint8)
-        voc.write_target(masks / f"{image_id}.png", labels, voc.palette())
+        images.write_target(masks / f"{image_id}.png", labels, images.palette())
     return root, masks, ids
 
 
@@ -44,7 +44,7 @@ def as_plain(masks, ids, plain):
     """The same label maps as greyscale PNGs."""
     plain.mkdir()
     for image_id in ids:
-        labels = voc.read_target(masks / f"{image_id}.png")
+        labels = images.read_target(masks / f"{image_id}.png")
         Image.fromarray(labels, "L").save(plain / f"{image_id}.png")
     return plain
 
@@ -57,8 +57,8 @@ def test_counts_are_those_of_each_picture_and_of_their_sum(tree):
     total = np.zeros((CLASSES, CLASSES), int)
     for position, image_id in enumerate(ids):
         labels = {
-            "target": voc.read_target(voc.target_path(root, image_id)),
-            "prediction": voc.read_target(masks / f"{image_id}.png"),
+            "target": images.read_target(layout.target_path(root, image_id)),
+            "prediction": images.read_target(masks / f"{image_id}.png"),
         }
         rules = {"num_classes": CLASSES, "ignore_index": VOID}
         one = confusion_matrix(**labels, **rules)
@@ -100,10 +100,10 @@ def test_every_file_that_cannot_be_scored_is_named_and_the_others_count(tree):
 def test_labels_out_of_range_and_void_as_an_answer_are_named(tree):
     root, masks, ids = tree
     for image_id, label in zip(ids, (CLASSES, VOID), strict=False):
-        labels = voc.read_target(masks / f"{image_id}.png")
-        target = voc.read_target(voc.target_path(root, image_id))
+        labels = images.read_target(masks / f"{image_id}.png")
+        target = images.read_target(layout.target_path(root, image_id))
         labels[target == 0] = label
-        voc.write_target(masks / f"{image_id}.png", labels, voc.palette())
+        images.write_target(masks / f"{image_id}.png", labels, images.palette())
     counts = per_image(root, masks, ids)
     assert len(counts.image_ids) == 4
     assert f"{ids[0]}.png: labels [5]: expected 0..4 or void 255" in counts.problems[0]
@@ -113,8 +113,8 @@ def test_labels_out_of_range_and_void_as_an_answer_are_named(tree):
 
 def test_a_missing_target_is_named(tree):
     root, masks, ids = tree
-    voc.target_path(root, ids[2]).unlink()
-    assert per_image(root, masks, ids).problems == [f"{voc.target_path(root, ids[2])}: missing"]
+    layout.target_path(root, ids[2]).unlink()
+    assert per_image(root, masks, ids).problems == [f"{layout.target_path(root, ids[2])}: missing"]
 
 
 def test_long_lists_of_problems_are_cut_and_no_picture_is_no_score(tree):
@@ -164,10 +164,10 @@ def test_protocol_changes_with_what_it_names_and_with_nothing_else(tree):
         "predictions_sha256",
     }
     for changed, key in ((masks / f"{ids[0]}.png", "predictions"), (None, "targets")):
-        changed = changed or voc.target_path(root, ids[0])
-        labels = voc.read_target(changed)
+        changed = changed or layout.target_path(root, ids[0])
+        labels = images.read_target(changed)
         labels[0, 0] = 1
-        voc.write_target(changed, labels, voc.palette())
+        images.write_target(changed, labels, images.palette())
         after = protocol()
         assert {k for k in before if before[k] != after[k]} == {f"{key}_sha256"}
         before = after
@@ -206,7 +206,9 @@ def peers(tmp_path_factory, voc_archive):
     root = tmp_path_factory.mktemp("photographs")
     archive.unpack(voc_archive, root)
     masks = Path(os.environ["SEGMODELS_PEER_MASKS"])
-    ids = [i for i in voc.read_ids(voc.split_path(root, "val")) if (masks / f"{i}.png").is_file()]
+    ids = [
+        i for i in layout.read_ids(layout.split_path(root, "val")) if (masks / f"{i}.png").is_file()
+    ]
     return root, masks, ids
 
 

@@ -9,7 +9,7 @@ from made_up_page import MODELS, VAL, prediction, target
 from PIL import Image
 from sklearn.metrics import jaccard_score
 
-from segmodels.data import voc
+from segmodels.data import images, layout
 from segmodels.reporting import gallery, tables
 
 PREDICTIONS = Path("data/predictions/miniature")
@@ -17,7 +17,7 @@ PREDICTIONS = Path("data/predictions/miniature")
 
 @pytest.fixture(scope="module")
 def pictures(made_up_project, made_up_results):
-    root = made_up_project / voc.dataset_root("miniature")
+    root = made_up_project / layout.dataset_root("miniature")
     return gallery.pictures(VAL, made_up_results, root, made_up_project / PREDICTIONS)
 
 
@@ -99,7 +99,7 @@ def test_mean_miou_goes_by_picture_and_not_by_row(made_up_results):
 def test_pictures_never_exceed_the_budget_and_keep_the_splits_order(
     made_up_project, made_up_results
 ):
-    root, masks = made_up_project / voc.dataset_root("miniature"), made_up_project / PREDICTIONS
+    root, masks = made_up_project / layout.dataset_root("miniature"), made_up_project / PREDICTIONS
     wanted = [VAL[3], VAL[0], VAL[2]]  # the most wanted first
     whole = gallery.pictures(wanted, made_up_results, root, masks)
     assert [entry["id"] for entry in whole] == [VAL[0], VAL[2], VAL[3]]
@@ -140,7 +140,7 @@ def test_exemplar_has_most_objects_of_one_class_and_may_be_missing(tmp_path):
     def write(image_id, labels, objects):
         for folder, values in (("SegmentationClass", labels), ("SegmentationObject", objects)):
             path = tmp_path / folder / f"{image_id}.png"
-            voc.write_target(path, np.array([values], np.uint8), voc.palette())
+            images.write_target(path, np.array([values], np.uint8), images.palette())
 
     write("three classes", [1, 2, 3, 0], [1, 2, 3, 0])
     write("two sheep", [5, 5, 0, 0], [1, 2, 0, 0])

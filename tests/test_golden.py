@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segmodels.data import voc
+from segmodels.data import images, layout
 from segmodels.evaluation import folder
 
 GOLDEN = Path(__file__).parent / "golden/evaluation.json"
@@ -23,8 +23,10 @@ def case(root):
         target[(y + k) % 11 == 0] = VOID
         prediction = np.roll(np.where(target == VOID, 0, target), (k % 3, 1), (0, 1))
         ids.append(f"i{k}")
-        voc.write_target(voc.target_path(root, ids[-1]), target, voc.palette())
-        voc.write_target(root / f"masks/{ids[-1]}.png", prediction.astype(np.uint8), voc.palette())
+        images.write_target(layout.target_path(root, ids[-1]), target, images.palette())
+        images.write_target(
+            root / f"masks/{ids[-1]}.png", prediction.astype(np.uint8), images.palette()
+        )
     return ids
 
 

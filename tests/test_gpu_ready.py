@@ -12,7 +12,7 @@ from torch import nn
 from segmodels.models import layers
 from segmodels.training import loop
 from segmodels.training.checkpoint import Checkpoints
-from segmodels.training.run import Run
+from segmodels.training.state import TrainingState
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_sums_of_a_checkpoint_return_to_the_device(tree, monkeypatch, tmp_path):
     sums = Moved()
     job = make_job(tree)
 
-    def resume(self, run: Run):
+    def resume(self, run: TrainingState):
         run.sums = sums
 
     monkeypatch.setattr(Checkpoints, "resume", resume)
@@ -160,6 +160,6 @@ def test_compiled_steps_train_as_plain_ones_do(tree):
         list(loop.epochs(make_model(), make_job(tree, compile=each))) for each in (False, True)
     )
     for a, b in zip(plain, compiled, strict=True):
-        assert b.train.loss == pytest.approx(a.train.loss, rel=1e-4)
-        assert b.val.loss == pytest.approx(a.val.loss, rel=1e-4)
-    assert compiled[-1].train.loss < 0.8 * compiled[0].train.loss
+        assert b.train["loss"] == pytest.approx(a.train["loss"], rel=1e-4)
+        assert b.val["loss"] == pytest.approx(a.val["loss"], rel=1e-4)
+    assert compiled[-1].train["loss"] < 0.8 * compiled[0].train["loss"]

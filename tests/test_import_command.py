@@ -15,7 +15,7 @@ from import_forms import CLASSES, FORMS, bring, coco, pairs, pairs_of_colours, p
 
 from segmodels import params, process
 from segmodels.cli import main
-from segmodels.data import index, own, tidy, voc
+from segmodels.data import images, index, layout, own, tidy
 from segmodels.sections import Dataset
 
 ROOT = Path(__file__).parents[1]
@@ -88,7 +88,7 @@ def test_scenes_of_the_page_stay_together(home, capsys):
     words = ["--classes", ",".join(CLASSES), "--group", "^images/[^/]+", "--val", "0.4"]
     bring("films", "data/own/films", *words)
     of = {one.id: ord(one.id[-1]) % 3 for one in pictures()}
-    lists = {split: voc.read_split("data/own/films", split) for split in ("train", "val")}
+    lists = {split: layout.read_split("data/own/films", split) for split in ("train", "val")}
     assert not {of[i] for i in lists["train"]} & {of[i] for i in lists["val"]}
 
 
@@ -204,10 +204,10 @@ def test_image_turned_by_exif_takes_a_mask_of_either_size(home, capsys):
     tree = Path("tree")
     own.copy(Path("data/own/roads"), tree)
     tidy.tidy(tree, Dataset(classes=CLASSES))
-    turned = voc.read_target(voc.target_path(tree, "turned"))
-    assert turned.shape == voc.read_image(voc.image_path(tree, "turned")).shape[:2]
+    turned = images.read_target(layout.target_path(tree, "turned"))
+    assert turned.shape == images.read_image(layout.image_path(tree, "turned")).shape[:2]
     np.testing.assert_array_equal(np.rot90(turned, 1), one.labels)
-    stored = voc.read_image(voc.image_path(tree, "stored"))
+    stored = images.read_image(layout.image_path(tree, "stored"))
     np.testing.assert_array_equal(stored, one.pixels)
 
 
@@ -220,5 +220,5 @@ def test_unusual_ending_of_masks_beside_images_can_be_named(home, capsys):
     words = ["--format", "pairs", "--mask-suffix=-truth", "--classes", ",".join(CLASSES)]
     bring("mixed", "data/own/mixed", *words)
     for one in pictures():
-        labels = voc.read_target(voc.target_path("data/own/mixed", one.id))
+        labels = images.read_target(layout.target_path("data/own/mixed", one.id))
         np.testing.assert_array_equal(labels, one.labels)

@@ -12,7 +12,7 @@ from conftest import missing
 from import_forms import CLASSES, FORMS, OWN_SPLIT, bring, pictures
 from PIL import Image
 
-from segmodels.data import voc
+from segmodels.data import images, layout
 from segmodels.data.sources import formats
 from segmodels.data.sources.formats import cvat, labelme, painting
 from segmodels.data.sources.formats.sample import Size
@@ -47,8 +47,8 @@ def imported(tmp_path, form):
 def test_label_maps_are_equal_byte_for_byte(tmp_path, form):
     root = imported(tmp_path, form)
     for one in pictures():
-        voc.write_target(tmp_path / "expected.png", one.labels, voc.palette())
-        written = voc.target_path(root, one.id)
+        images.write_target(tmp_path / "expected.png", one.labels, images.palette())
+        written = layout.target_path(root, one.id)
         assert written.read_bytes() == (tmp_path / "expected.png").read_bytes(), one.id
         with Image.open(written) as image:  # without this project's reader
             assert image.mode == "P"
@@ -62,10 +62,10 @@ def test_jpegs_and_pngs_keep_their_bytes_and_others_their_pixels(tmp_path, form)
     sources = {
         unicodedata.normalize("NFC", path.stem).removesuffix("_leftImg8bit"): path
         for path in (tmp_path / "source").rglob("*")
-        if path.suffix.lower() in voc.SUFFIXES and not is_mask(path)
+        if path.suffix.lower() in layout.SUFFIXES and not is_mask(path)
     }
     for one in pictures():
-        source, copy = sources[one.id], voc.image_path(root, one.id)
+        source, copy = sources[one.id], layout.image_path(root, one.id)
         if source.suffix.lower() in (".jpg", ".jpeg", ".png"):
             assert copy.read_bytes() == source.read_bytes()
         else:
@@ -82,7 +82,7 @@ def is_mask(path):
 @every_form
 def test_split_of_the_source_is_taken_and_otherwise_a_fifth_validates(tmp_path, form):
     root = imported(tmp_path, form)
-    lists = {split: voc.read_split(root, split) for split in ("train", "val")}
+    lists = {split: layout.read_split(root, split) for split in ("train", "val")}
     assert sorted(lists["train"] + lists["val"]) == sorted(one.id for one in pictures())
     if form in OWN_SPLIT:
         assert set(lists["val"]) == {one.id for one in pictures() if one.split == "val"}

@@ -8,7 +8,7 @@ from conftest import missing
 from import_forms import CLASSES, FORMS, Box, bring, mask_of, pairs, pictures, save, write
 from PIL import Image
 
-from segmodels.data import voc
+from segmodels.data import images, layout
 from segmodels.data.sources.formats import label_files, naming
 from segmodels.data.sources.formats.label_files import parsed_key, read_table
 
@@ -23,7 +23,7 @@ def coco_installed():
 
 
 def written(root, one):
-    return voc.read_target(voc.target_path(root, one.id))
+    return images.read_target(layout.target_path(root, one.id))
 
 
 def test_binary_masks_of_0_and_255_are_refused_with_the_remedy(tmp_path):
@@ -141,7 +141,7 @@ def test_ignored_shapes_and_background_of_labelme(tmp_path):
     expected = np.zeros_like(one.labels)
     expected[:20, :20], expected[5:15, 5:15], expected[8:10, 8:10] = 1, 255, 0
     np.testing.assert_array_equal(
-        voc.read_target(voc.target_path(tmp_path / "roads", "a")), expected
+        images.read_target(layout.target_path(tmp_path / "roads", "a")), expected
     )
 
 
@@ -158,12 +158,12 @@ def test_the_nineteen_classes_of_cityscapes_with_their_colours(tmp_path, capsys)
     train_ids |= {24: 11, 25: 12, 26: 13, 27: 14, 28: 15, 31: 16, 32: 17, 33: 18}
     expected = np.array([train_ids.get(k, 255) for k in range(34)], np.uint8)[ids]
     root = tmp_path / "roads"
-    np.testing.assert_array_equal(voc.read_target(voc.target_path(root, "val")), expected)
+    np.testing.assert_array_equal(images.read_target(layout.target_path(root, "val")), expected)
     said = capsys.readouterr().out
     assert "classes: [road, sidewalk, building," in said
     assert "palette: [[128, 64, 128], [244, 35, 232]," in said
     assert "t_leftImg8bit.png: has no labels" in said
-    with Image.open(voc.target_path(root, "val")) as image:
+    with Image.open(layout.target_path(root, "val")) as image:
         assert image.getpalette()[:3] == [128, 64, 128]
 
 
@@ -182,7 +182,7 @@ def test_camvid_is_known_by_its_films(tmp_path, capsys):
         "[sky, building, pole, road, pavement, tree, sign, fence, car, pedestrian, bicyclist]"
         in (capsys.readouterr().out)
     )
-    labels = voc.read_target(voc.target_path(tmp_path / "roads", "0001TP_006690"))
+    labels = images.read_target(layout.target_path(tmp_path / "roads", "0001TP_006690"))
     assert set(np.unique(labels)) == {*range(11), 255}
 
 
@@ -257,7 +257,7 @@ def test_classes_that_cannot_be_are_refused(tmp_path, words, said):
 def test_void_is_no_class_and_255_is_void():
     names = naming.named(["a", "b"], {"b": "void"}, ["a", "c"], objects=False)
     assert names.labels == {"a": 0, "b": 255}
-    assert naming.VOID_LABEL == voc.VOID_COLOUR == 255
+    assert naming.VOID_LABEL == images.VOID_COLOUR == 255
     assert label_files.shown_key(0x800040, True) == "128,0,64"
 
 
@@ -289,7 +289,7 @@ def test_smaller_object_lies_on_top_in_coco_and_the_later_in_cvat(tmp_path, caps
     content = {"images": images, "annotations": annotations, "categories": categories}
     write(tmp_path / "coco/a.json", json.dumps(content))
     bring(tmp_path / "coco", tmp_path / "own/coco")
-    assert (voc.read_target(voc.target_path(tmp_path / "own/coco", "a")) == 2).sum() == 25
+    assert (images.read_target(layout.target_path(tmp_path / "own/coco", "a")) == 2).sum() == 25
     shapes = "".join(
         f'<box label="{CLASSES[box.label]}" xtl="{box.left}" ytl="{box.top}" xbr="{box.right}" '
         f'ybr="{box.bottom}" z_order="0"/>'
@@ -299,7 +299,7 @@ def test_smaller_object_lies_on_top_in_coco_and_the_later_in_cvat(tmp_path, caps
     entries = "".join(f'<image id="{n}" name="{n}.png" {size}>{shapes}</image>' for n in "ab")
     write(tmp_path / "cvat/annotations.xml", f"<annotations><meta/>{entries}</annotations>")
     bring(tmp_path / "cvat", tmp_path / "own/cvat", "--classes", "background,road,car")
-    assert not (voc.read_target(voc.target_path(tmp_path / "own/cvat", "a")) == 2).any()
+    assert not (images.read_target(layout.target_path(tmp_path / "own/cvat", "a")) == 2).any()
     assert "50 pixels where objects of two classes overlap" in capsys.readouterr().out
 
 
@@ -313,7 +313,7 @@ def test_palettes_that_contradict_each_other_are_refused_until_the_person_decide
         table = np.zeros((256, 3), np.uint8)
         table[:4] = np.array(colours)[order]
         save(tmp_path / f"source/images/{one.name}.png", one.pixels)
-        voc.write_target(tmp_path / f"source/masks/{one.name}.png", values, table)
+        images.write_target(tmp_path / f"source/masks/{one.name}.png", values, table)
     with pytest.raises(ValueError, match="its palette gives 1 the colour .*--map VALUE=CLASS says"):
         bring(tmp_path / "source", tmp_path / "roads", "--classes", ",".join(CLASSES))
     words = [

@@ -6,7 +6,7 @@ from pathlib import PurePath
 import pytest
 from import_forms import FORMS, bring, pictures
 
-from segmodels.data import voc
+from segmodels.data import layout
 from segmodels.data.sources import importer, splits
 from segmodels.data.sources.splits import Choice
 
@@ -84,8 +84,8 @@ def test_list_with_bom_crlf_and_nfd_decides(tmp_path):
     words = FORMS["pairs"](tmp_path / "source")
     chosen = write_list(tmp_path / "list.txt", [one.name for one in pictures()[1:4]])
     bring(tmp_path / "source", tmp_path / "roads", *words, "--val-list", str(chosen))
-    assert set(voc.read_split(tmp_path / "roads", "val")) == {one.id for one in pictures()[1:4]}
-    assert len(voc.read_split(tmp_path / "roads", "train")) == 9
+    assert set(layout.read_split(tmp_path / "roads", "val")) == {one.id for one in pictures()[1:4]}
+    assert len(layout.read_split(tmp_path / "roads", "train")) == 9
 
 
 def test_list_that_names_no_image_is_refused(tmp_path):

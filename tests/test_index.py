@@ -9,7 +9,7 @@ import pytest
 from conftest import write_picture, write_split
 from PIL import Image
 
-from segmodels.data import archive, index, voc
+from segmodels.data import archive, images, index, layout
 from segmodels.files import write_csv, write_json
 from segmodels.sections import Dataset
 
@@ -117,20 +117,22 @@ def broken(tmp_path):
     for image_id in [*train, "shared", "fine"]:
         if image_id not in ("../up", "a\\b"):
             write(root, image_id, np.random.default_rng(1).integers(0, 4, (40, 50)))
-    voc.image_path(root, "lost_image").unlink()
-    voc.target_path(root, "lost_mask").unlink()
-    for path in (voc.image_path(root, "cut_image"), voc.target_path(root, "cut_mask")):
+    layout.image_path(root, "lost_image").unlink()
+    layout.target_path(root, "lost_mask").unlink()
+    for path in (layout.image_path(root, "cut_image"), layout.target_path(root, "cut_mask")):
         path.write_bytes(path.read_bytes()[:-300])
-    Image.new("RGB", (50, 40)).save(voc.image_path(root, "png_inside"), "PNG")
-    voc.image_path(root, "text").write_text("no picture")
+    Image.new("RGB", (50, 40)).save(layout.image_path(root, "png_inside"), "PNG")
+    layout.image_path(root, "text").write_text("no picture")
     for mode in modes:
-        Image.new(mode, (50, 40)).save(voc.target_path(root, mode))
-    voc.write_target(voc.target_path(root, "turned"), np.zeros((50, 40), "u1"), voc.palette())
+        Image.new(mode, (50, 40)).save(layout.target_path(root, mode))
+    images.write_target(
+        layout.target_path(root, "turned"), np.zeros((50, 40), "u1"), images.palette()
+    )
     strange = np.zeros((40, 50), "u1")
     strange[0, :4] = [3, 4, 37, 254]
-    voc.write_target(voc.target_path(root, "strange"), strange, voc.palette())
+    images.write_target(layout.target_path(root, "strange"), strange, images.palette())
     strange[0, :30] = range(4, 34)
-    voc.write_target(voc.target_path(root, "many"), strange, voc.palette())
+    images.write_target(layout.target_path(root, "many"), strange, images.palette())
     write_split(root, "train", [*train, "shared"])
     write_split(root, "val", ["shared", "fine"])
     return root
@@ -220,7 +222,7 @@ def test_voc_sample_counts_equal_pillows(voc_archive, tmp_path):
     for split in statistics.values():
         assert split["class_pixels"]["1"] == split["class_images"]["1"] == 0  # no aeroplane
     for row in table.to_dict("records"):
-        with Image.open(voc.target_path(tmp_path, row["image_id"])) as mask:
+        with Image.open(layout.target_path(tmp_path, row["image_id"])) as mask:
             counts = {label: count for count, label in mask.getcolors()}
             assert (row["width"], row["height"]) == mask.size
         assert [row[name] for name in classes] == [counts.get(label, 0) for label in range(21)]

@@ -7,17 +7,17 @@ import pytest
 import torch
 from conftest import write_tree
 
-from segmodels.data import voc
+from segmodels.data import images, layout
+from segmodels.data.augment import RandomCrop
 from segmodels.data.loading import (
-    Augmentation,
     Loader,
     epoch_batches,
     training_batches,
     whole_images,
 )
 
-AUGMENTATION = Augmentation(
-    crop_size=40, base_size=None, scale=(0.8, 1.2), flip=True, ignore_index=255, fill=(1, 2, 3)
+RANDOM_CROP = RandomCrop(
+    size=40, base_size=None, scale=(0.8, 1.2), flip=True, ignore_index=255, fill=(1, 2, 3)
 )
 
 
@@ -35,7 +35,7 @@ def epoch(tree, *, number=1, seed=0, workers=0, start=0, decoded=None, root=None
             root or tree[0],
             ids,
             epoch_batches(len(ids), batch_size=4, seed=seed, epoch=number)[start:],
-            augmentation=AUGMENTATION,
+            crop=RANDOM_CROP,
             seed=seed,
             epoch=number,
             workers=workers,
@@ -103,9 +103,9 @@ def test_damaged_decoded_picture_is_made_again(tree, tmp_path, damage):
     assert same(plain, epoch(tree, decoded=tmp_path))
     for path in files:
         read, folder = (
-            (voc.read_image, voc.image_path)
+            (images.read_image, layout.image_path)
             if path.parent.name == "JPEGImages"
-            else (voc.read_target, voc.target_path)
+            else (images.read_target, layout.target_path)
         )
         np.testing.assert_array_equal(np.load(path), read(folder(tree[0], path.stem)))
 
@@ -116,7 +116,7 @@ def cut_off(path):
 
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("spoil", [cut_off, lambda path: path.write_bytes(b""), os.remove])
-@pytest.mark.parametrize("of", [voc.image_path, voc.target_path])
+@pytest.mark.parametrize("of", [layout.image_path, layout.target_path])
 def test_unreadable_picture_is_one_line_that_names_it(tree, tmp_path, workers, spoil, of):
     shutil.copytree(tree[0], tmp_path / "voc")
     spoil(path := of(tmp_path / "voc", "train_005"))
@@ -154,7 +154,7 @@ def test_whole_images_are_each_picture_once_undistorted(tree):
         seen |= {i: (picture, size) for i, picture in zip(ids, image, strict=True)}
     assert sorted(seen) == sorted(val["image_id"])
     for image_id, (picture, size) in seen.items():
-        expected = voc.read_image(voc.image_path(root, image_id))
+        expected = images.read_image(layout.image_path(root, image_id))
         np.testing.assert_array_equal(picture.permute(1, 2, 0).numpy(), expected)
         assert size == expected.shape[:2]
 
@@ -165,7 +165,7 @@ def test_whole_images_are_resized_by_their_long_side_and_keep_the_original_size(
     for ids, image, _, size in whole_images(root, val, size=44, batch_size=3):
         assert max(image.shape[-2:]) == 44
         assert image.shape[-2] / image.shape[-1] == pytest.approx(size[0] / size[1])
-        original = voc.read_image(voc.image_path(root, ids[0]))
+        original = images.read_image(layout.image_path(root, ids[0]))
         mean = image[0].float().mean((1, 2)).numpy()  # averaging keeps the mean colour
         np.testing.assert_allclose(mean, original.mean((0, 1)), atol=1.5)
 
@@ -178,7 +178,7 @@ def test_whole_images_bring_targets_of_the_original_size(tree, workers):
         root, index, size=32, batch_size=3, targets=True, workers=workers
     ):
         for image_id, labels in zip(ids, target, strict=True):
-            expected = voc.read_target(voc.target_path(root, image_id))
+            expected = images.read_target(layout.target_path(root, image_id))
             np.testing.assert_array_equal(labels.numpy(), expected)
             assert labels.shape == size
         seen += ids

@@ -10,8 +10,9 @@ from sklearn import metrics
 from torch import nn
 
 from segmodels import params
-from segmodels.data import voc
-from segmodels.data.loading import Augmentation, epoch_batches, training_batches
+from segmodels.data import images, layout
+from segmodels.data.augment import RandomCrop
+from segmodels.data.loading import epoch_batches, training_batches
 from segmodels.evaluation.confusion import iou, mean, pixel_accuracy
 from segmodels.sections import Loss, Normalize
 from segmodels.training import history, loop
@@ -77,12 +78,12 @@ def plain_batches(job, number):
     """What the loop should see, normalised the way torchvision's Normalize does."""
     ids = job.index.loc[job.index["split"] == "train", "image_id"].tolist()
     batch_size = job.recipe.batch_size
-    augmentation = Augmentation(40, None, job.recipe.scale, True, VOID, (102, 128, 153))
+    crop = RandomCrop(40, None, job.recipe.scale, True, VOID, (102, 128, 153))
     loader = training_batches(
         job.root,
         ids,
         epoch_batches(len(ids), batch_size=batch_size, seed=0, epoch=number),
-        augmentation=augmentation,
+        crop=crop,
         seed=0,
         epoch=number,
         workers=0,
@@ -113,8 +114,8 @@ def test_training_equals_a_plain_loop(tree):
             objective += (out + 0.5 * aux).item() * count
         epoch = next(epochs)
         # fp32 sums in another order; Adam divides small numbers by small numbers.
-        assert epoch.train.loss == pytest.approx(total / pixels, rel=1e-4)
-        assert epoch.train.cross_entropy == epoch.train.loss
+        assert epoch.train["loss"] == pytest.approx(total / pixels, rel=1e-4)
+        assert epoch.train["cross_entropy"] == epoch.train["loss"]
         assert epoch.train_objective == pytest.approx(objective / pixels, rel=1e-4)
         assert epoch.lr == pytest.approx(0.01 * rates[3 * number - 1])
         for (name, a), b in zip(
@@ -135,7 +136,7 @@ def test_epoch_zero_is_the_untouched_model(tree):
         ).item()
         pixels += (target != VOID).sum().item()
     assert (epoch.number, epoch.lr) == (0, 0)
-    assert epoch.train.loss == pytest.approx(total / pixels, rel=1e-5)
+    assert epoch.train["loss"] == pytest.approx(total / pixels, rel=1e-5)
 
 
 @pytest.mark.parametrize("val_size", [None, 40])
@@ -144,7 +145,7 @@ def test_validation_equals_brute_force_at_the_original_size(tree, val_size):
     losses, confusion = loop.validate(model, job)
     true, predicted, shares = [], [], []
     for image_id, width, height in job.pictures("val")[["image_id", "width", "height"]].values:
-        image = torch.from_numpy(voc.read_image(voc.image_path(tree[0], image_id)).copy())
+        image = torch.from_numpy(images.read_image(layout.image_path(tree[0], image_id)).copy())
         image = image.permute(2, 0, 1).float() / 255
         if val_size:
             size = (30, 40) if width > height else (40, 30)
@@ -154,7 +155,7 @@ def test_validation_equals_brute_force_at_the_original_size(tree, val_size):
         with torch.no_grad():
             logits = model.eval()(image[None])["out"]
         logits = F.interpolate(logits, (height, width), mode="bilinear")[0]
-        target = voc.read_target(voc.target_path(tree[0], image_id))
+        target = images.read_target(layout.target_path(tree[0], image_id))
         keep = target != VOID
         true.append(target[keep])
         predicted.append(logits.argmax(0).numpy()[keep])
@@ -164,7 +165,7 @@ def test_validation_equals_brute_force_at_the_original_size(tree, val_size):
     one_hot = np.eye(NUM_CLASSES)[true]
     dices = 2 * (shares * one_hot).sum(0) / (shares.sum(0) + one_hot.sum(0))
     # At another size PIL rounds to 256 grey levels and the witness does not.
-    expected = (nats.mean(), nats.mean(), 1 - dices.mean())
+    expected = {"loss": nats.mean(), "cross_entropy": nats.mean(), "dice": 1 - dices.mean()}
     assert losses == pytest.approx(expected, rel=1e-5 if val_size is None else 2e-2)
     expected = metrics.confusion_matrix(true, predicted, labels=range(NUM_CLASSES))
     assert abs(confusion - expected).sum() <= (0 if val_size is None else 0.03 * len(true))
@@ -185,7 +186,7 @@ def test_same_seed_same_bits_other_seed_other_bits(tree):
 def test_tiny_net_learns_the_rectangles(tree):
     epochs = list(loop.epochs(make_model(), make_job(tree, epochs=25, lr=0.03)))
     first, last = epochs[0], epochs[-1]
-    assert last.train.loss < 0.2 * first.train.loss
+    assert last.train["loss"] < 0.2 * first.train["loss"]
     assert mean(iou(last.confusion)) > 0.7
 
 
@@ -203,7 +204,7 @@ def test_history_rows_are_scores_of_the_confusion(tree):
 
 def test_bf16_is_near_fp32_and_not_the_same(tree):
     losses = [
-        list(loop.epochs(make_model(), make_job(tree, precision=p)))[-1].val.loss
+        list(loop.epochs(make_model(), make_job(tree, precision=p)))[-1].val["loss"]
         for p in ("fp32", "bf16")
     ]
     assert losses[0] != losses[1]
@@ -228,7 +229,7 @@ def test_a_job_without_aux_head_has_objective_equal_to_loss(tree):
             return {"out": super().forward(image)["out"]}
 
     epoch = next(loop.epochs(NoAux(), dataclasses.replace(make_job(tree))))
-    assert epoch.train_objective == epoch.train.loss
+    assert epoch.train_objective == epoch.train["loss"]
 
 
 def plain_dice(logits, target):
@@ -263,17 +264,28 @@ def test_dice_and_class_weights_train_as_a_plain_loop_does(tree):
     ours = make_model()
     epoch = list(loop.epochs(ours, job))[1]
     total = (values["out"] + 0.5 * values["aux"]).item()
-    assert epoch.train.loss == pytest.approx(values["out"].item(), rel=1e-5)
+    assert epoch.train["loss"] == pytest.approx(values["out"].item(), rel=1e-5)
     assert epoch.train_objective == pytest.approx(total, rel=1e-5)
     plain = F.cross_entropy(logits["out"], target, ignore_index=VOID).item()
-    assert epoch.train.cross_entropy == pytest.approx(plain, rel=1e-5)
-    assert epoch.train.dice == pytest.approx(plain_dice(logits["out"], target).item(), rel=1e-5)
+    assert epoch.train["cross_entropy"] == pytest.approx(plain, rel=1e-5)
+    assert epoch.train["dice"] == pytest.approx(plain_dice(logits["out"], target).item(), rel=1e-5)
     # AdamW's first step has length lr wherever the gradient is not 0: a wrong sign would be seen.
     for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, msg=name)
 
 
-def test_history_reports_the_loss_and_both_parts(tree):
+def test_a_training_with_another_loss_reports_it_too(tree):
+    job = make_job(tree, epochs=8, lr=0.03, loss=Loss(cross_entropy=0, dice=0, focal=1))
+    table = history.table(list(loop.epochs(make_model(), job)))
+    plain = history.table(list(loop.epochs(make_model(), make_job(tree, epochs=1))))
+    assert set(table.columns) - set(plain.columns) == {"train_focal", "val_focal"}
+    for split in ("train", "val"):
+        np.testing.assert_array_equal(table[f"{split}_loss"], table[f"{split}_focal"])
+        assert table[f"{split}_focal"].iloc[-1] < 0.7 * table[f"{split}_focal"].iloc[0]
+    assert (table["train_focal"] < table["train_cross_entropy"]).all()
+
+
+def test_history_reports_the_objective_and_its_losses(tree):
     job = make_job(tree, loss=Loss(cross_entropy=2, dice=0.5))
     table = history.table(list(loop.epochs(make_model(), job)))
     for split in ("train", "val"):

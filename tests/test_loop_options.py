@@ -116,8 +116,8 @@ def test_holdout_chooses_the_epoch_and_nothing_learns_from_it(tree):
 def test_fp16_is_near_fp32_and_not_the_same(tree, changes):
     (*_, half), _ = train(make_job(tree, precision="fp16", **changes))
     (*_, full), _ = train(make_job(tree, **changes))
-    assert half.val.loss != full.val.loss
-    assert half.val.loss == pytest.approx(full.val.loss, rel=0.02)  # fp16 has 11 bits
+    assert half.val["loss"] != full.val["loss"]
+    assert half.val["loss"] == pytest.approx(full.val["loss"], rel=0.02)  # fp16 has 11 bits
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -48,10 +48,14 @@ def by_loop(logits, target, class_weights):
     return (nats / weights, sum(dices) / len(dices)) if present else (0.0, 0.0)
 
 
-def loss(logits, target, cross_entropy=1, dice=0, weighted=False):
-    sums = losses.class_sums(logits, target, ignore_index=VOID, learn_dice=dice > 0)
+def loss(logits, target, cross_entropy=1, dice=0, weighted=False, **others):
+    weights = Loss(cross_entropy=cross_entropy, dice=dice, **others)
+    sums = losses.class_sums(logits, target, weights, ignore_index=VOID)
     class_weights = torch.tensor(CLASS_WEIGHTS, dtype=torch.float64) if weighted else None
-    return losses.objective(sums, Loss(cross_entropy=cross_entropy, dice=dice), class_weights)
+    return losses.objective(sums, weights, class_weights)
+
+
+PLAIN, BOTH = Loss(cross_entropy=1, dice=0), Loss(cross_entropy=1, dice=1)
 
 
 @pytest.mark.parametrize(("cross_entropy", "dice", "weighted"), OBJECTIVES)
@@ -108,14 +112,15 @@ def test_sums_of_two_batches_give_the_loss_of_both_as_one():
     (first, _), (second, _) = (case for case in (random_case(1), random_case(2)))
     targets = random_case(1)[1], torch.where(random_case(2)[1] == 1, 4, random_case(2)[1])
     sums = [
-        losses.class_sums(x, t, ignore_index=VOID, learn_dice=False)
+        losses.class_sums(x, t, PLAIN, ignore_index=VOID)
         for x, t in zip((first, second), targets, strict=True)
     ]
     whole = torch.cat([second, first]), torch.cat([targets[1], targets[0]])
     parts = by_loop(*whole, [1] * CLASSES)
-    assert losses.cross_entropy(sum(sums)).item() == pytest.approx(parts[0], rel=1e-12)
-    assert losses.dice(sum(sums)).item() == pytest.approx(parts[1], rel=1e-12)
-    assert losses.dice(sum(sums)).item() != pytest.approx(sum(map(losses.dice, sums)).item() / 2)
+    expected = {"loss": parts[0], "cross_entropy": parts[0], "dice": parts[1]}
+    assert losses.values(sum(sums), PLAIN, None) == pytest.approx(expected, rel=1e-12)
+    dices = [losses.values(one, PLAIN, None)["dice"] for one in sums]
+    assert parts[1] != pytest.approx(sum(dices) / 2)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
@@ -142,8 +147,11 @@ def test_equal_logits_cost_ln_of_the_number_of_classes():
 
 def test_cross_entropy_alone_learns_nothing_from_dice():
     logits, target = random_case(4)
-    sums = losses.class_sums(logits.requires_grad_(), target, ignore_index=VOID, learn_dice=False)
-    assert torch.autograd.grad(losses.dice(sums), logits, allow_unused=True)[0].abs().sum() == 0
+    sums = losses.class_sums(logits.requires_grad_(), target, PLAIN, ignore_index=VOID)
+    rows = dict(zip(losses.quantities(PLAIN), sums, strict=True))
+    dice = losses.dice(rows, None)
+    assert dice > 0
+    assert torch.autograd.grad(dice, logits, allow_unused=True)[0].abs().sum() == 0
 
 
 def test_label_out_of_range_is_no_void():
@@ -173,12 +181,12 @@ def test_median_frequency_equals_a_loop_over_images(seed):
     np.testing.assert_allclose(losses.median_frequency(pixels), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("learn_dice", [False, True])
-def test_memory_layout_of_the_logits_does_not_matter(learn_dice):
+@pytest.mark.parametrize("weights", [PLAIN, BOTH])
+def test_memory_layout_of_the_logits_does_not_matter(weights):
     logits, target = random_case(6)
-    plain = losses.class_sums(logits, target, ignore_index=VOID, learn_dice=learn_dice)
+    plain = losses.class_sums(logits, target, weights, ignore_index=VOID)
     last = logits.contiguous(memory_format=torch.channels_last)
-    other = losses.class_sums(last, target, ignore_index=VOID, learn_dice=learn_dice)
+    other = losses.class_sums(last, target, weights, ignore_index=VOID)
     assert torch.equal(plain, other)
 
 
@@ -187,10 +195,110 @@ def test_float32_sums_are_near_those_of_float64():
     target = torch.randint(0, CLASSES, (2, 200, 300), dtype=torch.uint8)
     target[:, :20] = VOID
     sums, exact = (
-        losses.class_sums(x, target, ignore_index=VOID, learn_dice=False)
-        for x in (logits, logits.double())
+        losses.class_sums(x, target, PLAIN, ignore_index=VOID) for x in (logits, logits.double())
     )
     # 24 bits of each probability, of which 10^5 are added up; a plain float32 sum would lose 10.
     torch.testing.assert_close(sums.double(), exact, rtol=1e-6, atol=0)
     pixels = torch.bincount(target.flatten(), minlength=256)[:CLASSES]
     assert sums[3].tolist() == pixels.tolist()
+
+
+def test_every_loss_has_a_weight_and_a_title_and_shares_sums_by_name():
+    assert list(losses.LOSSES) == list(Loss.model_fields)
+    assert all(field.title for field in Loss.model_fields.values())
+    by_name = {}
+    for one in losses.LOSSES.values():
+        for name, quantity in one.sums.items():
+            assert by_name.setdefault(name, quantity) is quantity
+            assert name != losses.TRUE
+
+
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_a_linear_loss_has_a_slope_that_the_true_pixels_give(name):
+    weights = Loss.model_validate({"cross_entropy": 0, "dice": 0, name: 1})
+    logits, target = random_case(8)
+    sums = losses.class_sums(logits, target, weights, ignore_index=VOID)
+    unknown = sums.clone()
+    unknown[:-1] = 0
+    slopes = []
+    for at in (sums, unknown):
+        at.requires_grad_()
+        slope = torch.autograd.grad(losses.objective(at, weights, None), at)[0]
+        slopes.append(slope[:-1])
+    assert torch.equal(*slopes) == losses.linear(weights) == losses.LOSSES[name].linear
+
+
+def test_a_loss_of_one_line_is_found_everywhere(monkeypatch):
+    """Not in the schema, so that it stands here in place of Dice: one without a sum of its own."""
+    wrong = losses.SummedLoss(
+        {"overlap": losses.LOSSES["dice"].sums["overlap"]},
+        lambda sums, _: 1 - sums["overlap"].sum() / sums["true"].sum(),
+        linear=True,
+    )
+    monkeypatch.setitem(losses.LOSSES, "dice", wrong)
+    assert list(losses.quantities(PLAIN)) == ["nats", "true"]  # of weight 0 it costs nothing
+    logits, target = random_case(9)
+    sums = losses.class_sums(logits, target, BOTH, ignore_index=VOID)
+    figures = losses.values(sums, BOTH, None)
+    shares = logits.softmax(1).movedim(1, -1)[target != VOID]
+    labels = target[target != VOID].long()
+    expected = 1 - shares[torch.arange(len(labels)), labels].mean().item()
+    assert figures["dice"] == pytest.approx(expected, rel=1e-12)
+    assert figures["loss"] == pytest.approx(figures["cross_entropy"] + expected, rel=1e-12)
+
+
+def focal_by_loop(logits, target):
+    """Mean of -(1 - p)^2 ln p over the pixels that are not void, in plain Python."""
+    values = []
+    for n, y, x in np.ndindex(*target.shape):
+        label = int(target[n, y, x])
+        if label != VOID:
+            exps = np.exp(logits[n, :, y, x].numpy())
+            p = exps[label] / exps.sum()
+            values.append(-((1 - p) ** 2) * np.log(p))
+    return np.mean(values)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_focal_equals_a_loop_over_pixels(seed):
+    logits, target = random_case(seed)
+    expected = focal_by_loop(logits, target)
+    assert loss(logits, target, 0, focal=1).item() == pytest.approx(expected, rel=1e-12)
+    nats = by_loop(logits, target, [1] * CLASSES)[0]
+    both = loss(logits, target, 1, focal=0.5).item()
+    assert both == pytest.approx(nats + 0.5 * expected, rel=1e-12)
+
+
+def test_focal_has_the_gradient_of_finite_differences():
+    logits, target = random_case(3)
+    logits = logits[:, :, :3, :3].clone().requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda x: loss(x, target[:, :3, :3], 0, focal=1), logits, atol=1e-7
+    )
+
+
+def test_focal_of_void_alone_is_zero_with_zero_gradient():
+    logits, target = all_void()
+    value = loss(logits.requires_grad_(), target, 0, focal=1)
+    value.backward()
+    assert value.item() == 0
+    assert (logits.grad == 0).all()
+
+
+def test_focal_is_finite_where_the_prediction_is_certain():
+    target = torch.tensor([[[0, 1]]])
+    logits = 200 * F.one_hot(torch.tensor([[[0, 0]]]), CLASSES).permute(0, 3, 1, 2).float()
+    logits.requires_grad_()
+    value = loss(logits, target, 0, focal=1)
+    value.backward()
+    assert value.item() == pytest.approx(100)  # of two pixels, one has p = 1, one p = e^-200
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_focal_is_reported_where_it_is_learned_alone():
+    logits, target = random_case(1)
+    for weights in (PLAIN, Loss(cross_entropy=0, dice=0, focal=1)):
+        sums = losses.class_sums(logits, target, weights, ignore_index=VOID)
+        figures = losses.values(sums, weights, None)
+        assert ("focal" in figures) == (weights.focal > 0)
+        assert {"loss", "cross_entropy", "dice"} <= figures.keys()

@@ -16,7 +16,7 @@ from PIL import Image
 
 import segmodels.data
 from segmodels import params
-from segmodels.data import miniature, voc
+from segmodels.data import images, layout, miniature
 
 ROOT = Path(__file__).parents[1]
 DATA = params.load(ROOT / "params.yaml").datasets["miniature"]
@@ -119,7 +119,7 @@ def test_drawing_uses_no_arithmetic_that_differs_between_processors():
 
 
 def test_lists_name_exactly_the_files(tree):
-    ids = {s: voc.read_ids(voc.split_path(tree, s)) for s in ("train", "val", "trainval")}
+    ids = {s: layout.read_ids(layout.split_path(tree, s)) for s in ("train", "val", "trainval")}
     assert (len(ids["train"]), len(ids["val"])) == (24, 12)
     assert ids["trainval"] == ids["train"] + ids["val"]
     assert len(set(ids["trainval"])) == 36
@@ -129,13 +129,13 @@ def test_lists_name_exactly_the_files(tree):
 
 def test_sides_are_as_asked_and_masks_have_the_picture_s_size(tree):
     sizes = Counter()
-    for image_id in voc.read_ids(voc.split_path(tree, "trainval")):
-        image = Image.open(voc.image_path(tree, image_id))
-        target = Image.open(voc.target_path(tree, image_id))
+    for image_id in layout.read_ids(layout.split_path(tree, "trainval")):
+        image = Image.open(layout.image_path(tree, image_id))
+        target = Image.open(layout.target_path(tree, image_id))
         objects = Image.open(objects_path(tree, image_id))
         assert (image.mode, target.mode, objects.mode) == ("RGB", "P", "P")
         assert image.size == target.size == objects.size
-        assert target.getpalette() == objects.getpalette() == voc.palette().ravel().tolist()
+        assert target.getpalette() == objects.getpalette() == images.palette().ravel().tolist()
         sizes[image.size] += 1
     assert set(sizes) == {(64, 48), (48, 64)}
     assert sizes[64, 48] > sizes[48, 64]
@@ -143,10 +143,12 @@ def test_sides_are_as_asked_and_masks_have_the_picture_s_size(tree):
 
 def test_files_hold_the_drawn_scene(tree):
     scenes = miniature.draw(DATA.classes, 48, 64, seed=(SMALL["seed"], 0))
-    for image_id, scene in zip(voc.read_ids(voc.split_path(tree, "train")), scenes, strict=False):
-        assert np.array_equal(voc.read_target(voc.target_path(tree, image_id)), scene.target)
-        assert np.array_equal(voc.read_target(objects_path(tree, image_id)), scene.objects)
-        image = voc.read_image(voc.image_path(tree, image_id)).astype(int)
+    for image_id, scene in zip(
+        layout.read_ids(layout.split_path(tree, "train")), scenes, strict=False
+    ):
+        assert np.array_equal(images.read_target(layout.target_path(tree, image_id)), scene.target)
+        assert np.array_equal(images.read_target(objects_path(tree, image_id)), scene.objects)
+        image = images.read_image(layout.image_path(tree, image_id)).astype(int)
         assert np.abs(image - scene.image).mean() < 3  # JPEG at quality 95
 
 
@@ -180,10 +182,10 @@ def test_class_and_object_masks_agree_pixel_by_pixel(splits):
 
 
 def test_annotations_equal_boxes_counted_in_the_object_mask(tree):
-    for image_id in voc.read_ids(voc.split_path(tree, "trainval")):
+    for image_id in layout.read_ids(layout.split_path(tree, "trainval")):
         document = ElementTree.parse(tree / "Annotations" / f"{image_id}.xml").getroot()
-        target = voc.read_target(voc.target_path(tree, image_id))
-        objects = voc.read_target(objects_path(tree, image_id)).tolist()
+        target = images.read_target(layout.target_path(tree, image_id))
+        objects = images.read_target(objects_path(tree, image_id)).tolist()
         height, width = target.shape
         expected: dict[int, list] = {}
         for y, x in product(range(height), range(width)):

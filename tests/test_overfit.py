@@ -15,7 +15,7 @@ import torch
 from segmodels import models, params
 from segmodels.data import miniature
 from segmodels.models.backbones import IMAGENET
-from segmodels.prediction.inference import normalize
+from segmodels.models.network import normalize
 from segmodels.sections import Loss
 from segmodels.training import losses
 
@@ -77,7 +77,7 @@ def accuracy_after_training(arch, arguments, batch, loss=LOSSES["cross-entropy"]
     updates = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     for step in range(1, STEPS + 1):
         heads = [
-            losses.class_sums(logits, target, ignore_index=VOID, learn_dice=weights.dice > 0)
+            losses.class_sums(logits, target, weights, ignore_index=VOID)
             for logits in model.train()(image).values()
         ]
         objectives = [losses.objective(sums, weights, class_weights) for sums in heads]

@@ -23,7 +23,7 @@ from made_up_page import (
 )
 from made_up_reports import confusion, write_report
 
-from segmodels.data import voc
+from segmodels.data import layout
 from segmodels.reporting import costs, page, printed, tables
 
 ROOT = Path(__file__).parents[1]
@@ -179,7 +179,7 @@ def test_the_same_results_give_the_same_bytes(made_up_project, text):
 
 def test_a_data_set_without_objects_has_a_page_without_their_views(tmp_path):
     write_project(tmp_path)
-    for path in (tmp_path / voc.dataset_root("miniature") / "SegmentationObject").iterdir():
+    for path in (tmp_path / layout.dataset_root("miniature") / "SegmentationObject").iterdir():
         path.unlink()
     assert "Without SegmentationObject there is no" in make_page(tmp_path).read_text("utf-8")
 

@@ -63,7 +63,7 @@ def test_committed_params_are_valid_and_frozen():
         ("models.unet.train", {"loss": {"dice": 1}}, r"train.loss.cross_entropy: this key is miss"),
         ("train.miniature.loss.dice", -1, r"train.miniature.loss.dice = -1"),
         ("train.miniature.loss.dise", 1, r"train.miniature.loss.dise: unknown key"),
-        ("train.miniature.loss.cross_entropy", 0, r"train.miniature.loss: .* both 0: expected one"),
+        ("train.miniature.loss.cross_entropy", 0, r"train.miniature.loss: .* all 0: expected one"),
         ("train.miniature.class_weights", "some", r"class_weights = 'some': .*'median_frequency'"),
         ("datasets.miniature.void", 20, r"void = 20 is also the label of class 20"),
         ("datasets.miniature.groups", {"pets": ["hamster"]}, r"groups name \['hamster'\]"),
@@ -113,8 +113,8 @@ def test_recipe_of_a_model_is_the_common_one_with_its_overrides(tmp_path):
 def test_a_loss_of_one_model_replaces_the_common_one(tmp_path):
     both = {"cross_entropy": 0.5, "dice": 2}
     settings = load_changed(tmp_path, ("models.unet.train", {"loss": both}))
-    assert settings.recipe("unet").loss.model_dump() == both
-    assert settings.recipe("fcn8s").loss.model_dump() == {"cross_entropy": 1, "dice": 0}
+    assert settings.recipe("unet").loss.learned == both
+    assert settings.recipe("fcn8s").loss.learned == {"cross_entropy": 1}
 
 
 def test_studies_are_those_whose_models_are_trained(tmp_path):

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import as_network
 from PIL import Image
 from torch import nn
 
 from segmodels import params
-from segmodels.data import voc
+from segmodels.data import images
 from segmodels.prediction import drawing, photos, testtime
-from segmodels.prediction.inference import label_map
 from segmodels.sections import Normalize
 
 NORMALIZE = Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -151,26 +151,6 @@ def test_results_of_two_pictures_never_share_a_name(tmp_path):
         (tmp_path / file).touch()  # 255 bytes are enough
 
 
-@pytest.mark.parametrize("size", [(61, 90), (8, 13), (1, 1), (5, 40), (64, 7)])
-def test_logits_enlarged_in_bands_equal_a_whole_interpolation(monkeypatch, size):
-    monkeypatch.setattr(photos, "BAND", 5 * 3 * size[1])  # three rows at a time
-    logits = torch.randn(5, 8, 13, generator=torch.Generator().manual_seed(0))
-    whole = F.interpolate(logits[None], size=size, mode="bilinear", align_corners=False)[0]
-    bands = [
-        photos._resized_rows(logits, k, min(k + 3, size[0]), size) for k in range(0, size[0], 3)
-    ]
-    torch.testing.assert_close(torch.cat(bands, 1), whole, rtol=1e-5, atol=1e-5)
-    assert torch.equal(photos.enlarged_label_map(logits, size), label_map(whole))
-
-
-def test_no_band_of_logits_is_larger_than_its_limit(monkeypatch):
-    sizes = []
-    monkeypatch.setattr(photos, "BAND", 10_000)
-    monkeypatch.setattr(photos, "label_map", lambda x: sizes.append(x.numel()) or label_map(x))
-    labels = photos.enlarged_label_map(torch.zeros(21, 3, 4), (400, 300))
-    assert labels.shape == (400, 300) and max(sizes) <= 10_000 and sum(sizes) == 21 * 400 * 300
-
-
 class Colours(nn.Module):
     """Logits at a quarter of the size: red, green and blue."""
 
@@ -179,22 +159,19 @@ class Colours(nn.Module):
         return {"out": F.avg_pool2d(image, 4)}
 
 
-def network():
-    return testtime.network(
-        Colours(), normalization=NORMALIZE, device=torch.device("cpu"), precision="fp32", tile=None
-    )
+def labelled(image, **changes):
+    choices = params.load().predict["miniature"].model_copy(update=changes)
+    return photos.label_photo(as_network(Colours(), NORMALIZE), image, choices)
 
 
-def labelled(image, long_side):
-    return photos.label_photo(network(), image, long_side)
-
-
-def test_label_photo_is_the_prediction_of_the_pipeline():
+@pytest.mark.parametrize("changes", [{}, {"scales": [0.5, 1], "flip": True}])
+def test_label_photo_is_the_prediction_of_the_pipeline(changes):
     image = np.random.default_rng(0).integers(0, 256, (45, 70, 3), dtype=np.uint8)
     batch = torch.tensor(image).permute(2, 0, 1)[None]
-    choices = params.load().predict["miniature"]
-    [(_, logits)] = testtime.scores(network(), [(["a"], batch, None, (45, 70))], choices)
-    assert (labelled(image, None) == label_map(logits).numpy()).mean() > 0.999
+    choices = params.load().predict["miniature"].model_copy(update=changes)
+    network = as_network(Colours(), NORMALIZE)
+    [(_, labels)] = testtime.label_maps(network, [(["a"], batch, None, (45, 70))], choices)
+    assert np.array_equal(labelled(image, **changes), labels.numpy())
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (2500, 2), (30, 1100)])
@@ -202,23 +179,21 @@ def test_label_photo_is_the_prediction_of_the_pipeline():
 def test_label_maps_have_the_pictures_size(shape, long_side):
     blue = np.zeros((*shape, 3), np.uint8)
     blue[..., 2] = 255
-    labels = labelled(blue, long_side)
+    labels = labelled(blue, long_side=long_side)
     assert labels.shape == shape and labels.dtype == np.uint8 and (labels == 2).all()
-    seen = photos.seen_size(*shape, long_side)
-    assert max(seen) == (long_side or min(max(shape), photos.LARGEST)) or max(seen) == 32
 
 
 def test_overlay_tints_classes_and_leaves_background(scene):
     labels = np.zeros((HEIGHT, WIDTH), np.uint8)
     labels[10:20] = 15
-    drawn = np.asarray(drawing.overlay(scene, labels, voc.palette())).astype(float)
-    mixed = 0.4 * scene + 0.6 * voc.palette()[15]
+    drawn = np.asarray(drawing.overlay(scene, labels, images.palette())).astype(float)
+    mixed = 0.4 * scene + 0.6 * images.palette()[15]
     assert np.array_equal(drawn[labels == 0], scene[labels == 0])
     assert np.abs(drawn - mixed)[labels == 15].max() <= 1
 
 
 def test_comparison_shows_picture_masks_and_the_classes_that_occur(scene):
-    palette, classes = voc.palette(), [f"class {k}" for k in range(21)]
+    palette, classes = images.palette(), [f"class {k}" for k in range(21)]
     maps = {
         "one": np.full((HEIGHT, WIDTH), 5, np.uint8),
         "two": np.full((HEIGHT, WIDTH), 9, np.uint8),
@@ -239,6 +214,6 @@ def test_comparison_has_room_for_every_name(shape, models):
     labels = np.resize(np.arange(21, dtype=np.uint8), shape)
     maps = {f"model_with_a_long_name_{k}": labels for k in range(models)}
     image = np.zeros((*shape, 3), np.uint8)
-    sheet = np.asarray(drawing.comparison(image, maps, classes=classes, palette=voc.palette()))
+    sheet = np.asarray(drawing.comparison(image, maps, classes=classes, palette=images.palette()))
     for border in (sheet[:4], sheet[-4:], sheet[:, :4], sheet[:, -4:]):
         assert (border == 255).all()  # nothing is cut off

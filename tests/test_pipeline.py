@@ -16,7 +16,7 @@ import yaml
 from conftest import write_tree
 from dvc.repo import Repo
 
-from segmodels.data import voc
+from segmodels.data import images, layout
 
 ROOT = Path(__file__).parents[1]
 MODELS = {
@@ -160,8 +160,8 @@ def test_own_data_goes_through_every_stage(project):
     assert measured["latency_ms"] > 0 and measured["device"] == "cpu"
     assert measured["training"] == json.loads((run_folder / "cost.json").read_text("utf-8"))
     for mask in (project / "data/predictions/my data/日本/fine").glob("*.png"):
-        target = voc.target_path(project / "data/own/my data/日本", mask.stem)
-        assert voc.read_target(mask).shape == voc.read_target(target).shape
+        target = layout.target_path(project / "data/own/my data/日本", mask.stem)
+        assert images.read_target(mask).shape == images.read_target(target).shape
     assert (project / "data/page/index.html").is_file()
     assert (project / "reports/comparison/skips_miou.png").is_file()
     assert not (project / "reports/comparison/seeds.csv").exists()  # no two differ by the seed
@@ -208,7 +208,7 @@ def test_an_edit_reaches_only_what_depends_on_it(project, file, expected):
 
 
 def test_a_comment_and_a_docstring_reach_check_alone(project):
-    for file in ("segmodels/training/losses.py", "segmodels/data/voc.py", "segmodels/files.py"):
+    for file in ("segmodels/training/losses.py", "segmodels/data/images.py", "segmodels/files.py"):
         assert stages_after(project, file, "# edited") == {"check"}
 
 
@@ -319,10 +319,10 @@ def test_another_start_file_trains_again_and_one_of_the_pipelines_own_is_refused
 def test_changing_one_mask_reruns_what_depends_on_it_and_git_brings_it_back(project):
     own = project / "data/own/my data/日本"
     before = hashes(project)
-    mask = voc.target_path(own, "val_000")
-    labels = voc.read_target(mask)
+    mask = layout.target_path(own, "val_000")
+    labels = images.read_target(mask)
     labels[:4] = 3
-    voc.write_target(mask, labels, voc.palette())
+    images.write_target(mask, labels, images.palette())
     output = dvc(project, "repro", "evaluate@fine")
     assert {"download", "index", "train@fine", "evaluate@fine"} <= set(started(output))
     assert {"train@small", "plot", "page"} <= set(json.loads(dvc(project, "status", "--json")))
@@ -331,7 +331,7 @@ def test_changing_one_mask_reruns_what_depends_on_it_and_git_brings_it_back(proj
     run(project, "git", "checkout", "-q", "HEAD~1")
     dvc(project, "checkout")
     assert hashes(project) == before
-    assert not np.array_equal(voc.read_target(mask), labels)
+    assert not np.array_equal(images.read_target(mask), labels)
     assert "up to date" in dvc(project, "repro")
 
 

@@ -1,6 +1,44 @@
-"""Bars on a terminal."""
+"""What a person sees of a stage: its errors, and bars on a terminal."""
+
+import numpy as np
+import pytest
+import torch
 
 from segmodels import process
+
+SHORT = "memory is short ("
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("params.yaml: lr"), "params.yaml: lr"),
+        (OSError("the disk is full"), "the disk is full"),
+        (FileNotFoundError(2, "No such file", "x.csv"), "x.csv: no such file"),
+        (FileNotFoundError(2, "No such file", b"data/x"), "data/x: no such file; `dvc repro` "),
+        (PermissionError(13, "Permission denied", "data/x"), "data/x: permission denied"),
+        (MemoryError(), f"{SHORT}no more to be had)"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB\nmore"), f"{SHORT}CUDA out of "),
+        (RuntimeError("[x] DefaultCPUAllocator: can't allocate memory"), f"{SHORT}DefaultCPUA"),
+    ],
+)
+def test_what_is_expected_to_fail_is_one_line(error, line):
+    said = process.one_line(error)
+    assert said is not None and said.startswith(line) and "\n" not in said
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), LookupError("x"), TypeError()])
+def test_a_defect_is_none(error):
+    assert process.one_line(error) is None
+
+
+@pytest.mark.parametrize(
+    "too_much", [lambda: np.empty(1 << 60, np.uint8), lambda: torch.empty(1 << 60)]
+)
+def test_memory_that_cannot_be_had_is_recognised(too_much):
+    with pytest.raises((MemoryError, RuntimeError)) as caught:
+        too_much()
+    assert process.out_of_memory(caught.value)
 
 
 def test_one_bar_counts_over_several_series(monkeypatch, capsys):

@@ -100,14 +100,8 @@ def test_number_of_processes_that_is_none_is_refused(monkeypatch, value):
         processes.requested()
 
 
-@pytest.mark.parametrize(
-    ("failure", "message"),
-    [
-        ("raise ValueError('sheep.jpg: no picture')", "error: sheep.jpg: no picture\n"),
-        ("os.kill(os.getpid(), 9)", "error: process 1 of 2 was killed: out of memory? Try SEG"),
-    ],
-)
-def test_failure_of_one_process_is_one_line(tmp_path, failure, message):
+def failing(folder, failure):
+    """Status and stderr of two processes of which the second fails and the first waits for it."""
     program = (
         "import os, sys, torch\n"
         "from segmodels import process\n"
@@ -117,14 +111,34 @@ def test_failure_of_one_process_is_one_line(tmp_path, failure, message):
         "    group.total(torch.ones(1))\n"
         "process.run(lambda: processes.run('failing', 'x', work))\n"
     )
-    (tmp_path / "failing.py").write_text(program)
+    (folder / "failing.py").write_text(program)
     environment = {**os.environ, processes.VARIABLE: "2", "PYTHONPATH": str(HERE.parent)}
     done = subprocess.run(
         [sys.executable, "-m", "failing"],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120,
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
-    assert done.returncode == 1
-    assert done.stderr.startswith(message) and done.stderr.count("\n") == 1
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        ("raise ValueError('sheep.jpg: no picture')", "error: sheep.jpg: no picture\n"),
+        ("open('data/x')", "error: data/x: no such file or directory; `dvc repro` makes what a "),
+        ("os.kill(os.getpid(), 9)", "error: process 1 of 2 was killed: out of memory? Try SEG"),
+    ],
+)
+def test_failure_of_one_process_is_one_line(tmp_path, failure, message):
+    status, error = failing(tmp_path, failure)
+    assert status == 1
+    assert error.startswith(message) and error.count("\n") == 1
+
+
+def test_defect_in_one_process_is_its_traceback_alone(tmp_path):
+    status, error = failing(tmp_path, "raise LookupError('broken')")
+    assert status == 1
+    assert error.startswith("error: Traceback") and error.count("Traceback") == 1
+    assert error.rstrip().endswith("LookupError: broken")
 
 
 if __name__ == "__main__":

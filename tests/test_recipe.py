@@ -8,7 +8,7 @@ from torchvision.models import resnet18
 from torchvision.models.segmentation.fcn import FCNHead
 
 from segmodels import models, params
-from segmodels.training.recipe import lr_factor, optimizer, parameter_groups, set_lr
+from segmodels.training.recipe import build_optimizer, lr_factor, parameter_groups, set_lr
 
 RECIPE = params.load(Path(__file__).parents[1] / "params.yaml").train["miniature"]
 STEPS = 5
@@ -131,7 +131,7 @@ def test_only_the_first_part_of_a_name_decides():
 def test_a_step_is_as_long_as_its_factor_says(name):
     model = Segmenter("classifier", "aux_classifier", "backbone")
     changed = recipe(optimizer=name, head_lr=10.0, aux_lr=5.0, lr=0.01)
-    values = step_with_gradient_2(model, optimizer(model, changed))
+    values = step_with_gradient_2(model, build_optimizer(model, changed))
     length = 0.01 * (2 if name == "sgd" else 1)  # AdamW's first step has length lr
     assert values == pytest.approx(
         {
@@ -145,8 +145,8 @@ def test_a_step_is_as_long_as_its_factor_says(name):
 
 def test_set_lr_keeps_the_factors_also_in_a_restored_optimizer():
     model = Segmenter("classifier", "backbone")
-    saved = optimizer(model, recipe(head_lr=10.0)).state_dict()
-    updates = optimizer(model, recipe(head_lr=3.0))
+    saved = build_optimizer(model, recipe(head_lr=10.0)).state_dict()
+    updates = build_optimizer(model, recipe(head_lr=3.0))
     updates.load_state_dict(saved)
     set_lr(updates, 0.02)
     values = step_with_gradient_2(model, updates)
@@ -156,7 +156,7 @@ def test_set_lr_keeps_the_factors_also_in_a_restored_optimizer():
 def test_optimizers_take_one_step_as_their_papers_say():
     for name, expected in (("sgd", 1 - 0.1 * (2 + 0.01 * 1)), ("adamw", (1 - 0.1 * 0.01) - 0.1)):
         model = Segmenter("classifier")
-        updates = optimizer(model, recipe(optimizer=name, weight_decay=0.01))
+        updates = build_optimizer(model, recipe(optimizer=name, weight_decay=0.01))
         # SGD adds decay to the gradient; AdamW shrinks first, and its first step has length lr.
         value = step_with_gradient_2(model, updates)["classifier.weight"]
         assert value == pytest.approx(expected, abs=1e-7)
@@ -164,7 +164,7 @@ def test_optimizers_take_one_step_as_their_papers_say():
 
 def test_momentum_reaches_both_optimizers():
     for name in ("sgd", "adamw"):
-        updates = optimizer(Segmenter("classifier"), recipe(optimizer=name, momentum=0.7))
+        updates = build_optimizer(Segmenter("classifier"), recipe(optimizer=name, momentum=0.7))
         (group,) = updates.param_groups
         assert group.get("momentum", group.get("betas", (None,))[0]) == 0.7
         assert not group.get("nesterov", False)

@@ -1,7 +1,6 @@
 """SBD's masks beside torchvision's reader of the same archive, made here with scipy."""
 
 import io
-import sys
 import tarfile
 
 import numpy as np
@@ -10,7 +9,7 @@ from PIL import Image
 from scipy.io import savemat
 from torchvision.datasets import SBDataset
 
-from segmodels.data import sbd, voc
+from segmodels.data import images, layout, sbd
 
 TRAIN, VAL = ["b", "v"], ["a", "c", "t"]  # SBD's lists; v is of VOC's val, t of VOC's train
 LABELS = {
@@ -57,19 +56,21 @@ def root(tmp_path):
     """VOC's own part: train t, u; val v."""
     root = tmp_path / "VOC2012"
     for split, ids in {"train": "t\nu\n", "val": "v\n"}.items():
-        voc.split_path(root, split).parent.mkdir(parents=True, exist_ok=True)
-        voc.split_path(root, split).write_text(ids)
-    voc.image_path(root, "t").parent.mkdir()
+        layout.split_path(root, split).parent.mkdir(parents=True, exist_ok=True)
+        layout.split_path(root, split).write_text(ids)
+    layout.image_path(root, "t").parent.mkdir()
     for image_id in "tuv":
-        voc.image_path(root, image_id).write_bytes(b"VOC's own")
-        voc.write_target(voc.target_path(root, image_id), np.full((2, 3), 7, "u1"), voc.palette())
+        layout.image_path(root, image_id).write_bytes(b"VOC's own")
+        images.write_target(
+            layout.target_path(root, image_id), np.full((2, 3), 7, "u1"), images.palette()
+        )
     return root
 
 
 def test_trainaug_is_voc_train_and_sbd_without_voc_val(archive, root):
     sbd.extend(archive, root)
-    assert voc.read_ids(voc.split_path(root, "trainaug")) == ["a", "b", "c", "t", "u"]
-    assert voc.read_ids(voc.split_path(root, "train")) == ["t", "u"]
+    assert layout.read_ids(layout.split_path(root, "trainaug")) == ["a", "b", "c", "t", "u"]
+    assert layout.read_ids(layout.split_path(root, "train")) == ["t", "u"]
     assert sorted(p.stem for p in (root / "SegmentationClass").iterdir()) == list("abctuv")
 
 
@@ -87,8 +88,10 @@ def test_masks_and_pictures_equal_torchvisions_reader(archive, root, tmp_path):
             if image_id in {"t", "v"}:
                 continue
             image, target = reference[k]
-            assert (voc.read_image(voc.image_path(root, image_id)) == np.asarray(image)).all()
-            assert (voc.read_target(voc.target_path(root, image_id)) == np.asarray(target)).all()
+            assert (images.read_image(layout.image_path(root, image_id)) == np.asarray(image)).all()
+            assert (
+                images.read_target(layout.target_path(root, image_id)) == np.asarray(target)
+            ).all()
             assert (np.asarray(target) == LABELS[image_id]).all()
             found += 1
     assert found == 3
@@ -97,8 +100,8 @@ def test_masks_and_pictures_equal_torchvisions_reader(archive, root, tmp_path):
 def test_vocs_own_pictures_and_masks_are_kept(archive, root):
     sbd.extend(archive, root)
     for image_id in "tuv":
-        assert voc.image_path(root, image_id).read_bytes() == b"VOC's own"
-        assert (voc.read_target(voc.target_path(root, image_id)) == 7).all()
+        assert layout.image_path(root, image_id).read_bytes() == b"VOC's own"
+        assert (images.read_target(layout.target_path(root, image_id)) == 7).all()
 
 
 @pytest.mark.parametrize(
@@ -111,9 +114,3 @@ def test_vocs_own_pictures_and_masks_are_kept(archive, root):
 def test_incomplete_archive_is_one_line(tmp_path, root, members, reason):
     path = write_archive(tmp_path / "broken.tgz", members)
     pytest.raises(ValueError, sbd.extend, path, root).match(f"^{path}: .*{reason}")
-
-
-def test_missing_scipy_says_how_to_get_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "scipy.io", None)
-    with pytest.raises(ValueError, match=r"pip install 'segmodels\[sbd\]'"):
-        sbd.matlab_reader()

@@ -7,7 +7,7 @@ import torchvision
 from torch import nn
 
 from segmodels import models
-from segmodels.training import weights
+from segmodels.models import pretrained
 
 UPSAMPLING = ["unpool", "bilinear", "transposed"]
 DEPTHS = (2, 2, 3, 3, 3)  # convolutions before each pooling: arXiv 1409.1556, table 1, column D
@@ -147,5 +147,5 @@ def test_imagenet_file_of_vgg16_bn_covers_the_encoder_and_fits_no_narrow_one():
     assert {name: t.shape for name, t in model.backbone.state_dict().items()} == given
     for name, tensor in narrow.backbone.state_dict().items():
         assert tensor.shape != given[name] or not tensor.shape, name
-    source = weights.source(arch="segnet", arguments={}, init="imagenet")
+    source = pretrained.source(arch="segnet", arguments={}, init="imagenet")
     assert source == torchvision.models.VGG16_BN_Weights.IMAGENET1K_V1.url

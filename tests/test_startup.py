@@ -21,18 +21,19 @@ FIRST_STEP = """
 import torch
 import stages.train
 from segmodels import models, params
-from segmodels.prediction import cost, runtime
+from segmodels.core import machine
+from segmodels.models.flops import gflops
 from segmodels.training import recipe
 
-runtime.start("fp32", 1, deterministic=True, seed=0)
+machine.start("fp32", 1, deterministic=True, seed=0)
 settings = params.load()
 for arch, arguments in [("fcn", {"backbone": "resnet50"}), ("unet", {"width": 4})]:
     model = models.build(arch, num_classes=3, **arguments)
 small, image = models.build("unet", num_classes=3, width=4), torch.rand(2, 3, 32, 32)
-cost.gflops(lambda: small(image))
+gflops(lambda: small(image))
 for kind in ["sgd", "adamw"]:
     train = settings.train["miniature"].model_copy(update={"optimizer": kind})
-    optimizer = recipe.optimizer(small, train)
+    optimizer = recipe.build_optimizer(small, train)
     optimizer.load_state_dict(optimizer.state_dict())
     small(image)["out"].sum().backward()
     optimizer.step()
@@ -67,12 +68,12 @@ def test_nothing_slow_is_imported_until_the_first_step():
 def test_compiler_learns_what_is_forbidden_when_it_is_imported_later(wanted):
     imported(
         "import torch\n"
-        "from segmodels.prediction import runtime\n"
-        f"runtime.start('fp32', 1, deterministic={wanted}, seed=0)\n"
+        "from segmodels.core import machine\n"
+        f"machine.start('fp32', 1, deterministic={wanted}, seed=0)\n"
         f"assert torch.are_deterministic_algorithms_enabled() is {wanted}\n"
         "import torch._inductor.config\n"
         f"assert torch._inductor.config.deterministic is {wanted}\n"
-        f"runtime.start('fp32', 1, deterministic={not wanted}, seed=0)\n"
+        f"machine.start('fp32', 1, deterministic={not wanted}, seed=0)\n"
         f"assert torch._inductor.config.deterministic is {not wanted}\n"
         f"assert torch.are_deterministic_algorithms_enabled() is {not wanted}\n"
     )

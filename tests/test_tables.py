@@ -231,6 +231,31 @@ def test_models_trained_otherwise_than_most_are_marked(tmp_path):
     assert "Trained otherwise (*): fcn epochs 30; segnet init imagenet, bn frozen. " in text
 
 
+FOCAL = {"loss": {"cross_entropy": 0, "dice": 0, "focal": 1}}
+
+
+def test_another_loss_is_in_the_tables_of_the_models_that_have_it(tmp_path):
+    write_report(tmp_path, "unet", counts=confusion(1))
+    write_report(tmp_path, "fcn", counts=confusion(2), recipe=FOCAL)
+    path = tmp_path / "fcn" / "history.csv"
+    history = pd.read_csv(path)
+    history["train_focal"] = history["train_dice"] / 2
+    history["val_focal"] = history["val_dice"] / 2
+    history.to_csv(path, index=False)
+    results = [tables.read_result(model, tmp_path) for model in ("unet", "fcn")]
+    summary = tables.summary(results).set_index("model")
+    assert summary.loc["fcn", "val_focal"] == history["val_focal"].iloc[-1]
+    assert np.isnan(summary.loc["unet", "val_focal"])
+    assert "Losses: unet cross-entropy, fcn focal; " in printed.caption(results)
+    assert tables.common_loss(results[1:]) == ("loss", "focal")
+
+
+def test_a_history_without_the_loss_of_its_training_is_refused(tmp_path):
+    write_report(tmp_path, "fcn", counts=confusion(2), recipe=FOCAL)
+    with pytest.raises(ValueError, match=r"history\.csv: lacks the column train_focal"):
+        tables.read_result("fcn", tmp_path)
+
+
 def test_missing_report_says_which_stage_makes_it(tmp_path):
     write_report(tmp_path, "unet", counts=confusion(1))
     (tmp_path / "unet" / "history.csv").unlink()

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import as_network
 from dvc.utils.hydra import apply_overrides
 from torch import nn
 from torchvision.transforms import v2
 
 from segmodels import models, params
-from segmodels.prediction import crf, testtime
-from segmodels.prediction.inference import label_map
+from segmodels.models.network import label_map
+from segmodels.prediction import crf, fusion, testtime
 from segmodels.sections import Normalize
 
 ROOT = Path(__file__).parents[1]
@@ -47,12 +48,6 @@ def convolution(side):
     return lambda image: F.conv2d(image.float() / 128 - 1, weight, padding=side // 2)
 
 
-def as_network(model, tile=None):
-    return testtime.network(
-        model, normalization=NORMALIZE, device=torch.device("cpu"), precision="fp32", tile=tile
-    )
-
-
 def choices(**changes):
     """The committed choices for the miniature with some changed."""
     committed = params.load(ROOT / "params.yaml").predict["miniature"].model_dump()
@@ -79,14 +74,17 @@ def test_network_normalizes_like_torchvision_in_eval_mode():
     theirs = v2.functional.normalize(image / 255, list(NORMALIZE.mean), list(NORMALIZE.std))
     with torch.no_grad():
         expected = model.conv(theirs)
-    torch.testing.assert_close(as_network(model)(image), expected, rtol=1e-4, atol=1e-5)
+    network = as_network(model, NORMALIZE)
+    torch.testing.assert_close(network(image), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_nothing_asked_for_is_one_untouched_pass():
     network, image = convolution(5), pictures(33, 40)
     assert torch.equal(plain(network, image), network(image))
-    [(_, first), _] = testtime.scores(network, [(["a", "b"], image, None, (33, 40))], choices())
-    assert torch.equal(first, network(image)[0])
+    batches = [(["a", "b"], image, None, (33, 40))]
+    found = dict(testtime.label_maps(network, batches, choices()))
+    assert list(found) == ["a", "b"]
+    assert torch.equal(found["b"], network(image)[1].argmax(0).to(torch.uint8))
 
 
 def test_logits_are_resized_before_the_argmax():
@@ -177,11 +175,15 @@ def test_certain_networks_stay_finite_at_every_scale():
 def test_tiles_are_for_models_of_valid_convolutions_and_change_nothing():
     torch.manual_seed(0)
     model, image = models.build("unet_valid", num_classes=4, width=4), pictures(50, 70)
-    whole = as_network(model)(image)
-    tiled = as_network(model, tile=36)(image)
-    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4)
+    network = as_network(model, NORMALIZE)
+    tiled = testtime.chosen(network, choices(tile=36))
+    torch.testing.assert_close(tiled(image), network(image), rtol=0, atol=1e-4)
+    seen = []
+    model.register_forward_hook(lambda *_: seen.append(1))
+    tiled(image)
+    assert not seen  # tile by tile, not the whole
     with pytest.raises(ValueError, match=r"predict.tile = 36: expected null, since Dropped pads"):
-        as_network(Dropped(), tile=36)(image)
+        testtime.chosen(as_network(Dropped(), NORMALIZE), choices(tile=36))
 
 
 def test_all_choices_together_are_windows_within_scales_then_the_crf():
@@ -191,12 +193,64 @@ def test_all_choices_together_are_windows_within_scales_then_the_crf():
         return testtime.sliding_window(network, picture, side=32, stride=20)
 
     logits = testtime.multi_scale(windows, image, long_side=60, scales=[0.75, 1], flip=True)
-    expected = [crf.refine(*pair, **CRF) for pair in zip(logits, image, strict=True)]
+    refined = [crf.refine(*pair, **CRF) for pair in zip(logits, image, strict=True)]
+    expected = [marginals.argmax(0).to(torch.uint8) for marginals in refined]
     asked = choices(
         long_side=60, scales=[0.75, 1], flip=True, window={"side": 32, "stride": 20}, crf=CRF
     )
-    found = dict(testtime.scores(network, [(["a", "b"], image, None, (40, 50))], asked))
+    found = dict(testtime.label_maps(network, [(["a", "b"], image, None, (40, 50))], asked))
     assert torch.equal(found["a"], expected[0]) and torch.equal(found["b"], expected[1])
+
+
+def noting(sizes):
+    """A network that remembers at which sizes it sees images."""
+    network = convolution(5)
+
+    def forward(image):
+        sizes.append(tuple(image.shape))
+        return network(image)
+
+    return forward
+
+
+@pytest.mark.parametrize("long_side", [None, 36])
+def test_most_limits_what_is_seen_where_no_long_side_is_chosen(long_side):
+    sizes = []
+    asked = choices(long_side=long_side, scales=[1, 1.5], flip=True)
+    batches = [(["a", "b"], pictures(60, 80))]
+    found = dict(testtime.label_maps(noting(sizes), batches, asked, most=40))
+    assert found["a"].shape == (60, 80)
+    long_sides = [long_side or 40, round(1.5 * (long_side or 40))]
+    assert [size[-1] for size in sizes] == [side for side in long_sides for _ in "lr"]
+
+
+def test_most_limits_the_image_that_a_crf_works_on(monkeypatch):
+    seen = []
+
+    def refine(logits, image, **_):
+        seen.append((tuple(logits.shape), tuple(image.shape)))
+        return logits.softmax(0)
+
+    monkeypatch.setattr(crf, "refine", refine)
+    batches = [(["a"], pictures(60, 80, count=1))]
+    for most, size in ((40, (30, 40)), (80, (60, 80)), (None, (60, 80))):
+        [(_, labels)] = testtime.label_maps(convolution(5), batches, choices(crf=CRF), most=most)
+        assert labels.shape == (60, 80)
+        assert seen.pop() == ((4, *size), (3, *size))
+
+
+def test_large_images_pass_one_by_one_and_keep_their_labels(monkeypatch):
+    network, image = convolution(5), pictures(60, 80)
+    for asked in (choices(), choices(long_side=50, scales=[0.75, 1], flip=True)):
+        whole = dict(testtime.label_maps(network, [(["a", "b"], image)], asked))
+        sizes = []
+        with monkeypatch.context() as patch:
+            patch.setattr(fusion, "LARGE", 60 * 80 - 1)
+            patch.setattr(fusion, "BAND", 4 * 80 * 7)  # seven rows
+            banded = dict(testtime.label_maps(noting(sizes), [(["a", "b"], image)], asked))
+        assert {size[0] for size in sizes} == {1}
+        for name, labels in whole.items():
+            assert (banded[name] == labels).float().mean() > 0.999
 
 
 @pytest.mark.parametrize(
@@ -235,6 +289,12 @@ def test_protocol_names_what_was_done(changes, text):
 def test_choice_that_makes_no_sense_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         choices(**changes)
+
+
+def test_values_for_photographs_are_those_of_the_document():
+    [documented] = [each for each in COMMANDS if "predict.voc2012.crf" in each]
+    for key, value in crf.PHOTOGRAPHS.model_dump().items():
+        assert f"{key}: {value:g}" in documented
 
 
 @pytest.mark.parametrize("command", COMMANDS)

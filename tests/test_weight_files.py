@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from segmodels import models
-from segmodels.training import weights
+from segmodels.models import pretrained
 
 UNET = {"arch": "unet", "arguments": {"width": 2}}
 
@@ -20,7 +20,7 @@ UNET = {"arch": "unet", "arguments": {"width": 2}}
 def started(init, *, arch, arguments):
     torch.manual_seed(1)
     model = models.build(arch, num_classes=21, **arguments)
-    return model, weights.start(model, arch=arch, arguments=arguments, init=str(init))
+    return model, pretrained.start(model, arch=arch, arguments=arguments, init=str(init))
 
 
 def wrap_as_reference_script(state):
@@ -102,6 +102,6 @@ def test_unfit_file_is_one_line_that_names_it(tmp_path, write):
 
 def test_init_that_is_no_file_names_what_is_allowed(tmp_path):
     with pytest.raises(ValueError, match="init = 'imagnet': expected none, imagenet, coco or a fi"):
-        weights.source(**UNET, init="imagnet")
+        pretrained.source(**UNET, init="imagnet")
     with pytest.raises(ValueError, match="expected none, imagenet, coco or a file that exists"):
-        weights.source(**UNET, init=str(tmp_path))
+        pretrained.source(**UNET, init=str(tmp_path))

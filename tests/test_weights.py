@@ -12,8 +12,7 @@ import torchvision
 from torch import nn
 
 from segmodels import models
-from segmodels.models import fcn
-from segmodels.training import weights
+from segmodels.models import fcn, pretrained
 
 UNET = {"arch": "unet", "arguments": {"width": 2}}
 FCN18 = {"arch": "fcn", "arguments": {"backbone": "resnet18", "output_stride": 32}}
@@ -64,14 +63,14 @@ def imagenet(server, monkeypatch):
     """The file of a torchvision resnet18, offered as its ImageNet weights."""
     theirs = torchvision.models.resnet18(weights=None)
     _, _, url = serve(server, theirs.state_dict(), "resnet18")
-    monkeypatch.setitem(weights.IMAGENET, "resnet18", url)
+    monkeypatch.setitem(pretrained.IMAGENET, "resnet18", url)
     return theirs
 
 
 def started(init, *, num_classes=21, arch, arguments):
     torch.manual_seed(1)
     model = models.build(arch, num_classes=num_classes, **arguments)
-    return model, weights.start(model, arch=arch, arguments=arguments, init=str(init))
+    return model, pretrained.start(model, arch=arch, arguments=arguments, init=str(init))
 
 
 def parameters(names):
@@ -115,7 +114,7 @@ def test_coco_start_with_five_classes_leaves_the_heads_out(coco):
         expected = fresh[name] if name in heads else theirs.state_dict()[name]
         assert torch.equal(tensor, expected), name
     loaded = len(parameters(fresh)) - 4
-    assert weights.summary(coverage) == (
+    assert pretrained.summary(coverage) == (
         f"coco ({file.name}): {loaded} of {loaded + 4} tensors loaded; random, other shape in the "
         "file: classifier.4.weight (21 outputs there, 5 here), classifier.4.bias (21 outputs "
         "there, 5 here), aux_classifier.4.weight (21 outputs there, 5 here), "
@@ -130,7 +129,7 @@ def test_imagenet_start_covers_the_backbone_and_leaves_14_tensors_random(imagene
     heads = [name for name in parameters(model.state_dict()) if "classifier" in name]
     assert coverage["missing"] == heads and len(heads) == 14
     assert coverage["unexpected"] == ["fc.weight", "fc.bias"]
-    assert weights.summary(coverage) == (
+    assert pretrained.summary(coverage) == (
         f"imagenet ({coverage['file']}): 100 of 114 tensors loaded; "
         "random: classifier 7, aux_classifier 7; in the file only: fc 2"
     )
@@ -140,7 +139,7 @@ def test_imagenet_start_without_a_backbone_says_that_all_is_random():
     model, coverage = started("imagenet", **UNET)
     assert coverage["file"] is None and coverage["sha256"] is None
     assert coverage["missing"] == parameters(model.state_dict())
-    assert weights.summary(coverage).startswith("imagenet: 0 of ")
+    assert pretrained.summary(coverage).startswith("imagenet: 0 of ")
 
 
 def test_start_none_changes_nothing():
@@ -162,7 +161,7 @@ def test_start_none_changes_nothing():
 )
 def test_coco_where_there_is_none_names_those_there_are(arch, arguments, wanted):
     with pytest.raises(ValueError) as caught:
-        weights.source(arch=arch, arguments=arguments, init="coco")
+        pretrained.source(arch=arch, arguments=arguments, init="coco")
     assert str(caught.value) == (
         f"init = 'coco': torchvision has none for {wanted}, only for "
         "deeplabv3 (resnet50, resnet101), fcn (resnet50, resnet101)"
@@ -172,12 +171,12 @@ def test_coco_where_there_is_none_names_those_there_are(arch, arguments, wanted)
 def test_urls_are_those_of_torchvisions_own_builders():
     for arch, backbone in product(("fcn", "deeplabv3"), ("resnet50", "resnet101")):
         official = torchvision.models.get_model_weights(f"{arch}_{backbone}").DEFAULT
-        given = weights.source(arch=arch, arguments={"backbone": backbone}, init="coco")
+        given = pretrained.source(arch=arch, arguments={"backbone": backbone}, init="coco")
         assert given == official.url
-    for backbone in weights.IMAGENET:
+    for backbone in pretrained.IMAGENET:
         official = torchvision.models.get_model_weights(backbone).IMAGENET1K_V1
         skip = {"arch": "fcn_skip", "arguments": {"backbone": backbone}}
-        assert weights.source(**skip, init="imagenet") == official.url
+        assert pretrained.source(**skip, init="imagenet") == official.url
 
 
 def test_coco_weights_have_one_normalisation_and_the_same_classes():
@@ -206,7 +205,7 @@ def test_wrong_byte_is_refused_and_not_kept(imagenet, server, tmp_path):
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9", None])
 def test_no_network_or_404_says_where_to_put_the_file(server, monkeypatch, tmp_path, address):
     url = f"{address or server[1]}/resnet18-0123abcd.pth"
-    monkeypatch.setitem(weights.IMAGENET, "resnet18", url)
+    monkeypatch.setitem(pretrained.IMAGENET, "resnet18", url)
     with pytest.raises(ValueError) as caught:
         started("imagenet", **FCN18)
     place = tmp_path / "cache/hub/checkpoints/resnet18-0123abcd.pth"
@@ -222,7 +221,7 @@ def test_file_of_a_backbone_alone_starts_the_backbone(tmp_path):
     model, coverage = started(tmp_path / "mine.pth", **FCN18)
     for name, tensor in model.backbone.state_dict().items():
         assert torch.equal(tensor, trained[name]), name
-    assert weights.summary(coverage) == (
+    assert pretrained.summary(coverage) == (
         "file (mine.pth): 100 of 114 tensors loaded; random: classifier 7, aux_classifier 7; "
         "in the file only: fc 2"
     )
@@ -270,6 +269,6 @@ def test_fully_connected_weight_starts_the_convolution_in_its_place(tmp_path):
     linear = nn.Sequential(nn.Linear(4 * 7 * 7, 8), nn.ReLU(), nn.Linear(8, 5))
     conv = nn.Sequential(nn.Conv2d(4, 8, 7), nn.ReLU(), nn.Conv2d(8, 5, 1))
     torch.save(linear.state_dict(), tmp_path / "linear.pt")
-    weights.start(conv, arch="unet", arguments={}, init=str(tmp_path / "linear.pt"))
+    pretrained.start(conv, arch="unet", arguments={}, init=str(tmp_path / "linear.pt"))
     x = torch.randn(3, 4, 7, 7)
     torch.testing.assert_close(conv(x).flatten(1), linear(x.flatten(1)))

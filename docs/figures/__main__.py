@@ -1,12 +1,13 @@
 """`python -m docs.figures`: all figures and numbers of docs/background.md -> docs/background/."""
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 
 from segmodels.process import run
 
 PAGE = Path("docs/background.md")
-SHOWN = 25  # of the validation pictures: the one in the figures
+SHOWN = 25  # the validation picture that the figures show, counted from 0
 
 
 def main() -> None:
@@ -16,44 +17,41 @@ def main() -> None:
     from docs.figures.quotes import quotes
     from docs.figures.results import FILE, FOLDER, read, write
     from segmodels import params
-    from segmodels.data import voc
+    from segmodels.data import images
     from segmodels.files import write_bytes
     from segmodels.reporting.canvas import png
 
     settings = params.load()
     scenes = classical.pictures(settings)
-    scene, classes = scenes[SHOWN], settings.datasets["miniature"].classes
-    cut, shifted, weights = (
-        classical.rows(scenes, len(classes)),
-        metrics.shift_rows(),
-        blocks.block_rows(),
-    )
-    write(
-        [
-            *cut,
-            *metrics.example_rows(),
-            *shifted,
-            *learning.loss_rows(),
-            *weights,
-            *learning.tap_rows(),
-            *learning.overlap_rows(),
-        ]
-    )
-    for name, figure in {
-        "classical": pieces.examples(scene, voc.palette()),
-        "oracle": pieces.oracle_figure(cut),
+    scene = scenes[SHOWN]
+    classes = settings.datasets["miniature"].classes
+    classical_rows = classical.rows(scenes, len(classes))
+    shift_rows = metrics.shift_rows()
+    block_rows = blocks.block_rows()
+    rows = [*classical_rows, *metrics.example_rows(), *shift_rows, *learning.loss_rows()]
+    rows += [*block_rows, *learning.tap_rows(), *learning.overlap_rows()]
+    write(rows)
+    figures = {
+        "classical": pieces.examples(scene, images.palette()),
+        "oracle": pieces.oracle_figure(classical_rows),
         "tasks": tasks.figure(scene, classes),
         "example": metrics.example_figure(),
-        "boundary": metrics.boundary_figure(shifted),
+        "boundary": metrics.boundary_figure(shift_rows),
         "losses": learning.loss_figure(),
-        "residual": blocks.residual_figure(weights),
+        "residual": blocks.residual_figure(block_rows),
         "atrous": learning.atrous_figure(),
         "upsampling": learning.upsampling_figure(scene),
         "models": diagrams.models_figure(),
-    }.items():
+    }
+    for name, figure in figures.items():
         write_bytes(FOLDER / f"{name}.png", png(figure))
+    compare_page(quotes(read(FILE)))
+
+
+def compare_page(quotes: Sequence[str]) -> None:
+    """Print what the page should say and does not."""
     text = PAGE.read_text(encoding="utf-8")
-    for quote in quotes(read(FILE)):
+    for quote in quotes:
         if quote not in text:
             print(f"{PAGE} says otherwise, expected:\n{quote}\n")
 

@@ -13,20 +13,16 @@ from segmodels.reporting.canvas import COLOURS, GREY, framed, styled
 
 def block_rows() -> list[Row]:
     """Weights of the convolutions of a basic block on 64 channels and a bottleneck on 256."""
-    blocks = {"basic": resnet.BasicBlock(64, 64), "bottleneck": resnet.Bottleneck(256, 64)}
-    wide = resnet.BasicBlock(256, 256)
     return [
-        Row("residual", name, channels, "weights of convolutions", float(_weights(block)))
-        for name, channels, block in (
-            ("basic", 64, blocks["basic"]),
-            ("bottleneck", 256, blocks["bottleneck"]),
-            ("basic", 256, wide),
-        )
+        _row("basic", 64, resnet.BasicBlock(64, 64)),
+        _row("bottleneck", 256, resnet.Bottleneck(256, 64)),
+        _row("basic", 256, resnet.BasicBlock(256, 256)),
     ]
 
 
-def _weights(block: resnet.BasicBlock | resnet.Bottleneck) -> int:
-    return sum(p.numel() for p in block.parameters() if p.dim() == 4)
+def _row(name: str, channels: int, block: resnet.BasicBlock | resnet.Bottleneck) -> Row:
+    weights = sum(p.numel() for p in block.parameters() if p.dim() == 4)
+    return Row("residual", name, channels, "weights of convolutions", float(weights))
 
 
 @styled
@@ -37,14 +33,10 @@ def residual_figure(rows: Sequence[Row]) -> Figure:
         "Residual blocks: the input is added to what the layers find", "", size=(13, 5.6)
     )
     left, right = figure.subplots(1, 2)
-    basic = ["3 x 3, 64 to 64", "3 x 3, 64 to 64"]
-    bottleneck = ["1 x 1, 256 to 64", "3 x 3, 64 to 64", "1 x 1, 64 to 256"]
-    for axes, layers, name, channels in (
-        (left, basic, "basic", 64),
-        (right, bottleneck, "bottleneck", 256),
-    ):
-        _block(axes, layers, channels)
-        axes.set_title(f"{name} block: {counts[name, channels]:,} weights\non {channels} channels")
+    _block(left, ["3 x 3, 64 to 64", "3 x 3, 64 to 64"], 64)
+    left.set_title(f"basic block: {counts['basic', 64]:,} weights\non 64 channels")
+    _block(right, ["1 x 1, 256 to 64", "3 x 3, 64 to 64", "1 x 1, 64 to 256"], 256)
+    right.set_title(f"bottleneck block: {counts['bottleneck', 256]:,} weights\non 256 channels")
     return figure
 
 
@@ -54,14 +46,14 @@ def _block(axes: Axes, layers: Sequence[str], channels: int) -> None:
     axes.set_ylim(-0.2, 10.3)
     axes.set_axis_off()
     _text(axes, 9.7, f"input, {channels} channels", "#FFFFFF")
-    places = [8.4 - 5.6 * (i + 0.5) / len(layers) for i in range(len(layers))]
-    last = 9.7
-    for i, (place, layer) in enumerate(zip(places, layers, strict=True)):
+    above = 9.7
+    for i, layer in enumerate(layers):
+        y = 8.4 - 5.6 * (i + 0.5) / len(layers)
         end = "BatchNorm" if i == len(layers) - 1 else "BatchNorm, ReLU"
-        _arrow(axes, (0, last - 0.45), (0, place + 0.45))
-        _text(axes, place, f"{layer}, {end}", "#B3D4E8")
-        last = place
-    _arrow(axes, (0, last - 0.45), (0, 1.95))
+        _arrow(axes, (0, above - 0.45), (0, y + 0.45))
+        _text(axes, y, f"{layer}, {end}", "#B3D4E8")
+        above = y
+    _arrow(axes, (0, above - 0.45), (0, 1.95))
     axes.text(
         0,
         1.55,

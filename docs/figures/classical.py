@@ -36,10 +36,11 @@ class Method(NamedTuple):
 
 def pictures(data: params.Params) -> list[Scene]:
     """The miniature's validation pictures."""
-    size, classes = data.datasets["miniature"].generate, data.datasets["miniature"].classes
+    dataset = data.datasets["miniature"]
+    size = dataset.generate
     if size is None:
         raise ValueError("params.yaml, datasets.miniature: expected `generate`, to draw pictures")
-    scenes = miniature.draw(classes, size.short_side, size.long_side, seed=(SEED, 1))
+    scenes = miniature.draw(dataset.classes, size.short_side, size.long_side, seed=(SEED, 1))
     return list(islice(scenes, size.val))
 
 
@@ -85,20 +86,22 @@ def grow(image: np.ndarray, tolerance: float) -> np.ndarray:
     A flood takes the connected free pixels whose grey differs from the seed's by at most the
     tolerance. Pixels that none takes join a neighbour by `watershed`.
     """
-    values, gradient = grey(image), slope(image)
+    values = grey(image)
+    gradient = slope(image)
     grown = np.zeros(values.shape, dtype=np.int64)
     seeds = feature.peak_local_max(-gradient, min_distance=SEED_DISTANCE, exclude_border=False)
     for number, seed in enumerate(map(tuple, seeds), start=1):
         if not grown[seed]:
             free = np.where(grown > 0, 9, values)  # 9: out of every flood's reach
-            grown[segmentation.flood(free, seed, tolerance=tolerance, connectivity=1)] = number
+            flooded = segmentation.flood(free, seed, tolerance=tolerance, connectivity=1)
+            grown[flooded] = number
     return segmentation.watershed(gradient, grown)
 
 
 def watershed(image: np.ndarray, markers: float) -> np.ndarray:
     """Regions that grow from a grid of markers uphill on the steepest colour's gradient."""
-    colours = smooth(image)
-    gradient = np.max([filters.sobel(colours[..., c]) for c in range(3)], axis=0)
+    red, green, blue = np.moveaxis(smooth(image), -1, 0)
+    gradient = np.max([filters.sobel(red), filters.sobel(green), filters.sobel(blue)], axis=0)
     return segmentation.watershed(gradient, markers=int(markers))
 
 
@@ -137,37 +140,42 @@ EDGES: dict[str, tuple[Callable[[np.ndarray, float], np.ndarray], tuple[float, .
 def region_rows(scenes: Sequence[Scene], method: str, setting: float, classes: int) -> list[Row]:
     """Scores of a method over all pictures: mIoU and foreground IoU of the oracle, boundaries."""
     confusion = np.zeros((classes, classes), dtype=np.int64)
-    binary, counts, found = np.zeros((2, 2), dtype=np.int64), np.zeros(4, dtype=np.int64), 0
+    binary = np.zeros((2, 2), dtype=np.int64)
+    boundary = np.zeros(4, dtype=np.int64)
+    region_count = 0
     for scene in scenes:
         cut = METHODS[method].cut(scene.image, setting)
-        found += len(np.unique(cut))
+        region_count += len(np.unique(cut))
         whole = regions.oracle(cut, scene.target, VOID)
         confusion += regions.score(whole, scene.target, classes, VOID)
         target = regions.foreground(scene.target, VOID)
         binary += regions.score(regions.oracle(cut, target, VOID), target, 2, VOID)
-        counts += regions.boundary_counts(regions.edges_of(cut), scene.objects == VOID)
-    measures = {
-        "regions": found / len(scenes),
-        "miou": mean(iou(confusion)),
-        "foreground_iou": float(iou(binary)[1]),
-    }
-    return [Row("regions", method, setting, *pair) for pair in measures.items()] + _boundary(
-        method, setting, counts
-    )
+        boundary += regions.boundary_counts(regions.edges_of(cut), scene.objects == VOID)
+    return [
+        Row("regions", method, setting, "regions", region_count / len(scenes)),
+        Row("regions", method, setting, "miou", mean(iou(confusion))),
+        Row("regions", method, setting, "foreground_iou", float(iou(binary)[1])),
+        *_boundary(method, setting, boundary),
+    ]
 
 
 def edge_rows(scenes: Sequence[Scene], name: str, setting: float) -> list[Row]:
     """Boundary precision, recall and F of an edge detector over all pictures."""
-    counts = sum(
-        regions.boundary_counts(EDGES[name][0](scene.image, setting), scene.objects == VOID)
-        for scene in scenes
-    )
-    return _boundary(name, setting, np.asarray(counts))
+    detect, _ = EDGES[name]
+    counts = np.zeros(4, dtype=np.int64)
+    for scene in scenes:
+        edges = detect(scene.image, setting)
+        counts += regions.boundary_counts(edges, scene.objects == VOID)
+    return _boundary(name, setting, counts)
 
 
 def _boundary(name: str, setting: float, counts: np.ndarray) -> list[Row]:
-    scores = zip(("precision", "recall", "f"), regions.boundary_scores(counts), strict=True)
-    return [Row("boundaries", name, setting, *pair) for pair in scores]
+    precision, recall, f = regions.boundary_scores(counts)
+    return [
+        Row("boundaries", name, setting, "precision", precision),
+        Row("boundaries", name, setting, "recall", recall),
+        Row("boundaries", name, setting, "f", f),
+    ]
 
 
 def rule_rows(scenes: Sequence[Scene]) -> list[Row]:
@@ -175,27 +183,34 @@ def rule_rows(scenes: Sequence[Scene]) -> list[Row]:
 
     The rule: the level that holds less of the picture's rim is the object.
     """
-    rule, helped = np.zeros((2, 2), dtype=np.int64), np.zeros((2, 2), dtype=np.int64)
+    rule = np.zeros((2, 2), dtype=np.int64)
+    helped = np.zeros((2, 2), dtype=np.int64)
     for scene in scenes:
         bright = levels(scene.image, 2).astype(np.uint8)
         rim = np.concatenate([bright[0], bright[-1], bright[1:-1, 0], bright[1:-1, -1]])
         target = regions.foreground(scene.target, VOID)
-        sides = [regions.score(bright ^ side, target, 2, VOID) for side in (0, 1)]
-        rule += sides[int(2 * rim.sum() > rim.size)]
-        helped += max(sides, key=lambda side: float(iou(side)[1]))
-    scores = {"rule": iou(rule)[1], "better side": iou(helped)[1]}
-    return [Row("two levels", by, 2, "foreground_iou", float(v)) for by, v in scores.items()]
+        bright_object = regions.score(bright, target, 2, VOID)
+        dark_object = regions.score(bright ^ 1, target, 2, VOID)
+        rim_is_bright = 2 * rim.sum() > rim.size
+        rule += dark_object if rim_is_bright else bright_object
+        better = iou(dark_object)[1] > iou(bright_object)[1]
+        helped += dark_object if better else bright_object
+    return [
+        Row("two levels", "rule", 2, "foreground_iou", float(iou(rule)[1])),
+        Row("two levels", "better side", 2, "foreground_iou", float(iou(helped)[1])),
+    ]
 
 
 def rows(scenes: Sequence[Scene], classes: int) -> list[Row]:
     """Every number of this chapter."""
-    true = sum(np.bincount(scene.target.ravel(), minlength=256)[:classes] for scene in scenes)
-    floor = mean(iou(floor_confusion(np.asarray(true))))
-    found = [Row("regions", "all background", 1, "miou", floor), *rule_rows(scenes)]
+    labels = np.concatenate([scene.target.ravel() for scene in scenes])
+    true_pixels = np.bincount(labels, minlength=256)[:classes]
+    floor = mean(iou(floor_confusion(true_pixels)))
+    rows = [Row("regions", "all background", 1, "miou", floor), *rule_rows(scenes)]
     for name, method in METHODS.items():
         for setting in method.settings:
-            found += region_rows(scenes, name, setting, classes)
+            rows += region_rows(scenes, name, setting, classes)
     for name, (_, settings) in EDGES.items():
         for setting in settings:
-            found += edge_rows(scenes, name, setting)
-    return found
+            rows += edge_rows(scenes, name, setting)
+    return rows

@@ -1,7 +1,10 @@
 """Three facts of networks that can be counted: gradients, valid taps, overlapping kernels.
 
-The gradients are those of segmodels/training/losses.py, by automatic differentiation.
+The gradients are computed by automatic differentiation of segmodels/training/losses.py.
 """
+
+from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import torch
@@ -13,6 +16,7 @@ from matplotlib.patches import Rectangle
 from docs.figures.results import Row
 from segmodels.data.miniature import Scene
 from segmodels.reporting.canvas import COLOURS, framed, styled
+from segmodels.sections import Loss
 from segmodels.training import losses
 
 PIXELS = 10_000  # of the picture in which the losses are compared
@@ -41,21 +45,20 @@ def gradient(part: str, probability: float, pixels: int) -> float:
     shares[:pixels] = probability
     logits = torch.stack([torch.zeros_like(shares), torch.logit(shares)])[None, :, None]
     logits.requires_grad_()
-    sums = losses.class_sums(logits, target, ignore_index=255, learn_dice=True)
-    {"cross_entropy": losses.cross_entropy, "dice": losses.dice}[part](sums).backward()
+    weights = Loss.model_validate({"cross_entropy": 0, "dice": 0, part: 1})
+    sums = losses.class_sums(logits, target, weights, ignore_index=255)
+    losses.objective(sums, weights, None).backward()
     assert logits.grad is not None
     return abs(float(logits.grad[0, 1, 0, 0])) * PIXELS
 
 
 def loss_rows() -> list[Row]:
     """Gradients at PROBABILITIES for an object of each size."""
-    return [
-        Row("gradient", f"{part} {pixels}", probability, "times pixels", value)
-        for part in ("cross_entropy", "dice")
-        for pixels in OBJECTS
-        for probability in PROBABILITIES
-        for value in [gradient(part, probability, pixels)]
-    ]
+    rows = []
+    for part, pixels, probability in product(("cross_entropy", "dice"), OBJECTS, PROBABILITIES):
+        value = gradient(part, probability, pixels)
+        rows.append(Row("gradient", f"{part} {pixels}", probability, "times pixels", value))
+    return rows
 
 
 @styled
@@ -63,14 +66,10 @@ def loss_figure() -> Figure:
     """The gradient against the predicted probability; the losses at a single pixel."""
     figure = framed("How hard a loss pulls at a pixel of the object", "", size=(13, 5))
     left, right = figure.subplots(1, 2)
-    p = np.linspace(0.005, 0.995, 100)
-    share = [f"{100 * pixels // PIXELS}% of the picture" for pixels in OBJECTS]
-    looks = [("cross_entropy", 1, 0, "--"), ("dice", 1, 1, "-"), ("dice", 0, 3, "-")]
-    for part, k, colour, line in looks:
-        pull = [gradient(part, value, OBJECTS[k]) for value in p]
-        label = f"Dice, object of {share[k]}" if part == "dice" else "cross-entropy, any object"
-        for axes in (left, right)[1 - k :]:  # the small object's leaves the left axes
-            axes.plot(p, pull, line, color=COLOURS[colour], label=label)
+    small, large = OBJECTS
+    _draw_pull([left, right], "cross_entropy", large, "--", COLOURS[0])
+    _draw_pull([left, right], "dice", large, "-", COLOURS[1])
+    _draw_pull([right], "dice", small, "-", COLOURS[3])  # too large for the left axes
     for axes in (left, right):
         axes.set_xlabel("probability that the model gives to the true class")
         axes.set_ylabel("gradient x number of pixels")
@@ -87,6 +86,17 @@ def loss_figure() -> Figure:
     return figure
 
 
+def _draw_pull(panels: Sequence[Axes], part: str, pixels: int, style: str, colour: str) -> None:
+    """The gradient of a loss at an object of so many pixels, against the probability."""
+    probabilities = np.linspace(0.005, 0.995, 100)
+    gradients = [gradient(part, probability, pixels) for probability in probabilities]
+    label = "cross-entropy, any object"
+    if part == "dice":
+        label = f"Dice, object of {100 * pixels // PIXELS}% of the picture"
+    for axes in panels:
+        axes.plot(probabilities, gradients, style, color=colour, label=label)
+
+
 def valid_taps(rate: int, side: int = SIDE) -> np.ndarray:
     """(side, side) int64: taps of a 3 x 3 kernel of that rate that lie within the feature."""
     places = np.arange(side)
@@ -96,55 +106,59 @@ def valid_taps(rate: int, side: int = SIDE) -> np.ndarray:
 
 def tap_rows() -> list[Row]:
     """Share of the places with each number of valid taps, and the mean number."""
-    found = []
+    rows = []
+    size = f"{SIDE} x {SIDE}"
     for rate in RATES:
         taps = valid_taps(rate)
-        shares = {f"{count} taps": float((taps == count).mean()) for count in TAPS}
-        shares["mean taps"] = float(taps.mean())
-        found += [Row("atrous", f"{SIDE} x {SIDE}", rate, *pair) for pair in shares.items()]
-    return found
+        for count in TAPS:
+            rows.append(Row("atrous", size, rate, f"{count} taps", float((taps == count).mean())))
+        rows.append(Row("atrous", size, rate, "mean taps", float(taps.mean())))
+    return rows
 
 
 @styled
 def atrous_figure() -> Figure:
     """Where the nine taps of a kernel fall, and how many of them see the feature at each rate."""
     figure = framed("An atrous kernel that outgrows its feature", "", size=(13, 5))
-    axes = figure.subplots(1, 4, width_ratios=[1, 1, 1, 2.4])
-    for place, rate in zip(axes, (6, 24, 48), strict=False):
-        _draw_kernel(place, rate)
-    rates = np.arange(1, SIDE + 6)
-    shares = [[100 * (valid_taps(int(r)) == count).mean() for r in rates] for count in TAPS]
-    colours = [COLOURS[i] for i in (0, 5, 2, 1, 3)]
-    names = [f"{count} taps" if count > 1 else "1 tap: a 1 x 1 kernel" for count in TAPS]
-    axes[3].stackplot(rates, shares, colors=colours, labels=names)
-    axes[3].set_xlim(1, SIDE + 5)
-    axes[3].set_ylim(0, 100)
-    axes[3].set_xlabel("atrous rate: distance of two taps (elements)")
-    axes[3].set_ylabel("share of the feature's places (%)")
-    axes[3].set_title(f"valid taps on {SIDE} x {SIDE} elements")
-    axes[3].grid(False)
-    handles, labels = axes[3].get_legend_handles_labels()
+    *kernels, shares = figure.subplots(1, 4, width_ratios=[1, 1, 1, 2.4])
+    for axes, rate in zip(kernels, (6, 24, 48), strict=True):
+        _draw_kernel(axes, rate)
+    _draw_shares(shares)
+    handles, labels = shares.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower right", ncols=5, fontsize=12)
     return figure
 
 
+def _draw_shares(axes: Axes) -> None:
+    """Share of the places with each number of valid taps, against the rate."""
+    rates = np.arange(1, SIDE + 6)
+    taps = np.stack([valid_taps(int(rate)) for rate in rates])
+    percent = [100 * (taps == count).mean(axis=(1, 2)) for count in TAPS]
+    colours = [COLOURS[0], COLOURS[5], COLOURS[2], COLOURS[1], COLOURS[3]]
+    names = [f"{count} taps" for count in TAPS[:-1]] + ["1 tap: a 1 x 1 kernel"]
+    axes.stackplot(rates, percent, colors=colours, labels=names)
+    axes.set_xlim(1, SIDE + 5)
+    axes.set_ylim(0, 100)
+    axes.set_xlabel("atrous rate: distance of two taps (elements)")
+    axes.set_ylabel("share of the feature's places (%)")
+    axes.set_title(f"valid taps on {SIDE} x {SIDE} elements")
+    axes.grid(False)
+
+
 def _draw_kernel(axes: Axes, rate: int) -> None:
-    """The feature, and the taps of a kernel at a place up on the left."""
+    """The feature, and the taps of a kernel whose middle is at (20, 20)."""
     axes.add_patch(Rectangle((0, 0), SIDE, SIDE, facecolor="#DCEBF5", edgecolor=COLOURS[0]))
-    at = 20
-    steps = [-rate, 0, rate]
-    taps = [(at + x, at + y) for x in steps for y in steps]
-    inside = [0 <= x < SIDE and 0 <= y < SIDE for x, y in taps]
-    for here, colour, marker, name in (
-        (True, COLOURS[0], "s", "sees the feature"),
-        (False, COLOURS[3], "X", "sees padding"),
-    ):
-        chosen = [tap for tap, valid in zip(taps, inside, strict=True) if valid == here]
-        axes.plot(*zip(*chosen, strict=True), marker, color=colour, label=name) if chosen else None
+    places = np.array([20 - rate, 20, 20 + rate])
+    x = np.repeat(places, 3)
+    y = np.tile(places, 3)
+    inside = (x >= 0) & (x < SIDE) & (y >= 0) & (y < SIDE)
+    axes.plot(x[inside], y[inside], "s", color=COLOURS[0], label="sees the feature")
+    if not inside.all():
+        axes.plot(x[~inside], y[~inside], "X", color=COLOURS[3], label="sees padding")
     axes.set_xlim(-32, 72)
     axes.set_ylim(74, -36)
     axes.set_aspect("equal")
-    axes.set_title(f"rate {rate}:\n{sum(inside)} of 9 taps")
+    axes.set_title(f"rate {rate}:\n{inside.sum()} of 9 taps")
     axes.set_axis_off()
     if rate == 24:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.02), fontsize=12, ncols=2)
@@ -159,12 +173,12 @@ def overlaps(kernel: int, stride: int, size: int) -> np.ndarray:
 
 def overlap_rows() -> list[Row]:
     """Smallest and largest number of contributions away from the border."""
-    found = []
+    rows = []
     for kernel in (3, 4):
         inner = overlaps(kernel, 2, 12)[kernel:-kernel, kernel:-kernel]
-        ends = {"fewest": inner.min(), "most": inner.max()}
-        found += [Row("transposed", "stride 2", kernel, m, float(v)) for m, v in ends.items()]
-    return found
+        rows.append(Row("transposed", "stride 2", kernel, "fewest", float(inner.min())))
+        rows.append(Row("transposed", "stride 2", kernel, "most", float(inner.max())))
+    return rows
 
 
 @styled
@@ -172,9 +186,8 @@ def upsampling_figure(scene: Scene) -> Figure:
     """Checkerboards of an even and an uneven overlap, beside bilinear interpolation."""
     figure = framed("Twice as large: fixed and learned upsampling", "", size=(13, 6.6))
     axes = figure.subplots(2, 4)
-    mask = torch.from_numpy(
-        (scene.target == scene.target[scene.target % 255 > 0][0]).astype(np.float32)
-    )
+    first_label = scene.target[scene.target % 255 > 0][0]  # of an object, not void
+    mask = torch.from_numpy((scene.target == first_label).astype(np.float32))
     small = F.avg_pool2d(mask[None, None], FACTOR)
     flat = torch.ones(1, 1, 6, 6)
     titles = [
@@ -184,20 +197,21 @@ def upsampling_figure(scene: Scene) -> Figure:
         "transposed, kernel 4:\neven overlap",
     ]
     for row, values in zip(axes, (flat, small), strict=True):
-        shown = [
+        maps = [
             values,
             F.interpolate(values, scale_factor=2, mode="bilinear"),
-            *(_learned(values, k) for k in (3, 4)),
+            _learned(values, 3),
+            _learned(values, 4),
         ]
-        for place, picture, title in zip(row, shown, titles, strict=True):
-            drawn = place.imshow(picture[0, 0].numpy(), cmap="cividis", vmin=0, vmax=1.8)
-            place.set_title(title if values is flat else "", fontsize=13)
-            place.set_xticks([])
-            place.set_yticks([])
-            place.grid(False)
+        for panel, map_, title in zip(row, maps, titles, strict=True):
+            image = panel.imshow(map_[0, 0].numpy(), cmap="cividis", vmin=0, vmax=1.8)
+            panel.set_title(title if values is flat else "", fontsize=13)
+            panel.set_xticks([])
+            panel.set_yticks([])
+            panel.grid(False)
     axes[0, 0].set_ylabel("1 everywhere")
     axes[1, 0].set_ylabel("an object's mask")
-    figure.colorbar(drawn, ax=axes, label="value", shrink=0.7)
+    figure.colorbar(image, ax=axes, label="value", shrink=0.7)
     return figure
 
 
@@ -208,6 +222,7 @@ def _learned(values: torch.Tensor, kernel: int) -> torch.Tensor:
     """
     weight = torch.full((1, 1, kernel, kernel), 4 / kernel**2)
     wide = F.pad(values, (2, 2, 2, 2), mode="replicate")
-    large = F.conv_transpose2d(wide, weight, stride=2, padding=kernel // 2 - (kernel == 4))
-    height, width = 2 * values.shape[2], 2 * values.shape[3]
+    large = F.conv_transpose2d(wide, weight, stride=2, padding=1)
+    height = 2 * values.shape[2]
+    width = 2 * values.shape[3]
     return large[..., 4 : 4 + height, 4 : 4 + width]

@@ -17,40 +17,47 @@ VOID = 255
 CLASSES = ["background", "cat", "dog"]
 TRUTHS = ["000011 000011 00vv11 000011", "00000v 02200v 022000 000000"]  # rows of two pictures
 PREDICTIONS = ["000001 000011 000111 000011", "000000 001000 022200 000000"]
-SIDES = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192)  # pixels; squares in a picture of PICTURE
-PICTURE, SHIFT = 256, 2  # pixels
+
+# Lengths in pixels.
+PICTURE = 256  # side of the picture that holds one square
+SIDES = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192)  # of the squares
+SHIFT = 2  # how far a predicted square is moved
 BANDS = 32  # side of the square whose bands are drawn, in a picture of 48 x 48
-TRIMAP = 3  # pixels
+TRIMAP = 3  # width of the trimap
 
 
 def labels(rows: str) -> np.ndarray:
     """A small label map from its rows; v is void."""
-    values = [[VOID if letter == "v" else int(letter) for letter in row] for row in rows.split()]
-    return np.array(values, dtype=np.uint8)
+    letters = np.array([list(row) for row in rows.split()])
+    return np.where(letters == "v", str(VOID), letters).astype(np.uint8)
 
 
 def confusions() -> list[np.ndarray]:
     """(3, 3) int64 of each picture of the example."""
-    return [
-        confusion_matrix(
-            target=labels(truth), prediction=labels(found), num_classes=3, ignore_index=VOID
+    matrices = []
+    for truth, prediction in zip(TRUTHS, PREDICTIONS, strict=True):
+        matrix = confusion_matrix(
+            target=labels(truth), prediction=labels(prediction), num_classes=3, ignore_index=VOID
         )
-        for truth, found in zip(TRUTHS, PREDICTIONS, strict=True)
-    ]
+        matrices.append(matrix)
+    return matrices
 
 
 def example_rows() -> list[Row]:
     """All scores of the worked example."""
-    each = confusions()
-    whole = sum(each, np.zeros((3, 3), dtype=np.int64))
+    first, second = confusions()
+    whole = first + second
     summary = scores.summarize(whole)
-    found = {name: float(summary[name]) for name in ("pixel_acc", "mean_acc", "miou", "mean_dice")}
-    for k, confusion in enumerate(each, start=1):
-        found[f"miou of picture {k}"] = mean(iou(confusion))
-    found["mean of the pictures' mIoU"] = float(np.mean([mean(iou(one)) for one in each]))
-    for name, one, two in zip(CLASSES, iou(whole), scores.dice(whole), strict=True):
-        found |= {f"iou of {name}": float(one), f"dice of {name}": float(two)}
-    return [Row("example", "two pictures", 0, measure, value) for measure, value in found.items()]
+    values: dict[str, Any] = {}
+    for measure in ("pixel_acc", "mean_acc", "miou", "mean_dice"):
+        values[measure] = summary[measure]
+    values["miou of picture 1"] = mean(iou(first))
+    values["miou of picture 2"] = mean(iou(second))
+    values["mean of the pictures' mIoU"] = np.mean([mean(iou(first)), mean(iou(second))])
+    for name, class_iou, class_dice in zip(CLASSES, iou(whole), scores.dice(whole), strict=True):
+        values[f"iou of {name}"] = class_iou
+        values[f"dice of {name}"] = class_dice
+    return [Row("example", "two pictures", 0, key, float(value)) for key, value in values.items()]
 
 
 def square(side: int, shift: int, picture: int) -> np.ndarray:
@@ -63,7 +70,7 @@ def square(side: int, shift: int, picture: int) -> np.ndarray:
 
 def shift_rows() -> list[Row]:
     """IoU and boundary IoU of squares that are predicted SHIFT pixels beside the truth."""
-    found = []
+    rows = []
     for side in SIDES:
         pair: dict[str, Any] = {
             "target": square(side, 0, PICTURE),
@@ -71,15 +78,15 @@ def shift_rows() -> list[Row]:
             "num_classes": 2,
             "ignore_index": VOID,
         }
-        plain = iou(confusion_matrix(**pair))[1]
         bands = boundary.overlaps(**pair)
-        for measure, value in (
-            ("iou", plain),
-            ("boundary_iou", scores.overlap_iou(bands["boundary"])[1]),
-            ("trimap_iou", scores.overlap_iou(bands[f"trimap_{TRIMAP}px"])[1]),
-        ):
-            found.append(Row("shifted square", "side", side, measure, float(value)))
-    return found
+        values = {
+            "iou": iou(confusion_matrix(**pair))[1],
+            "boundary_iou": scores.overlap_iou(bands["boundary"])[1],
+            "trimap_iou": scores.overlap_iou(bands[f"trimap_{TRIMAP}px"])[1],
+        }
+        for measure, value in values.items():
+            rows.append(Row("shifted square", "side", side, measure, float(value)))
+    return rows
 
 
 @styled
@@ -90,18 +97,23 @@ def example_figure() -> Figure:
     for k in range(2):
         _cells(axes[2 * k], labels(TRUTHS[k]), f"picture {k + 1}: truth")
         _cells(axes[2 * k + 1], labels(PREDICTIONS[k]), f"picture {k + 1}: prediction")
-    whole = sum(confusions(), np.zeros((3, 3), dtype=np.int64))
-    axes[4].imshow(whole, cmap="Blues", vmin=0, vmax=2 * whole[1:, 1:].max())
-    for (row, column), count in np.ndenumerate(whole):
-        ink = "white" if count > 1.2 * whole[1:, 1:].max() else "black"
-        axes[4].text(column, row, str(count), ha="center", va="center", color=ink)
-    axes[4].set_title("both: pixels")
-    axes[4].set_xticks(range(3), CLASSES, fontsize=10)
-    axes[4].set_yticks(range(3), CLASSES, fontsize=10)
-    axes[4].set_xlabel("predicted", fontsize=11)
-    axes[4].set_ylabel("true", fontsize=11)
-    axes[4].grid(False)
+    first, second = confusions()
+    _matrix(axes[4], first + second)
     return figure
+
+
+def _matrix(axes: Axes, confusion: np.ndarray) -> None:
+    most = confusion[1:, 1:].max()  # the background has many more pixels
+    axes.imshow(confusion, cmap="Blues", vmin=0, vmax=2 * most)
+    for (row, column), count in np.ndenumerate(confusion):
+        ink = "white" if count > 1.2 * most else "black"
+        axes.text(column, row, str(count), ha="center", va="center", color=ink)
+    axes.set_title("both: pixels")
+    axes.set_xticks(range(3), CLASSES, fontsize=10)
+    axes.set_yticks(range(3), CLASSES, fontsize=10)
+    axes.set_xlabel("predicted", fontsize=11)
+    axes.set_ylabel("true", fontsize=11)
+    axes.grid(False)
 
 
 def _cells(axes: Axes, map_: np.ndarray, title: str) -> None:
@@ -119,42 +131,51 @@ def _cells(axes: Axes, map_: np.ndarray, title: str) -> None:
 
 
 @styled
-def boundary_figure(found: Sequence[Row]) -> Figure:
+def boundary_figure(rows: Sequence[Row]) -> Figure:
     """The bands of boundary IoU and trimap; the scores of a shift by the square's size."""
     figure = framed("The same mistake, seen by three scores", "", size=(13, 4.8))
-    one, two, three = figure.subplots(1, 3, width_ratios=[1, 1, 1.5])
-    truth, predicted = square(BANDS, 0, 48), square(BANDS, SHIFT, 48)
+    left, middle, right = figure.subplots(1, 3, width_ratios=[1, 1, 1.5])
+    truth = square(BANDS, 0, 48)
+    prediction = square(BANDS, SHIFT, 48)
     width = boundary.distance((PICTURE, PICTURE))
-    _draw_bands(one, _inner(truth, width), _inner(predicted, width))
-    one.set_title(f"boundary IoU: the objects'\nown rims, {width} pixels wide", fontsize=12)
+    _draw_bands(left, _inner(truth, width), _inner(prediction, width))
+    left.set_title(f"boundary IoU: the objects'\nown rims, {width} pixels wide", fontsize=12)
     rim = _inner(truth, TRIMAP) | (_inner(1 - truth, TRIMAP, edge=False))
-    _draw_bands(two, truth.astype(bool) & rim, predicted.astype(bool) & rim)
-    two.contour(rim, [0.5], colors=GREY, linewidths=1.2)
-    two.set_title(
+    _draw_bands(middle, truth.astype(bool) & rim, prediction.astype(bool) & rim)
+    middle.contour(rim, [0.5], colors=GREY, linewidths=1.2)
+    middle.set_title(
         f"trimap: all within {TRIMAP} pixels\nof the true boundary (grey line)", fontsize=12
     )
-    values = {(r.setting, r.measure): 100 * r.value for r in found}
-    for i, (measure, label) in enumerate(
-        {
-            "iou": "IoU",
-            "trimap_iou": f"trimap IoU, {TRIMAP} px",
-            "boundary_iou": "boundary IoU",
-        }.items()
-    ):
-        style = {"color": COLOURS[(0, 2, 3)[i]], "marker": MARKERS[i], "label": label}
-        three.plot(SIDES, [values[side, measure] for side in SIDES], **style)
-    three.set_xscale("log", base=2)
-    three.set_xticks([8, 16, 32, 64, 128], ["8", "16", "32", "64", "128"])
-    three.set_xlabel("side of the square (pixels), logarithmic")
-    three.set_ylabel("score (%)")
-    three.set_ylim(40, 102)
-    three.set_title(f"a square moved by {SHIFT} pixels")
-    three.legend(loc="lower right")
+    _draw_shift_scores(right, rows)
     return figure
 
 
+def _draw_shift_scores(axes: Axes, rows: Sequence[Row]) -> None:
+    """IoU, trimap IoU and boundary IoU against the side of the square."""
+    percent = {(row.setting, row.measure): 100 * row.value for row in rows}
+    looks = [
+        ("iou", "IoU", COLOURS[0], MARKERS[0]),
+        ("trimap_iou", f"trimap IoU, {TRIMAP} px", COLOURS[2], MARKERS[1]),
+        ("boundary_iou", "boundary IoU", COLOURS[3], MARKERS[2]),
+    ]
+    for measure, label, colour, marker in looks:
+        values = [percent[side, measure] for side in SIDES]
+        axes.plot(SIDES, values, color=colour, marker=marker, label=label)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks([8, 16, 32, 64, 128], ["8", "16", "32", "64", "128"])
+    axes.set_xlabel("side of the square (pixels), logarithmic")
+    axes.set_ylabel("score (%)")
+    axes.set_ylim(40, 102)
+    axes.set_title(f"a square moved by {SHIFT} pixels")
+    axes.legend(loc="lower right")
+
+
 def _inner(mask: np.ndarray, width: int, edge: bool = True) -> np.ndarray:
-    """Pixels of a mask within `width` (Chebyshev) of its end."""
+    """Pixels of a mask within `width` (Chebyshev) of its boundary.
+
+    Args:
+        edge: whether the edge of the picture is a boundary.
+    """
     padded = np.pad(mask, width, constant_values=0) if edge else np.pad(mask, width, mode="edge")
     side = 2 * width + 1
     eroded = np.lib.stride_tricks.sliding_window_view(padded, (side, side)).min((2, 3))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -14,19 +15,13 @@ from segmodels.data.miniature import Scene
 from segmodels.reporting.canvas import COLOURS, GREY, MARKERS, framed, styled
 
 CANNY = 1.5  # pixels; sigma of the edges in the figure
+Values = Mapping[tuple[str, str, float, str], float]  # (topic, item, setting, measure) -> value
 
 
 @styled
 def examples(scene: Scene, palette: np.ndarray) -> Figure:
     """One picture under every method."""
     figure = framed("One picture, cut by classical methods", "", size=(13, 5.3))
-    cuts = {
-        name: method.cut(scene.image, method.typical) for name, method in classical.METHODS.items()
-    }
-    blocks = regions.split(
-        classical.smooth(scene.image), classical.METHODS["split and merge"].typical
-    )
-    cuts = {"splitting alone": blocks, **cuts}
     height, width = scene.target.shape
     steep = classical.slope(scene.image)
     panels = {
@@ -36,17 +31,23 @@ def examples(scene: Scene, palette: np.ndarray) -> Figure:
         f"Canny edges\nsigma {CANNY:g} pixels": _plain(~classical.canny(scene.image, CANNY)),
         "one Otsu threshold\n2 grey levels": _plain(classical.levels(scene.image, 2)),
     }
-    order = list(classical.METHODS)[:3] + ["splitting alone"] + list(classical.METHODS)[3:]
-    for name in order:
-        title = f"{name}\n{len(np.unique(cuts[name]))} regions"
-        panels[title] = _coloured(scene.image, cuts[name])
-    axes = figure.subplots(2, 6)
-    for place, (name, panel) in zip(axes.flat, panels.items(), strict=False):
-        place.imshow(panel, interpolation="nearest")
-        place.set_title(name, fontsize=12)
-    for place in axes.flat:
-        place.set_axis_off()
+    for name, method in classical.METHODS.items():
+        if name == "split and merge":
+            blocks = regions.split(classical.smooth(scene.image), method.typical)
+            panels[_count("splitting alone", blocks)] = _coloured(scene.image, blocks)
+        cut = method.cut(scene.image, method.typical)
+        panels[_count(name, cut)] = _coloured(scene.image, cut)
+    grid = figure.subplots(2, 6)
+    for axes, (title, panel) in zip(grid.flat, panels.items(), strict=False):
+        axes.imshow(panel, interpolation="nearest")
+        axes.set_title(title, fontsize=12)
+    for axes in grid.flat:
+        axes.set_axis_off()
     return figure
+
+
+def _count(name: str, cut: np.ndarray) -> str:
+    return f"{name}\n{len(np.unique(cut))} regions"
 
 
 def _plain(values: np.ndarray) -> np.ndarray:
@@ -58,58 +59,72 @@ def _coloured(image: np.ndarray, cut: np.ndarray, zoom: int = 5) -> np.ndarray:
     """Every region in its mean colour, with a black line between regions."""
     numbers = np.unique(cut, return_inverse=True)[1].reshape(cut.shape)
     pixels = np.bincount(numbers.ravel())
-    means = [np.bincount(numbers.ravel(), image[..., c].ravel()) / pixels for c in range(3)]
+    sums = [np.bincount(numbers.ravel(), image[..., c].ravel()) for c in range(3)]
+    means = np.stack(sums, axis=1) / pixels[:, None]  # (regions, 3)
     large = np.kron(numbers, np.ones((zoom, zoom), dtype=np.int64))
-    picture = np.stack(means, axis=1)[large] / 255
+    picture = means[large] / 255
     picture[regions.edges_of(large)] = 0
     return picture
 
 
 @styled
-def oracle_figure(found: Sequence[Row]) -> Figure:
+def oracle_figure(rows: Sequence[Row]) -> Figure:
     """Achievable mIoU against the number of regions, and boundary precision against recall."""
-    values = {(r.topic, r.item, r.setting, r.measure): r.value for r in found}
+    values = {row[:4]: row.value for row in rows}
     figure = framed("What the pieces are worth", "", size=(13, 6))
     left, right = figure.subplots(1, 2)
-    for i, (name, method) in enumerate(classical.METHODS.items()):
-        last = name == "plain squares"
-        look = {"color": GREY if last else COLOURS[i], "marker": "" if last else MARKERS[i]}
-        style = {**look, "label": name, "linestyle": "--" if last else "-"}
-        across, up = (
-            [values["regions", name, s, m] for s in method.settings] for m in ("regions", "miou")
-        )
-        left.plot(across, np.multiply(up, 100), **style)
-        if not last:
-            _curve(right, values, name, method.settings, style)
-    for i, (name, (_, settings)) in enumerate(classical.EDGES.items(), start=5):
-        style = {"color": COLOURS[i + 1], "marker": MARKERS[i], "label": name, "linestyle": ":"}
-        _curve(right, values, name, settings, style)
-    floor = 100 * values["regions", "all background", 1, "miou"]
-    left.axhline(floor, color=GREY, linewidth=1.2, linestyle=":", label="all background")
-    left.set_xscale("log", base=2)
-    left.set_xticks([4, 16, 64, 256], ["4", "16", "64", "256"])
-    left.set_xlabel("regions a picture, logarithmic")
-    left.set_ylabel("mIoU of the oracle (%)")
-    left.set_ylim(0, 102)
-    left.set_title("Regions: mIoU if each gets its true class")
-    right.set_xlabel("recall: true boundary that is found (%)")
-    right.set_ylabel("precision: found boundary that is true (%)")
-    right.set_title(f"Boundaries, within {REACH} pixel")
-    right.set_xlim(40, 102)
-    right.set_ylim(20, 72)
-    _equal_f(right)
-    handles = {h.get_label(): h for a in (left, right) for h in a.get_legend_handles_labels()[0]}
-    figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=5, fontsize=12)
+    _draw_regions(left, values)
+    _draw_boundaries(right, values)
+    by_label: dict[str, Artist] = {}  # each label once
+    for axes in (left, right):
+        handles, labels = axes.get_legend_handles_labels()
+        by_label |= dict(zip(labels, handles, strict=True))
+    entries = list(by_label.values())
+    figure.legend(handles=entries, loc="outside lower center", ncols=5, fontsize=12)
     return figure
 
 
-def _curve(
-    axes: Axes, values: dict, name: str, settings: Sequence[float], style: Mapping[str, Any]
-) -> None:
-    across, up = (
-        [100 * values["boundaries", name, s, m] for s in settings] for m in ("recall", "precision")
-    )
-    axes.plot(across, up, **style)
+def _look(name: str) -> dict[str, Any]:
+    """Colour, marker, label and line of a method or of an edge detector."""
+    if name == "plain squares":
+        return {"color": GREY, "marker": "", "label": name, "linestyle": "--"}
+    if name in classical.EDGES:
+        i = 5 + list(classical.EDGES).index(name)
+        return {"color": COLOURS[i + 1], "marker": MARKERS[i], "label": name, "linestyle": ":"}
+    i = list(classical.METHODS).index(name)
+    return {"color": COLOURS[i], "marker": MARKERS[i], "label": name, "linestyle": "-"}
+
+
+def _draw_regions(axes: Axes, values: Values) -> None:
+    for name, method in classical.METHODS.items():
+        counts = [values["regions", name, s, "regions"] for s in method.settings]
+        miou = [100 * values["regions", name, s, "miou"] for s in method.settings]
+        axes.plot(counts, miou, **_look(name))
+    floor = 100 * values["regions", "all background", 1, "miou"]
+    axes.axhline(floor, color=GREY, linewidth=1.2, linestyle=":", label="all background")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks([4, 16, 64, 256], ["4", "16", "64", "256"])
+    axes.set_xlabel("regions a picture, logarithmic")
+    axes.set_ylabel("mIoU of the oracle (%)")
+    axes.set_ylim(0, 102)
+    axes.set_title("Regions: mIoU if each gets its true class")
+
+
+def _draw_boundaries(axes: Axes, values: Values) -> None:
+    curves = {name: method.settings for name, method in classical.METHODS.items()}
+    del curves["plain squares"]  # their boundaries have nothing to do with the picture
+    for name, (_, settings) in classical.EDGES.items():
+        curves[name] = settings
+    for name, settings in curves.items():
+        recall = [100 * values["boundaries", name, s, "recall"] for s in settings]
+        precision = [100 * values["boundaries", name, s, "precision"] for s in settings]
+        axes.plot(recall, precision, **_look(name))
+    axes.set_xlabel("recall: true boundary that is found (%)")
+    axes.set_ylabel("precision: found boundary that is true (%)")
+    axes.set_title(f"Boundaries, within {REACH} pixel")
+    axes.set_xlim(40, 102)
+    axes.set_ylim(20, 72)
+    _equal_f(axes)
 
 
 def _equal_f(axes: Axes) -> None:
@@ -119,6 +134,6 @@ def _equal_f(axes: Axes) -> None:
         line = recall > 0.51 * f
         precision = f * recall[line] / (2 * recall[line] - f)
         axes.plot(recall[line], precision, color="#C8C8C8", linewidth=1, zorder=0)
-        start = max(41, 0.5 * f * 71 / (71 - 0.5 * f) + 1)  # where the line enters the axes
-        at = f * start / (2 * start - f)
-        axes.text(start, at + 0.6, f"F {f}%", color=GREY, fontsize=10)
+        left = max(41, 0.5 * f * 71 / (71 - 0.5 * f) + 1)  # where the line enters the axes
+        height = f * left / (2 * left - f)
+        axes.text(left, height + 0.6, f"F {f}%", color=GREY, fontsize=10)

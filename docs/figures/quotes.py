@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from docs.figures import learning, metrics
 from docs.figures.results import Row
 
-METHODS = {  # item of the results -> function, setting, its value as the text has it
+METHODS = {  # item of the results -> function, setting in words, value of the setting
     "Sobel": ("`filters.sobel`", "gradient over 0.05", 0.05),
     "Canny": ("`feature.canny`", "sigma 1.5 pixels", 1.5),
     "Otsu thresholds": ("`filters.threshold_multiotsu`", "3 grey levels", 3),
@@ -56,22 +56,22 @@ def _methods(value: dict) -> str:
     head = ["method", "scikit-image", "setting", "regions a picture", "mIoU", "foreground IoU"]
     lines = []
     for name, (function, words, at) in METHODS.items():
-        cells = ["", "", ""]
+        cells = ["", "", ""]  # an edge detector finds no regions
         if ("regions", name, at, "miou") in value:
-            found, miou, binary = (
-                value["regions", name, at, m] for m in ("regions", "miou", "foreground_iou")
-            )
-            cells = [f"{found:.1f}", _percent(miou), _percent(binary)]
-        sharp = _percent(value["boundaries", name, at, "f"])
-        lines.append([name, function, words, *cells, sharp])
+            cells = [
+                f"{value['regions', name, at, 'regions']:.1f}",
+                _percent(value["regions", name, at, "miou"]),
+                _percent(value["regions", name, at, "foreground_iou"]),
+            ]
+        boundary_f = _percent(value["boundaries", name, at, "f"])
+        lines.append([name, function, words, *cells, boundary_f])
     return _table([*head, "boundary F"], 4, lines)
 
 
 def _example(value: dict) -> str:
-    lines = [
-        [name, _percent(value["example", "two pictures", 0, measure])]
-        for name, measure in EXAMPLE.items()
-    ]
+    lines = []
+    for name, measure in EXAMPLE.items():
+        lines.append([name, _percent(value["example", "two pictures", 0, measure])])
     return _table(["score", "worked example"], 1, lines)
 
 
@@ -79,24 +79,22 @@ def _gradients(value: dict) -> str:
     small, large = learning.OBJECTS
     lines = []
     for p in learning.PROBABILITIES:
-        kinds = (f"cross_entropy {large}", f"dice {large}", f"dice {small}")
-        pulls = [value["gradient", kind, p, "times pixels"] for kind in kinds]
-        lines.append([f"{p:g}", *(f"{pull:.3f}" for pull in pulls)])
+        cells = [f"{p:g}"]
+        for item in (f"cross_entropy {large}", f"dice {large}", f"dice {small}"):
+            cells.append(f"{value['gradient', item, p, 'times pixels']:.3f}")
+        lines.append(cells)
     head = ["probability of the true class", "cross-entropy", "Dice, object of 30%"]
     return _table([*head, "Dice, object of 1%"], 4, lines)
 
 
 def _taps(value: dict) -> str:
     names = [f"{count} taps" for count in learning.TAPS]
-    at = f"{learning.SIDE} x {learning.SIDE}"
-    lines = [
-        [
-            str(rate),
-            *(_percent(value["atrous", at, rate, name]) for name in names),
-            f"{value['atrous', at, rate, 'mean taps']:.2f}",
-        ]
-        for rate in learning.RATES
-    ]
+    size = f"{learning.SIDE} x {learning.SIDE}"
+    lines = []
+    for rate in learning.RATES:
+        shares = [_percent(value["atrous", size, rate, name]) for name in names]
+        mean = f"{value['atrous', size, rate, 'mean taps']:.2f}"
+        lines.append([str(rate), *shares, mean])
     head = ["rate", *names[:-1], "1 tap", "mean number of taps"]
     return _table(head, len(head), lines)
 
@@ -105,30 +103,31 @@ def _sentences(value: dict) -> list[str]:
     def shifted(side: int, measure: str) -> str:
         return _percent(value["shifted square", "side", side, measure])
 
-    weights = "weights of convolutions"
-    basic, bottleneck, wide = (
-        int(value["residual", kind, channels, weights])
-        for kind, channels in (("basic", 64), ("bottleneck", 256), ("basic", 256))
-    )
-    rule, helped = (
-        _percent(value["two levels", by, 2, "foreground_iou"]) for by in ("rule", "better side")
-    )
-    floor = value["regions", "all background", 1, "miou"]
+    def weights(block: str, channels: int) -> int:
+        return int(value["residual", block, channels, "weights of convolutions"])
+
+    def gradient(pixels: int) -> float:
+        return value["gradient", f"dice {pixels}", 0.5, "times pixels"]
+
+    rule = _percent(value["two levels", "rule", 2, "foreground_iou"])
+    helped = _percent(value["two levels", "better side", 2, "foreground_iou"])
+    small, large = learning.OBJECTS
+    ratio = gradient(small) / gradient(large)
     finest = value["regions", "split and merge", 0.15, "regions"]
     best = _percent(value["regions", "split and merge", 0.15, "miou"])
-    small, large = (value["gradient", f"dice {n}", 0.5, "times pixels"] for n in learning.OBJECTS)
-    ratio = small / large
-    fewest, most = (int(value["transposed", "stride 2", 3, m]) for m in ("fewest", "most"))
+    floor = _percent(value["regions", "all background", 1, "miou"])
+    fewest = int(value["transposed", "stride 2", 3, "fewest"])
+    most = int(value["transposed", "stride 2", 3, "most"])
     return [
         f"a foreground IoU of {rule}; the better of the two sides, picked with the truth, {helped}",
         f"at 0.5 it pulls at a pixel of the small object {ratio:.0f} times as hard",
         f"{finest:.0f} regions a picture reach {best}",
-        f"calling everything background reaches {_percent(floor)}",
+        f"calling everything background reaches {floor}",
         f"from {shifted(metrics.SIDES[0], 'iou')} for a square of {metrics.SIDES[0]} pixels to "
         f"{shifted(metrics.SIDES[-1], 'iou')} for one of {metrics.SIDES[-1]}",
         f"boundary IoU stays at {shifted(64, 'boundary_iou')} from 16 pixels on",
-        f"{basic:,} weights on 64 channels",
-        f"{bottleneck:,} weights on 256 channels",
-        f"would have {wide:,}",
+        f"{weights('basic', 64):,} weights on 64 channels",
+        f"{weights('bottleneck', 256):,} weights on 256 channels",
+        f"would have {weights('basic', 256):,}",
         f"between {fewest} and {most} products",
     ]

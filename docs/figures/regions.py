@@ -6,8 +6,8 @@ pair of regions that may not be merged never may be later. Source: Horowitz and 
 Segmentation by a Tree Traversal Algorithm", Journal of the ACM 23 (2), 1976. numpy only.
 """
 
-from collections.abc import Callable
 from heapq import heapify, heappop, heappush
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -35,16 +35,17 @@ def split(image: np.ndarray, spread: float) -> np.ndarray:
     Returns:
         (H, W) int64, blocks numbered from 0.
     """
-    blocks = np.empty(image.shape[:2], dtype=np.int64)
-    todo, count = [(slice(0, image.shape[0]), slice(0, image.shape[1]))], 0
+    height, width, _ = image.shape
+    blocks = np.empty((height, width), dtype=np.int64)
+    count = 0
+    todo = [(slice(0, height), slice(0, width))]
     while todo:
-        block = todo.pop()
-        values = image[block]
-        if (np.ptp(values, axis=(0, 1)) <= spread).all():
-            blocks[block] = count
+        rows, columns = todo.pop()
+        if (np.ptp(image[rows, columns], axis=(0, 1)) <= spread).all():
+            blocks[rows, columns] = count
             count += 1
         else:
-            todo += [(rows, columns) for rows in _halves(block[0]) for columns in _halves(block[1])]
+            todo += product(_halves(rows), _halves(columns))
     return blocks
 
 
@@ -62,7 +63,11 @@ def merge(image: np.ndarray, regions: np.ndarray, spread: float) -> np.ndarray:
     known = dict(enumerate(_describe(image, numbers)))
     touching = _touching(numbers)
     heirs = np.arange(len(known))  # the region that took each one in, itself while it lives
-    queue = [(_distance(known[a], known[b]), a, b) for a in touching for b in touching[a] if a < b]
+    queue: list[tuple[float, int, int]] = []  # distance of the means, and the two regions
+    for a in touching:
+        for b in touching[a]:
+            if a < b:
+                queue.append((_distance(known[a], known[b]), a, b))
     heapify(queue)
     while queue:
         _, a, b = heappop(queue)
@@ -86,15 +91,16 @@ def squares(shape: tuple[int, int], count: int) -> np.ndarray:
     height, width = shape
     rows = max(1, round((count * height / width) ** 0.5))
     columns = max(1, round(count / rows))
-    down, right = np.arange(height) * rows // height, np.arange(width) * columns // width
-    return down[:, None] * columns + right
+    row = np.arange(height) * rows // height
+    column = np.arange(width) * columns // width
+    return row[:, None] * columns + column
 
 
 def oracle(regions: np.ndarray, target: np.ndarray, void: int) -> np.ndarray:
     """Give every region the class that most of its pixels truly have.
 
-    Nobody who has no truth can do this: the score of the result is what a perfect recogniser of
-    regions would reach, not what the method reaches.
+    This needs the truth: the score of the result is what a perfect classifier of regions would
+    reach, not what the method reaches.
 
     Args:
         regions: (H, W) integers.
@@ -138,19 +144,24 @@ def boundary_counts(edges: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Counts of which boundary precision and recall are made, with REACH pixels of tolerance.
 
     Args:
-        edges, truth: (H, W) bool, found and true boundary pixels.
+        edges, truth: (H, W) bool, predicted and true boundary pixels.
     Returns:
-        (4,) int64: found pixels near a true one, found, true pixels near a found one, true.
+        (4,) int64: predicted pixels near a true one, predicted pixels, true pixels near a predicted
+        one, true pixels.
     """
-    found = [(edges & _grown(truth)).sum(), edges.sum()]
-    return np.array([*found, (truth & _grown(edges)).sum(), truth.sum()])
+    correct = (edges & _grown(truth)).sum()
+    detected = (truth & _grown(edges)).sum()
+    return np.array([correct, edges.sum(), detected, truth.sum()])
 
 
 def boundary_scores(counts: np.ndarray) -> tuple[float, float, float]:
-    """Precision, recall and their harmonic mean F of summed `boundary_counts`; 0 if none is."""
-    precision, recall = counts[0] / max(1, counts[1]), counts[2] / max(1, counts[3])
-    total = precision + recall
-    return float(precision), float(recall), float(2 * precision * recall / total) if total else 0.0
+    """Precision, recall and their harmonic mean F of summed `boundary_counts`; 0 without pixels."""
+    correct, predicted, detected, true = counts.tolist()
+    precision = correct / max(1, predicted)
+    recall = detected / max(1, true)
+    if precision + recall == 0:
+        return 0.0, 0.0, 0.0
+    return precision, recall, 2 * precision * recall / (precision + recall)
 
 
 def _grown(pixels: np.ndarray) -> np.ndarray:
@@ -162,34 +173,35 @@ def _grown(pixels: np.ndarray) -> np.ndarray:
 
 
 def _halves(side: slice) -> list[slice]:
+    """Two halves; only one if the side has a single pixel."""
     middle = (side.start + side.stop) // 2
-    return [part for part in (slice(side.start, middle), slice(middle, side.stop)) if _length(part)]
-
-
-def _length(part: slice) -> int:
-    return part.stop - part.start
+    if middle == side.start:
+        return [side]
+    return [slice(side.start, middle), slice(middle, side.stop)]
 
 
 def _describe(image: np.ndarray, numbers: np.ndarray) -> list[Region]:
     """Regions 0, 1, ... of a picture."""
-    values, flat = image.reshape(-1, image.shape[2]), numbers.ravel()
+    flat = numbers.ravel()
     order = np.argsort(flat, kind="stable")
+    values = image.reshape(-1, image.shape[2])[order]  # region after region
     starts = np.flatnonzero(np.diff(flat[order], prepend=-1))
-    parts: list[Callable[..., np.ndarray]] = [np.minimum.reduceat, np.maximum.reduceat]
-    low, high = (part(values[order], starts, axis=0) for part in parts)
-    total, pixels = np.add.reduceat(values[order], starts, axis=0), np.bincount(flat)
-    return [Region(*parts) for parts in zip(low, high, total, pixels.tolist(), strict=True)]
+    low = np.minimum.reduceat(values, starts, axis=0)
+    high = np.maximum.reduceat(values, starts, axis=0)
+    total = np.add.reduceat(values, starts, axis=0)
+    pixels = np.bincount(flat).tolist()
+    return [Region(*fields) for fields in zip(low, high, total, pixels, strict=True)]
 
 
 def _touching(numbers: np.ndarray) -> dict[int, set[int]]:
     """Region -> regions that share a side of a pixel with it."""
-    found: dict[int, set[int]] = {int(number): set() for number in np.unique(numbers)}
+    neighbours: dict[int, set[int]] = {int(number): set() for number in np.unique(numbers)}
     for one, other in ((numbers[:-1], numbers[1:]), (numbers[:, :-1], numbers[:, 1:])):
         differ = one != other
         for a, b in set(zip(one[differ].tolist(), other[differ].tolist(), strict=True)):
-            found[a].add(b)
-            found[b].add(a)
-    return found
+            neighbours[a].add(b)
+            neighbours[b].add(a)
+    return neighbours
 
 
 def _distance(a: Region, b: Region) -> float:
@@ -203,5 +215,8 @@ def _homogeneous(a: Region, b: Region, spread: float) -> bool:
 
 def _united(a: Region, b: Region) -> Region:
     return Region(
-        np.minimum(a.low, b.low), np.maximum(a.high, b.high), a.total + b.total, a.pixels + b.pixels
+        low=np.minimum(a.low, b.low),
+        high=np.maximum(a.high, b.high),
+        total=a.total + b.total,
+        pixels=a.pixels + b.pixels,
     )

@@ -1,6 +1,6 @@
 """Unpack a VOC archive: only what segmentation needs, and nowhere but into the tree.
 
-Members are found by a strict pattern on their whole name and their target paths are composed here,
+Members are chosen by a strict pattern on their whole name and their target paths are composed here,
 so whatever a member is called or links to, it cannot leave the folder. What would unpack to many
 times the archive's size is refused before it is read.
 Source: VOC2012 development kit, section 4.
@@ -15,9 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from segmodels.data import voc
-from segmodels.data.download import check_space
-from segmodels.files import write_text
+from segmodels.data import layout
+from segmodels.files import check_space
 
 LARGEST_MEMBER = 1 << 26  # bytes; the largest that VOC needs has less than 1 MiB
 MOST_TIMES = 100  # an archive may unpack to this multiple of its size, or to LARGEST_MEMBER
@@ -40,42 +39,42 @@ DAMAGED = (  # what tarfile raises on a file that is cut off, altered, or someth
 )
 
 Members = dict[tuple[str, ...], tarfile.TarInfo]  # by (folder, name, suffix)
+Lists = dict[str, list[str]]  # image ids by split
 
 
 def unpack(archive: Path, root: Path, only: str | Path | None = None) -> None:
-    """Write the split lists of a VOC archive and the files of the pictures that they name.
+    """Write the split lists of a VOC archive and the files of the images that they name.
 
     Args:
-        root: becomes a VOC tree, see segmodels.data.voc.
+        root: becomes a VOC tree, see segmodels.data.layout.
         only: file of image ids to which all lists are restricted, keeping their order.
     Raises:
-        ValueError: the archive is broken, lacks a file that is asked for, or has one twice; or the
-            disk has no space for its files.
+        ValueError: the archive is broken, lacks a file that is asked for, or contains one twice;
+            or the disk has no space for its files.
     """
-    with opened(archive) as tar:
+    with open_archive(archive) as tar:
         members = select(tar, MEMBER)
         lists = read_lists(tar, members, LISTS)
         if not lists:
             raise tarfile.ReadError(f"no VOCdevkit/VOC2012/{LISTS}/*.txt in it")
         if only is not None:
             lists = _restrict(lists, only, archive)
-        ids = {image_id for listed in lists.values() for image_id in listed}
-        check_complete(members, ids, REQUIRED)
-        wanted = [
-            (folder, f"{name}.{suffix}", member)
-            for (folder, name, suffix), member in members.items()
-            if name in ids and SUFFIXES.get(folder) == suffix
-        ]
-        check_space(root, sum(member.size for *_, member in wanted), "the unpacked archive")
-        for split, listed in lists.items():
-            write_text(voc.split_path(root, split), "".join(f"{image_id}\n" for image_id in listed))
-        for folder, name, member in wanted:
-            (root / folder).mkdir(exist_ok=True)
-            (root / folder / name).write_bytes(read(tar, member))
+        image_ids = set[str]().union(*lists.values())
+        check_complete(members, image_ids, REQUIRED)
+        files: dict[Path, tarfile.TarInfo] = {}
+        for (folder, name, suffix), member in members.items():
+            if name in image_ids and SUFFIXES.get(folder) == suffix:
+                files[root / folder / f"{name}.{suffix}"] = member
+        check_space(root, sum(member.size for member in files.values()), "the unpacked archive")
+        for split, ids in lists.items():
+            layout.write_ids(layout.split_path(root, split), ids)
+        for path, member in files.items():
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(read(tar, member))
 
 
 @contextmanager
-def opened(archive: Path) -> Iterator[tarfile.TarFile]:
+def open_archive(archive: Path) -> Iterator[tarfile.TarFile]:
     """Open a tar file, compressed or not, to be read in the body of a `with`.
 
     Raises:
@@ -109,14 +108,15 @@ def select(tar: tarfile.TarFile, pattern: re.Pattern[str]) -> Members:
         match = pattern.fullmatch(member.name)
         if match is None:
             continue
-        if match.groups("") in members:
+        key = match.groups("")
+        if key in members:
             raise tarfile.ReadError(f"{member.name} occurs twice")
-        members[match.groups("")] = member
+        members[key] = member
     return members
 
 
 def _headers(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """All members, each before its content is passed over."""
+    """All members, each before its content is skipped."""
     most = max(LARGEST_MEMBER, MOST_TIMES * Path(str(tar.name)).stat().st_size)
     try:
         for member in tar:
@@ -124,7 +124,7 @@ def _headers(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
                 limit = f"expected at most {most:,} in all"
                 raise tarfile.ReadError(f"{member.name} has {member.size:,} bytes, {limit}")
             yield member
-    except (ValueError, OSError) as error:  # e.g. of a number that is none, of gzip's checksum
+    except (ValueError, OSError) as error:  # e.g. of a wrong number, of gzip's checksum
         raise tarfile.ReadError(str(error)) from None
 
 
@@ -146,38 +146,46 @@ def read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return content
 
 
-def read_lists(tar: tarfile.TarFile, members: Members, folder: str) -> dict[str, list[str]]:
+def read_lists(tar: tarfile.TarFile, members: Members, folder: str) -> Lists:
     """Image ids of the split lists of a folder, by the name of the split, in their order."""
-    return {
-        name: read(tar, member).decode("utf-8-sig", errors="replace").split()
-        for (place, name, suffix), member in members.items()
-        if (place, suffix) == (folder, "txt")
-    }
+    lists = {}
+    for (parent, split, suffix), member in members.items():
+        if parent == folder and suffix == "txt":
+            text = read(tar, member).decode("utf-8-sig", errors="replace")
+            lists[split] = text.split()
+    return lists
 
 
-def check_complete(members: Members, ids: set[str], required: dict[str, str]) -> None:
-    """Each picture must have its file in each required folder.
+def check_complete(members: Members, image_ids: set[str], required: dict[str, str]) -> None:
+    """Refuse an archive in which an image lacks its file in a required folder.
 
     Args:
         required: suffix of the files by folder.
     Raises:
-        tarfile.ReadError: files are lacking.
+        tarfile.ReadError: files are missing.
     """
-    wanted = [(folder, i, suffix) for folder, suffix in required.items() for i in sorted(ids)]
-    lacking = ["{}/{}.{}".format(*key) for key in wanted if key not in members]
-    if lacking:
-        number = f"{len(lacking)} of {len(wanted)} files that its lists ask for"
-        raise tarfile.ReadError(f"lacks {number}, {lacking[0]} first")
+    missing = []
+    for folder, suffix in required.items():
+        for image_id in sorted(image_ids):
+            if (folder, image_id, suffix) not in members:
+                missing.append(f"{folder}/{image_id}.{suffix}")
+    if missing:
+        count = len(required) * len(image_ids)
+        number = f"{len(missing)} of {count} files that its lists ask for"
+        raise tarfile.ReadError(f"lacks {number}, {missing[0]} first")
 
 
-def _restrict(lists: dict[str, list[str]], only: str | Path, archive: Path) -> dict[str, list[str]]:
+def _restrict(lists: Lists, only: str | Path, archive: Path) -> Lists:
     """The lists without the ids that `only` does not name."""
-    wanted = voc.read_ids(only)
-    if not wanted:
+    chosen = layout.read_ids(only)
+    if not chosen:
         raise ValueError(f"{only}: names no image")
-    lacking = set(wanted).difference(*lists.values())
-    if lacking:
-        number = f"{len(lacking)} of {len(wanted)} ids, {min(lacking)} first"
+    missing = set(chosen).difference(*lists.values())
+    if missing:
+        number = f"{len(missing)} of {len(chosen)} ids, {min(missing)} first"
         raise ValueError(f"{only}: {number}, are in no list of {archive}")
-    keep = set(wanted)
-    return {split: [i for i in listed if i in keep] for split, listed in lists.items()}
+    keep = set(chosen)
+    restricted = {}
+    for split, image_ids in lists.items():
+        restricted[split] = [image_id for image_id in image_ids if image_id in keep]
+    return restricted

@@ -1,23 +1,21 @@
 """Check a VOC tree and count its labels.
 
-Everything that is wrong is found before anything is reported, so that a data set is fixed once.
-Images and masks are decoded in full: what passes here is what training and evaluation can read.
+All problems are collected before any is reported, so that a data set is fixed once. Images and
+masks are decoded in full: what passes here is what training and evaluation can read.
 """
 
 import glob
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from segmodels.data import masks, tidy, voc
-from segmodels.data.voc import INDEX_COLUMNS as COLUMNS
+from segmodels.data import images, layout, masks, tidy
+from segmodels.data.layout import INDEX_COLUMNS
+from segmodels.data.palettes import Palettes, used_colours
 from segmodels.sections import Dataset
-
-MOST_NAMES = 10  # labels or classes that a line shows
 
 Pair = tuple[str, str]  # split, image_id
 T = TypeVar("T")
@@ -41,18 +39,104 @@ def build(
     Raises:
         ValueError: all problems of the data set, a line for each.
     """
-    root = Path(root)
-    problems = list[str]()
-    pairs = _pairs(root, {"train": data.train, "val": data.val}, problems)
-    count = len(data.classes)
-    palettes = masks.Palettes(data.palette, classes=count) if data.masks == "auto" else None
+    checker = _Checker(Path(root), data)
     rows = []
-    for split, image_id in watch(pairs):
-        rows.append([image_id, split, *_measure(root, image_id, data, palettes, problems)])
-    tidy.refuse(problems, root)
-    index = pd.DataFrame(rows, columns=[*COLUMNS, *data.classes])
+    for split, image_id in watch(checker.pairs()):
+        rows.append([image_id, split, *checker.measure(image_id)])
+    tidy.refuse(checker.problems, checker.root)
+    index = pd.DataFrame(rows, columns=[*INDEX_COLUMNS, *data.classes])
     _hold_out(index, data.holdout)
     return index, statistics(index, data.groups)
+
+
+class _Checker:
+    """Reads a data set and collects its problems."""
+
+    def __init__(self, root: Path, data: Dataset) -> None:
+        self.root = root
+        self.data = data
+        self.palettes: Palettes | None = None
+        if data.masks == "auto":
+            self.palettes = Palettes(data.palette, classes=len(data.classes))
+        self.problems: list[str] = []
+
+    def pairs(self) -> list[Pair]:
+        """Every image that the lists name, once."""
+        split_of: dict[str, str] = {}
+        for split, name in (("train", self.data.train), ("val", self.data.val)):
+            path = layout.split_path(self.root, name)
+            image_ids = self._attempt(layout.read_ids, path)
+            if image_ids is None or not self._is_list(path, image_ids):
+                continue
+            for problem in layout.id_problems(image_ids):
+                self._note(path, problem)
+            for image_id in dict.fromkeys(image_ids):
+                if not layout.is_name(image_id):
+                    continue
+                if split_of.setdefault(image_id, split) != split:
+                    self._note(path, f"{image_id} is also in {split_of[image_id]}")
+        return [(split, image_id) for image_id, split in split_of.items()]
+
+    def _is_list(self, path: Path, image_ids: list[str]) -> bool:
+        """Whether it is one of ids; if not, that is one line, and none for each of its images."""
+        problems = layout.list_problems(self.root, image_ids)
+        if not image_ids:
+            problems = ["names no image"]
+        if problems:
+            self._note(path, problems[0])
+        return not problems
+
+    def measure(self, image_id: str) -> list[Any]:
+        """Width, height, void share and pixels per class; empty where a file cannot be read."""
+        path = layout.target_path(self.root, image_id)
+        size = self._attempt(_decoded_size, layout.image_path(self.root, image_id))
+        target = self._attempt(self._read_mask, path)
+        if size is None or target is None:
+            return []
+        height, width = target.shape
+        if size != (width, height):
+            problem = f"{width} x {height} pixels, but the image has {size[0]} x {size[1]}"
+            if size == (height, width):
+                problem += ": is one of them turned, by EXIF or a program?"
+            self._note(path, problem)
+        pixels = np.bincount(target.ravel(), minlength=256)
+        self._check_labels(path, np.flatnonzero(pixels).tolist())
+        void_share = pixels[self.data.void] / target.size
+        return [width, height, void_share, *pixels[: len(self.data.classes)]]
+
+    def _check_labels(self, path: Path, used: list[int]) -> None:
+        void = self.data.void
+        last = len(self.data.classes) - 1
+        unknown = [label for label in used if label > last and label != void]
+        if unknown:
+            self._note(
+                path,
+                f"labels {masks.first_few(unknown)}; expected 0..{last} and {void} (void); "
+                f"{masks.advice(used, self.data)}",
+            )
+
+    def _read_mask(self, path: Path) -> np.ndarray:
+        """A mask; one whose palette contradicts those before it is refused."""
+        labels = images.read_target(path)
+        if self.palettes is not None:
+            with images.open_image(path, "PNG") as image:
+                if image.mode == "P":
+                    self.palettes.add(path, used_colours(image, labels))
+        return labels
+
+    def _attempt(self, read: Callable[[Path], T], path: Path) -> T | None:
+        """What a file holds; None where it cannot be read, and the reason is noted."""
+        try:
+            return read(path)
+        except FileNotFoundError:
+            reason = "missing" + _beside(path)
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split()).removeprefix(f"{path}: ")
+        self._note(path, reason)
+        return None
+
+    def _note(self, path: Path, problem: str) -> None:
+        self.problems.append(f"{path.relative_to(self.root)}: {problem}")
 
 
 def meaning_problems(index: pd.DataFrame, data: Dataset, name: str) -> list[str]:
@@ -62,20 +146,21 @@ def meaning_problems(index: pd.DataFrame, data: Dataset, name: str) -> list[str]
         index: from `build`.
         name: of the data set, for the advice.
     """
-    train, val = index[index["split"] != "val"], index[index["split"] == "val"]
-    pixels = train[data.classes].sum()
-    absent = [c for c in data.classes if not pixels[c] and c not in data.allow_absent]
+    train = index[index["split"] != "val"]
+    val = index[index["split"] == "val"]
     problems = list[str]()
+    absent = _absent(train, data)
     if absent:
         share = _void_share(train)
         void = f", {share:.1%} of whose pixels are {data.void} (void)" if share else ""
         problems.append(
-            f"no pixel of {some(absent)} in {data.train}{void}: where masks store other values, "
-            f"`datasets.{name}.labels` says what they mean, as {_label_map(data, absent)}; "
+            f"no pixel of {masks.first_few(absent)} in {data.train}{void}: where masks store other "
+            f"values, `datasets.{name}.labels` says what they mean, as {_label_map(data, absent)}; "
             f"where it is meant so, `allow_absent: [{', '.join(absent)}]`"
         )
     for split, rows in ((data.train, train), (data.val, val)):
-        if (share := _void_share(rows)) >= data.allow_void:
+        share = _void_share(rows)
+        if share >= data.allow_void:
             problems.append(
                 f"{share:.1%} of the pixels of {split} are {data.void} (void), expected less than "
                 f"{data.allow_void:.0%}: `datasets.{name}.labels` says what values mean, "
@@ -86,36 +171,37 @@ def meaning_problems(index: pd.DataFrame, data: Dataset, name: str) -> list[str]
 
 def notes(root: Path, index: pd.DataFrame, data: Dataset) -> list[str]:
     """What a person should know of a data set that is none the less right, a line for each."""
-    ids = index["image_id"].tolist()
-    found = list[str]()
-    turned = [i for i in ids if _orientation(voc.image_path(root, i)) != voc.UNTURNED]
+    lines = list[str]()
+    image_ids = index["image_id"].tolist()
+    turned = [i for i in image_ids if not _is_upright(layout.image_path(root, i))]
     if turned:
-        found.append(
-            f"{len(turned)} images are turned by their EXIF, {voc.shown(turned[0])} first: read as "
-            "a viewer shows them; their masks have to be drawn on that"
+        lines.append(
+            f"{len(turned)} images are turned by their EXIF, {layout.printable(turned[0])} first: "
+            "read as a viewer shows them; their masks have to be drawn on that"
         )
-    pixels = index.loc[index["split"] == "val", data.classes].sum()
-    lacking = [c for c in data.classes if not pixels[c] and c not in data.allow_absent]
-    if lacking:
-        found.append(f"no pixel of {some(lacking)} in {data.val}, which says nothing of them")
+    absent = _absent(index[index["split"] == "val"], data)
+    if absent:
+        names = masks.first_few(absent)
+        lines.append(f"no pixel of {names} in {data.val}, which says nothing of them")
     for folder in ("JPEGImages", "SegmentationClass"):
-        unused = {path.stem for path in (root / folder).iterdir()} - set(ids)
+        unused = {path.stem for path in (root / folder).iterdir()} - set(image_ids)
         if unused:
             lists = f"neither {data.train} nor {data.val}"
-            found.append(f"{folder}: {len(unused)} of its files in {lists}: unused")
-    return found
+            lines.append(f"{folder}: {len(unused)} of its files in {lists}: unused")
+    return lines
 
 
-def some(names: list[str]) -> str:
-    """Names, the first few."""
-    return ", ".join(names[:MOST_NAMES]) + ", ..." * (len(names) > MOST_NAMES)
+def _absent(rows: pd.DataFrame, data: Dataset) -> list[str]:
+    """Classes without a pixel in some images that should have one."""
+    pixels = rows[data.classes].sum()
+    return [name for name in data.classes if not pixels[name] and name not in data.allow_absent]
 
 
 def _label_map(data: Dataset, absent: list[str]) -> str:
-    """A map that would explain what was found: the object is what is taken for void."""
-    values = {label: name for label, name in enumerate(data.classes) if name not in absent}
-    values[data.void] = absent[0]
-    return "{" + ", ".join(f"{value}: {name}" for value, name in values.items()) + "}"
+    """`labels` that would explain absent classes: the first is what is taken for void."""
+    names = {label: name for label, name in enumerate(data.classes) if name not in absent}
+    names[data.void] = absent[0]
+    return "{" + ", ".join(f"{value}: {name}" for value, name in names.items()) + "}"
 
 
 def _void_share(rows: pd.DataFrame) -> float:
@@ -124,25 +210,20 @@ def _void_share(rows: pd.DataFrame) -> float:
     return float((rows["void_share"] * size).sum() / max(1, size.sum()))
 
 
-def _orientation(path: Path) -> int:
-    with voc.opened(path, *voc.FORMATS) as image:
-        return voc.orientation(image)
-
-
 def _hold_out(index: pd.DataFrame, count: int) -> None:
     """Make `count` rows of train a split of their own, in place."""
     train = index.index[index["split"] == "train"]
     if count >= len(train) > 0:
         raise ValueError(f"holdout = {count}: train has {len(train)} pictures, expected fewer")
-    chosen = [train[(2 * k + 1) * len(train) // (2 * count)] for k in range(count)]
-    index.loc[chosen, "split"] = "holdout"
+    holdout = [train[(2 * k + 1) * len(train) // (2 * count)] for k in range(count)]
+    index.loc[holdout, "split"] = "holdout"
 
 
 def statistics(index: pd.DataFrame, groups: dict[str, list[str]]) -> dict[str, Any]:
     """Facts about each split of an index.
 
     Returns:
-        For each split: images; void_share of all pixels; class_pixels, class_images (pictures in
+        For each split: images; void_share of all pixels; class_pixels, class_images (images in
         which the class occurs) and class_shares (of the pixels that are not void) by class; and by
         group group_pixels, group_images and group_shares.
     """
@@ -151,9 +232,10 @@ def statistics(index: pd.DataFrame, groups: dict[str, list[str]]) -> dict[str, A
 
 def _facts(rows: pd.DataFrame, groups: dict[str, list[str]]) -> dict[str, Any]:
     """Statistics of one split."""
-    classes = rows.drop(columns=COLUMNS)
+    classes = rows.drop(columns=INDEX_COLUMNS)
     grouped = pd.DataFrame({name: classes[members].sum(axis=1) for name, members in groups.items()})
-    size, labelled = int((rows["width"] * rows["height"]).sum()), int(classes.to_numpy().sum())
+    size = int((rows["width"] * rows["height"]).sum())
+    labelled = int(classes.to_numpy().sum())
     facts: dict[str, Any] = {"images": len(rows), "void_share": (size - labelled) / size}
     for kind, table in (("class", classes), ("group", grouped)):
         pixels = {name: int(table[name].sum()) for name in table}
@@ -163,83 +245,20 @@ def _facts(rows: pd.DataFrame, groups: dict[str, list[str]]) -> dict[str, Any]:
     return facts
 
 
-def _pairs(root: Path, splits: dict[str, str], problems: list[str]) -> list[Pair]:
-    """Every picture that the lists name, once; what is wrong with them joins `problems`."""
-    split_of: dict[str, str] = {}
-    for split, name in splits.items():
-        path = voc.split_path(root, name)
-        image_ids = _attempt(voc.read_ids, root, path, problems)
-        found = ["names no image"] if image_ids == [] else voc.list_problems(root, image_ids or [])
-        if found:  # one line for the list, and none for each of its images
-            problems.append(f"{path.relative_to(root)}: {found[0]}")
-            continue
-        found = voc.id_problems(image_ids or [])
-        for image_id in filter(voc.is_name, dict.fromkeys(image_ids or [])):
-            if split_of.setdefault(image_id, split) != split:
-                found.append(f"{image_id} is also in {split_of[image_id]}")
-        problems += [f"{path.relative_to(root)}: {problem}" for problem in found]
-    return [(split, image_id) for image_id, split in split_of.items()]
+def _is_upright(path: Path) -> bool:
+    with images.open_image(path, *images.FORMATS) as image:
+        return images.is_upright(image)
 
 
-def _measure(
-    root: Path,
-    image_id: str,
-    data: Dataset,
-    palettes: masks.Palettes | None,
-    problems: list[str],
-) -> list[Any]:
-    """Width, height, void share and pixels per class; what is wrong joins `problems`."""
-    path = voc.target_path(root, image_id)
-    size = _attempt(_decode, root, voc.image_path(root, image_id), problems)
-    target = _attempt(partial(_read_mask, palettes), root, path, problems)
-    if size is None or target is None:
-        return []
-    height, width = target.shape
-    found = []
-    if size != (width, height):
-        turned = ": is one of them turned, by EXIF or a program?" * (size == (height, width))
-        found.append(f"{width} x {height} pixels, but the image has {size[0]} x {size[1]}{turned}")
-    most = len(data.classes) - 1
-    pixels = np.bincount(target.ravel(), minlength=256)
-    strange = [str(i) for i in np.flatnonzero(pixels) if i > most and i != data.void]
-    if strange:
-        found.append(
-            f"labels {some(strange)}; expected 0..{most} and {data.void} (void); "
-            + masks.advice(np.flatnonzero(pixels).tolist(), data)
-        )
-    problems += [f"{path.relative_to(root)}: {problem}" for problem in found]
-    return [width, height, pixels[data.void] / target.size, *pixels[: most + 1]]
-
-
-def _read_mask(palettes: masks.Palettes | None, path: Path) -> np.ndarray:
-    """A mask; one whose palette contradicts those before it is refused."""
-    labels = voc.read_target(path)
-    if palettes is not None:
-        with voc.opened(path, "PNG") as image:
-            if image.mode == "P":
-                palettes.add(path, masks.used_colours(image, labels))
-    return labels
-
-
-def _decode(path: Path) -> tuple[int, int]:
+def _decoded_size(path: Path) -> tuple[int, int]:
     """Decode an image in full; its width and height, as a viewer shows it."""
-    height, width, _ = voc.read_image(path).shape
+    height, width, _ = images.read_image(path).shape
     return width, height
-
-
-def _attempt(read: Callable[[Path], T], root: Path, path: Path, problems: list[str]) -> T | None:
-    """What a file holds; None where it cannot be read, and the reason joins `problems`."""
-    try:
-        return read(path)
-    except FileNotFoundError:
-        reason = "missing" + _beside(path)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split()).removeprefix(f"{path}: ")
-    problems.append(f"{path.relative_to(root)}: {reason}")
-    return None
 
 
 def _beside(path: Path) -> str:
     """The file of the same stem that is there, in a format that is not read."""
     others = sorted(file.name for file in path.parent.glob(f"{glob.escape(path.stem)}.*"))
-    return f"; {others[0]} is there, expected one of {' '.join(voc.SUFFIXES)}" if others else ""
+    if not others:
+        return ""
+    return f"; {others[0]} is there, expected one of {' '.join(layout.SUFFIXES)}"

@@ -3,9 +3,7 @@
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from io import BytesIO
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +13,21 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from segmodels.data import transforms, voc
+from segmodels.data import layout, transforms
+from segmodels.data.augment import RandomCrop
+from segmodels.data.images import read_image, read_target
 from segmodels.files import write_bytes
 
 WholeImages = tuple[list[str], Tensor, Tensor | None, tuple[int, int]]
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Arguments of `transforms.random_crop`; `fill` is an RGB value, 0..255."""
-
-    crop_size: int
-    base_size: int | None
-    scale: tuple[float, float]
-    flip: bool
-    ignore_index: int
-    fill: tuple[int, ...]
+Reader = Callable[[Path], np.ndarray]
 
 
 class Loader(DataLoader[Any]):
-    """A DataLoader whose failures are a line: an unreadable picture's own, a dead worker's advice.
+    """A DataLoader whose failures are one line, of an unreadable image or of a dead worker.
 
     Torch's own loader would pack an error that a worker raises into the worker's traceback, so here
-    a worker returns it (`_returned`) and the consumer raises it. It leaves torch's global random
-    state alone.
+    a worker returns it (`_result_or_error`) and the consumer raises it. It leaves torch's global
+    random state alone.
     """
 
     def __init__(self, dataset: Dataset[Any], **options: Any) -> None:
@@ -46,6 +35,7 @@ class Loader(DataLoader[Any]):
             dataset,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # for the workers' seeds, which nothing here uses
+            collate_fn=_unchanged,
             **options,
         )
 
@@ -58,9 +48,10 @@ class Loader(DataLoader[Any]):
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
+            first_line = str(error).partition("\n")[0]
             raise OSError(
-                f"{str(error).partition(chr(10))[0]}: was it killed for memory? Try fewer workers: "
-                "SEGMODELS_WORKERS=2, or 0 for none"
+                f"{first_line}: was it killed for memory? Try fewer workers: SEGMODELS_WORKERS=2, "
+                "or 0 for none"
             ) from None
 
 
@@ -72,17 +63,21 @@ class _Crops(Dataset[Any]):
         root: Path,
         image_ids: list[str],
         *,
-        augmentation: Augmentation,
+        crop: RandomCrop,
         seed: int,
         epoch: int,
         decoded: Path | None,
     ) -> None:
-        self.root, self.image_ids, self.decoded = root, image_ids, decoded
-        self.augmentation, self.seed, self.epoch = augmentation, seed, epoch
+        self.root = root
+        self.image_ids = image_ids
+        self.crop = crop
+        self.seed = seed
+        self.epoch = epoch
+        self.decoded = decoded
 
     def __getitems__(self, positions: list[int]) -> tuple[Tensor, Tensor] | Exception:
         """A batch: image (N, 3, crop, crop) uint8 and target (N, crop, crop) uint8."""
-        return _returned(lambda: self._batch(positions))
+        return _result_or_error(lambda: self._batch(positions))
 
     def _batch(self, positions: list[int]) -> tuple[Tensor, Tensor]:
         images, targets = zip(*map(self._sample, positions), strict=True)
@@ -90,21 +85,20 @@ class _Crops(Dataset[Any]):
 
     def _sample(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """image (crop, crop, 3) and target (crop, crop)."""
-        image_path = voc.image_path(self.root, self.image_ids[k])
-        target_path = voc.target_path(self.root, self.image_ids[k])
-        image = _read(voc.read_image, image_path, self.decoded)
-        target = _read(voc.read_target, target_path, self.decoded)
+        image_path = layout.image_path(self.root, self.image_ids[k])
+        target_path = layout.target_path(self.root, self.image_ids[k])
+        image = self._read(read_image, image_path)
+        target = self._read(read_target, target_path)
         _check_size(image_path, image, target.shape, "its target")
-        return transforms.random_crop(
-            image,
-            target,
-            rng=np.random.default_rng([self.seed, self.epoch, k]),
-            **vars(self.augmentation),
-        )
+        return self.crop(image, target, np.random.default_rng([self.seed, self.epoch, k]))
+
+    def _read(self, reader: Reader, path: Path) -> np.ndarray:
+        """An image or target, from the folder of decoded ones if there is such a folder."""
+        return _read_decoded(reader, path, self.decoded) if self.decoded else reader(path)
 
 
 class _WholeImages(Dataset[Any]):
-    """Batches of whole pictures, each of one original size."""
+    """Batches of whole images, each of one original size."""
 
     def __init__(
         self,
@@ -115,46 +109,51 @@ class _WholeImages(Dataset[Any]):
         targets: bool,
         as_stored: bool,
     ) -> None:
-        self.root, self.batches, self.size, self.targets = root, batches, size, targets
+        self.root = root
+        self.batches = batches
+        self.size = size
+        self.targets = targets
         self.as_stored = as_stored
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __getitem__(self, k: int) -> WholeImages | Exception:
-        return _returned(lambda: self._batch(*self.batches[k]))
+        return _result_or_error(lambda: self._batch(*self.batches[k]))
 
     def _batch(self, ids: list[str], shape: tuple[int, int]) -> WholeImages:
-        images = self._read(voc.read_image, voc.image_path, ids, shape)
+        images = self._read(read_image, layout.image_path, ids, shape)
         if not self.as_stored:
-            seen = transforms.seen_size(*shape, self.size)
-            images = [transforms.resize_image(image, seen) for image in images]
+            size = transforms.seen_size(*shape, self.size)
+            images = [transforms.resize_image(image, size) for image in images]
         image = _channels_first(images)
         if not self.targets:
             return ids, image, None, shape
-        targets = self._read(voc.read_target, voc.target_path, ids, shape)
+        targets = self._read(read_target, layout.target_path, ids, shape)
         return ids, image, torch.from_numpy(np.stack(targets)), shape
 
     def _read(
         self,
-        reader: Callable[[Path], np.ndarray],
-        place: Callable[[Path, str], Path],
+        reader: Reader,
+        path_of: Callable[[Path, str], Path],
         ids: list[str],
         shape: tuple[int, int],
     ) -> list[np.ndarray]:
-        """Pictures or targets, each of the size that the index says."""
-        paths = [place(self.root, image_id) for image_id in ids]
-        arrays = [reader(path) for path in paths]
-        for path, array in zip(paths, arrays, strict=True):
+        """Images or targets, each of the size that the index says."""
+        arrays = []
+        for image_id in ids:
+            path = path_of(self.root, image_id)
+            array = reader(path)
             _check_size(path, array, shape, "its row of index.csv")
+            arrays.append(array)
         return arrays
 
 
 def epoch_batches(count: int, *, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-    """Positions of each step's pictures; what does not fill a batch waits for another epoch.
+    """Positions of each step's images; what does not fill a batch waits for another epoch.
 
     Args:
-        count: pictures of the training set.
+        count: images of the training set.
     """
     order = np.random.default_rng([seed, epoch]).permutation(count).tolist()
     starts = range(0, count - batch_size + 1, batch_size)
@@ -166,28 +165,26 @@ def training_batches(
     image_ids: list[str],
     batches: list[list[int]],
     *,
-    augmentation: Augmentation,
+    crop: RandomCrop,
     seed: int,
     epoch: int,
     workers: int,
     decoded: Path | None,
 ) -> Loader:
-    """Random crops of the given batches; each depends on (seed, epoch, position) alone.
+    """Random crops of some batches; each depends on (seed, epoch, position) alone.
 
     Args:
         batches: positions in image_ids, from `epoch_batches` or some of them.
         workers: processes that read; 0: this one.
-        decoded: folder, of these very pictures, where they are kept decoded; later epochs read
-            only the pixels of a crop from it. None: they are decoded each time.
+        decoded: folder, of these very images, where they are kept decoded; later epochs read only
+            the pixels of a crop from it. None: they are decoded each time.
     Returns:
         a loader of image (N, 3, crop, crop) uint8 and target (N, crop, crop) uint8.
     Raises:
-        OSError, ValueError: on iteration, a picture cannot be read, or a worker died.
+        OSError, ValueError: on iteration, an image cannot be read, or a worker died.
     """
-    crops = _Crops(
-        root, image_ids, augmentation=augmentation, seed=seed, epoch=epoch, decoded=decoded
-    )
-    return Loader(crops, batch_sampler=batches, num_workers=workers, collate_fn=_as_it_is)
+    crops = _Crops(root, image_ids, crop=crop, seed=seed, epoch=epoch, decoded=decoded)
+    return Loader(crops, batch_sampler=batches, num_workers=workers)
 
 
 def whole_images(
@@ -201,58 +198,62 @@ def whole_images(
     workers: int = 0,
     share: tuple[int, int] = (0, 1),
 ) -> Loader:
-    """Whole pictures in batches of one original size, as `transforms.seen_size` says, none padded.
+    """Whole images in batches of one original size, as `transforms.seen_size` says, none padded.
 
     Args:
         index: rows of index.csv.
-        size: long side in pixels to which pictures are resized; None: as they are, if no side is
+        size: long side in pixels to which images are resized; None: as they are, if no side is
             shorter than 32.
         targets: whether targets are read as well.
-        as_stored: pictures are not resized, whatever their sides; `testtime` does that.
+        as_stored: images are not resized, whatever their sides; `testtime` does that.
         workers: processes that read; 0: this one.
         share: (k, n), every n-th batch from the k-th on: a process's part of the work of n.
     Returns:
         a loader of image ids, image (N, 3, h, w) uint8, target (N, H, W) uint8 or None, and the
         original (H, W).
     Raises:
-        OSError, ValueError: on iteration, a picture cannot be read, or a worker died.
+        OSError, ValueError: on iteration, an image cannot be read, or a worker died.
     """
-    rows = index.sort_values(["height", "width", "image_id"])
-    shapes = zip(rows["height"].tolist(), rows["width"].tolist(), strict=True)
+    first, step = share
+    batches = _batches_of_one_size(index, batch_size)[first::step]
+    images = _WholeImages(root, batches, size=size, targets=targets, as_stored=as_stored)
+    return Loader(images, batch_size=None, num_workers=workers)
+
+
+def _batches_of_one_size(
+    index: pd.DataFrame, batch_size: int
+) -> list[tuple[list[str], tuple[int, int]]]:
+    """Image ids of each batch and their (height, width), the smallest images first."""
     batches = []
-    for shape, group in groupby(zip(rows["image_id"], shapes, strict=True), key=lambda row: row[1]):
-        ids = [image_id for image_id, _ in group]
-        batches += [(ids[k : k + batch_size], shape) for k in range(0, len(ids), batch_size)]
-    pictures = _WholeImages(
-        root, batches[share[0] :: share[1]], size=size, targets=targets, as_stored=as_stored
-    )
-    return Loader(pictures, batch_size=None, num_workers=workers, collate_fn=_as_it_is)
-
-
-def _read(
-    reader: Callable[[Path], np.ndarray], path: Path, decoded: Path | None = None
-) -> np.ndarray:
-    """A picture or target, from the folder of decoded ones if there is such a folder."""
-    return reader(path) if decoded is None else _kept(reader, path, decoded)
+    rows = index.sort_values(["height", "width", "image_id"])
+    for _, group in rows.groupby(["height", "width"]):
+        shape = (int(group["height"].iloc[0]), int(group["width"].iloc[0]))
+        ids = group["image_id"].tolist()
+        for start in range(0, len(ids), batch_size):
+            batches.append((ids[start : start + batch_size], shape))
+    return batches
 
 
 def _check_size(path: Path, array: np.ndarray, expected: tuple[int, ...], what: str) -> None:
-    """Refuse a picture of another size than its index or its target has."""
-    if array.shape[:2] != expected:
-        found, wanted = (" x ".join(map(str, size)) for size in (array.shape[:2], expected))
-        raise ValueError(f"{path}: {found} pixels (height x width), {what} has {wanted}")
+    """Refuse an image of another size than its index or its target has."""
+    size = array.shape[:2]
+    if size != expected:
+        raise ValueError(
+            f"{path}: {size[0]} x {size[1]} pixels (height x width), "
+            f"{what} has {expected[0]} x {expected[1]}"
+        )
 
 
-def _kept(reader: Callable[[Path], np.ndarray], path: Path, decoded: Path) -> np.ndarray:
+def _read_decoded(reader: Reader, path: Path, decoded: Path) -> np.ndarray:
     """The decoded file, mapped into memory; made or, if it is damaged, made again."""
-    kept = decoded / path.parent.name / f"{path.stem}.npy"
+    copy = decoded / path.parent.name / f"{path.stem}.npy"
     try:
-        return np.load(kept, mmap_mode="r")
+        return np.load(copy, mmap_mode="r")
     except (OSError, ValueError, EOFError):  # not there; cut off or not of numpy; empty
         array = reader(path)
     content = BytesIO()
     np.save(content, array)
-    write_bytes(kept, content.getvalue())
+    write_bytes(copy, content.getvalue())
     return array
 
 
@@ -261,7 +262,7 @@ def _channels_first(images: Any) -> Tensor:
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
 
-def _returned(read: Callable[[], Any]) -> Any:
+def _result_or_error(read: Callable[[], Any]) -> Any:
     """What `read` returns, or the error that it raises for a bad file."""
     try:
         return read()
@@ -269,7 +270,7 @@ def _returned(read: Callable[[], Any]) -> Any:
         return error
 
 
-def _as_it_is(batch: Any) -> Any:
+def _unchanged(batch: Any) -> Any:
     return batch
 
 

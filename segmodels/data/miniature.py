@@ -1,10 +1,12 @@
-"""The miniature: a drawn data set in VOC's layout that a CPU learns within minutes.
+"""The miniature: a data set of generated images in VOC's layout that a CPU learns within minutes.
 
 Every picture is a little scene of one to four objects of VOC's classes. It is drawn four times too
-large and reduced; a pixel in which an object meets another one or the background is void, which
-gives every object VOC's void border. Bits: all randomness comes from PCG64, seeded by (seed, split,
-picture), so a picture does not depend on how many others are made; and whatever reaches a pixel is
-made by +, -, *, / and square root, never by a function whose last bit depends on the CPU.
+large and reduced. A pixel in which an object meets another one or the background is void, which
+gives every object VOC's void border.
+
+The same seed gives the same bits everywhere. All randomness comes from PCG64, seeded by (seed,
+split, picture), so a picture does not depend on how many others are made. Pixels are computed by
++, -, *, / and square root alone, never by a function whose last bit depends on the CPU.
 """
 
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from segmodels.data import voc
+from segmodels.data import images, layout
 from segmodels.data.miniature_objects import LOOKS
 from segmodels.data.miniature_pen import Pen, Point
 from segmodels.data.miniature_scenes import draw_backdrop
@@ -66,14 +68,14 @@ def generate(
     if short_side > long_side:
         raise ValueError(f"short_side = {short_side}: expected at most long_side = {long_side}")
     ids: dict[str, list[str]] = {}
-    for number, (split, pictures) in enumerate((("train", train), ("val", val))):
+    for number, (split, pictures) in enumerate({"train": train, "val": val}.items()):
         ids[split] = [f"2012_{FIRST_ID[split] + k:06d}" for k in range(pictures)]
         scenes = draw(classes, short_side, long_side, seed=(seed, number))
         for image_id, scene in zip(ids[split], scenes, strict=False):
             _write(root, image_id, scene)
     ids["trainval"] = ids["train"] + ids["val"]
     for split, members in ids.items():
-        write_text(voc.split_path(root, split), "".join(f"{image_id}\n" for image_id in members))
+        write_text(layout.split_path(root, split), "".join(f"{image_id}\n" for image_id in members))
 
 
 def draw(
@@ -89,24 +91,28 @@ def draw(
             names = [*names, names[0]]
         names = [names[k] for k in rng.permutation(len(names))]
         canvas, objects = _scene(names, size, rng)
-        lookup = np.full(256, VOID, dtype=np.uint8)
-        lookup[: len(names) + 1] = [0, *(classes.index(name) for name in names)]
-        yield Scene(_light(canvas, rng), lookup[objects], objects, names)
+        labels = np.full(256, VOID, dtype=np.uint8)  # label of each object number
+        labels[0] = 0
+        for number, name in enumerate(names, start=1):
+            labels[number] = classes.index(name)
+        yield Scene(_light(canvas, rng), labels[objects], objects, names)
 
 
 def _casts(names: list[str], rng: np.random.Generator) -> Iterator[list[str]]:
     """Who is in which picture: every class once a round, indoor and outdoor classes apart."""
     while True:
-        deck = [names[k] for k in rng.permutation(len(names))]
-        guest = "person" if rng.integers(2) else None  # at home in both
-        indoors = [name for name in deck if LOOKS[name].home == "room" or name == guest]
+        shuffled = [names[k] for k in rng.permutation(len(names))]
+        guest = "person" if rng.integers(2) else None  # a person is at home in both
+        indoors = [name for name in shuffled if LOOKS[name].home == "room" or name == guest]
+        outdoors = [name for name in shuffled if name not in indoors]
         casts = []
-        for hand in (indoors, [name for name in deck if name not in indoors]):
-            while hand:
+        for waiting in (indoors, outdoors):
+            while waiting:
                 size = int(rng.integers(1, 5))
-                casts.append(hand[:size])
-                hand = hand[size:]
-        yield from (casts[k] for k in rng.permutation(len(casts)))
+                casts.append(waiting[:size])
+                waiting = waiting[size:]
+        for k in rng.permutation(len(casts)):
+            yield casts[k]
 
 
 def _scene(
@@ -135,7 +141,8 @@ def _put(
     canvas: Image.Image, number: int, name: str, at: Point, size: int, rng: np.random.Generator
 ) -> None:
     """Paint an object over what is there; it stands at (x, y) in percent of the sides."""
-    look, (left, foot) = LOOKS[name], at
+    look = LOOKS[name]
+    left, foot = at
     red, green, blue = (max(0, c + int(rng.integers(-16, 17))) for c in look.colour)
     pen = Pen((red, green, blue))
     look.draw(pen, rng)
@@ -146,10 +153,15 @@ def _put(
     if flying:
         foot = int(rng.integers(35, 96))
     t = int(rng.integers(-6, 7)) / (32 if flying else 80)  # tan(angle / 2)
-    c, s = scale * (1 - t * t) / (1 + t * t), scale * 2 * t / (1 + t * t)
+    cosine = scale * (1 - t * t) / (1 + t * t)
+    sine = scale * 2 * t / (1 + t * t)
     mirror = 1 if rng.integers(2) else -1
-    a, b, d, e = mirror * c, -s, mirror * s, c
-    x, y = canvas.width * left / 100, canvas.height * foot / 100
+    a = mirror * cosine
+    b = -sine
+    d = mirror * sine
+    e = cosine
+    x = canvas.width * left / 100  # the drawing's point (50, 100) comes to (x, y)
+    y = canvas.height * foot / 100
     _paint(canvas, pen, number, (a, b, d, e, x - 50 * a - 100 * b, y - 50 * d - 100 * e))
 
 
@@ -171,7 +183,8 @@ def _reduce(numbers: np.ndarray) -> np.ndarray:
     padded = np.pad(numbers, ((0, 1), (0, 1)), mode="edge")
     views = np.lib.stride_tricks.sliding_window_view(padded, (FACTOR + 1, FACTOR + 1))
     views = views[::FACTOR, ::FACTOR]  # (H, W, FACTOR + 1, FACTOR + 1)
-    lowest, highest = views.min((2, 3)), views.max((2, 3))
+    lowest = views.min((2, 3))
+    highest = views.max((2, 3))
     return np.where(lowest == highest, lowest, VOID).astype(np.uint8)
 
 
@@ -179,11 +192,12 @@ def _light(picture: Image.Image, rng: np.random.Generator) -> np.ndarray:
     """Texture, shadow, colour cast, contrast, brightness and noise, in whole numbers."""
     width, height = picture.size
     grain = sum(_cloud(picture.size, cell, rng) for cell in (3, 8, 24))
-    right, down = (int(v) for v in rng.integers(-180, 181, 2))
+    right, down = rng.integers(-180, 181, 2).tolist()
     shadow = right * np.arange(width) // width + down * np.arange(height)[:, None] // height
     gain = 1000 + grain * int(rng.integers(1, 3)) // 2 + shadow - (right + down) // 2  # (H, W)
     gain = gain[:, :, None] * rng.integers(950, 1051, 3) // 1000  # (H, W, 3)
-    contrast, brightness = int(rng.integers(880, 1081)), int(rng.integers(-14, 15))
+    contrast = int(rng.integers(880, 1081))
+    brightness = int(rng.integers(-14, 15))
     pixels = np.asarray(picture).astype(np.int64) * gain // 1000
     pixels = (pixels - 128) * contrast // 1000 + 128 + brightness
     pixels += rng.integers(-5, 6, pixels.shape)
@@ -201,10 +215,10 @@ def _cloud(size: tuple[int, int], cell: int, rng: np.random.Generator) -> np.nda
 def _write(root: Path, image_id: str, scene: Scene) -> None:
     jpeg = BytesIO()
     Image.fromarray(scene.image).save(jpeg, "JPEG", quality=95, subsampling=0)
-    write_bytes(voc.image_path(root, image_id), jpeg.getvalue())
-    palette = voc.palette()
-    voc.write_target(voc.target_path(root, image_id), scene.target, palette)
-    voc.write_target(root / "SegmentationObject" / f"{image_id}.png", scene.objects, palette)
+    write_bytes(layout.image_path(root, image_id), jpeg.getvalue())
+    palette = images.palette()
+    images.write_target(layout.target_path(root, image_id), scene.target, palette)
+    images.write_target(root / "SegmentationObject" / f"{image_id}.png", scene.objects, palette)
     write_text(root / "Annotations" / f"{image_id}.xml", _annotation(image_id, scene))
 
 

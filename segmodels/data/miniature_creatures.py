@@ -71,7 +71,7 @@ def cow(pen: Pen, rng: np.random.Generator) -> None:
     _beast(pen, rng, 30, 74)
     pen.oval((240, 170, 175), 22, 76, 10, 7)
     for x in range(8, 76, 22):
-        dx, dy = (int(v) for v in rng.integers(-4, 5, 2))
+        dx, dy = rng.integers(-4, 5, 2).tolist()
         pen.oval(BLACK, x + dx, 48 + dy, 10, 14)
     pen.polygon(BLACK, (80, 26), (66, 20), (72, 34))
     pen.line((225, 210, 170), 4, (84, 22), (80, 10))
@@ -109,8 +109,9 @@ def horse(pen: Pen, rng: np.random.Generator) -> None:
 def sheep(pen: Pen, rng: np.random.Generator) -> None:
     for x in (14, 26, 58, 70):
         pen.line((60, 52, 50), 8, (x, 70), (x, 97))
-    upper, lower = ((16, 38), (36, 32), (58, 34), (78, 46)), ((6, 50), (14, 66), (34, 70), (56, 70))
-    for x, y in (*upper, *lower, (74, 64)):
+    upper = ((16, 38), (36, 32), (58, 34), (78, 46))
+    lower = ((6, 50), (14, 66), (34, 70), (56, 70), (74, 64))
+    for x, y in (*upper, *lower):
         pen.oval(int(rng.integers(88, 100)), x, y, 17, 16)
     pen.box(97, 8, 38, 74, 68, 8)
     for x, y in ((20, 48), (42, 44), (62, 52), (32, 60), (54, 62)):

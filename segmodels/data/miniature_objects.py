@@ -131,9 +131,10 @@ def motorbike(pen: Pen, rng: np.random.Generator) -> None:
 
 def pottedplant(pen: Pen, rng: np.random.Generator) -> None:
     for x, y in ((12, 34), (30, 12), (52, 2), (74, 14), (90, 36), (22, 54), (80, 54)):
-        dx, dy = (int(v) for v in rng.integers(-5, 6, 2))
-        tip = x + dx, y + dy
-        u, v = (tip[0] + 51) / 2, (tip[1] + 66) / 2
+        dx, dy = rng.integers(-5, 6, 2).tolist()
+        tip = (x + dx, y + dy)
+        u = (x + dx + 51) / 2  # (u, v) is the middle of the leaf
+        v = (y + dy + 66) / 2
         pen.line(65, 4, (51, 70), tip)
         pen.polygon(int(rng.integers(75, 125)), (51, 66), (u - 13, v), tip, (u + 13, v))
     pen.oval(100, 51, 50, 22, 16)
@@ -174,7 +175,7 @@ def tvmonitor(pen: Pen, rng: np.random.Generator) -> None:
     pen.box(BLACK, -14, 8, 114, 84, 5)
     pen.box(100, -6, 16, 106, 76)
     pen.polygon(125, (-6, 16), (50, 16), (10, 76), (-6, 76))
-    x, y = (int(v) for v in rng.integers(30, 60, 2))
+    x, y = rng.integers(30, 60, 2).tolist()
     pen.polygon(70, (-6, 76), (x - 20, y), (x + 10, 66), (x + 34, y + 6), (106, 76))
     pen.oval((255, 250, 200), x + 36, 30, 7, 7)
 
@@ -187,28 +188,25 @@ class Look(NamedTuple):
     draw: Callable[[Pen, np.random.Generator], None]
 
 
-LOOKS: dict[str, Look] = {
-    look.draw.__name__: look
-    for look in (
-        Look((165, 165, 255), "sky", aeroplane),
-        Look((15, 185, 155), "street", bicycle),
-        Look((250, 110, 165), "sky", bird),
-        Look((30, 60, 225), "sea", boat),
-        Look((15, 120, 60), "room", bottle),
-        Look((255, 205, 20), "street", bus),
-        Look((220, 25, 30), "street", car),
-        Look((240, 135, 40), "room", cat),
-        Look((205, 225, 45), "room", chair),
-        Look((238, 236, 232), "meadow", cow),
-        Look((150, 235, 190), "room", diningtable),
-        Look((155, 66, 28), "room", dog),
-        Look((66, 38, 36), "meadow", horse),
-        Look((0, 80, 135), "street", motorbike),
-        Look((215, 35, 190), "street", person),
-        Look((95, 200, 35), "room", pottedplant),
-        Look((255, 238, 190), "meadow", sheep),
-        Look((115, 60, 185), "room", sofa),
-        Look((135, 10, 50), "street", train),
-        Look((60, 215, 250), "room", tvmonitor),
-    )
+LOOKS = {
+    "aeroplane": Look((165, 165, 255), "sky", aeroplane),
+    "bicycle": Look((15, 185, 155), "street", bicycle),
+    "bird": Look((250, 110, 165), "sky", bird),
+    "boat": Look((30, 60, 225), "sea", boat),
+    "bottle": Look((15, 120, 60), "room", bottle),
+    "bus": Look((255, 205, 20), "street", bus),
+    "car": Look((220, 25, 30), "street", car),
+    "cat": Look((240, 135, 40), "room", cat),
+    "chair": Look((205, 225, 45), "room", chair),
+    "cow": Look((238, 236, 232), "meadow", cow),
+    "diningtable": Look((150, 235, 190), "room", diningtable),
+    "dog": Look((155, 66, 28), "room", dog),
+    "horse": Look((66, 38, 36), "meadow", horse),
+    "motorbike": Look((0, 80, 135), "street", motorbike),
+    "person": Look((215, 35, 190), "street", person),
+    "pottedplant": Look((95, 200, 35), "room", pottedplant),
+    "sheep": Look((255, 238, 190), "meadow", sheep),
+    "sofa": Look((115, 60, 185), "room", sofa),
+    "train": Look((135, 10, 50), "street", train),
+    "tvmonitor": Look((60, 215, 250), "room", tvmonitor),
 }

@@ -17,12 +17,16 @@ CROWNS = ((88, 112, 84), (98, 110, 78))
 WATERS = ((120, 150, 165), (105, 140, 145), (135, 155, 160))
 HOUSES = ((178, 160, 146), (158, 150, 152), (186, 176, 156), (150, 132, 124))
 WINDOWS = ((110, 118, 130), (200, 196, 170))
-ROOF, PAVEMENT, ROAD, DASH = (120, 96, 90), (168, 164, 158), (118, 118, 122), (196, 194, 184)
+ROOF = (120, 96, 90)
+PAVEMENT = (168, 164, 158)
+ROAD = (118, 118, 122)
+DASH = (196, 194, 184)
 WALLS = ((196, 184, 168), (170, 182, 180), (184, 172, 186), (178, 186, 164), (200, 190, 186))
 FLOORS = ((164, 136, 108), (146, 140, 138), (150, 122, 104), (176, 160, 138))
 VIEWS = ((176, 196, 208), (160, 150, 130), (140, 156, 140))
 RUGS = ((150, 110, 110), (110, 118, 140), (128, 136, 112))
-BROWN, SKIRTING = (132, 112, 92), (210, 204, 194)
+BROWN = (132, 112, 92)
+SKIRTING = (210, 204, 194)
 CLUTTER = ((150, 120, 110), (110, 130, 120), (170, 160, 140), (120, 115, 140), (90, 90, 95))
 
 
@@ -40,7 +44,8 @@ def draw_backdrop(pen: Pen, home: str, rng: np.random.Generator) -> int:
         _floor(pen, horizon, rng)
     else:
         _sky(pen, horizon, rng)
-        {"sky": _meadow, "meadow": _meadow, "sea": _sea, "street": _street}[home](pen, horizon, rng)
+        draw = {"sky": _meadow, "meadow": _meadow, "sea": _sea, "street": _street}[home]
+        draw(pen, horizon, rng)
     for _ in range(int(rng.integers(0, 5))):
         _trinket(pen, horizon, rng)
     return horizon
@@ -61,6 +66,7 @@ def _dim(colour: Colour, percent: int) -> Colour:
 
 
 def _fade(pen: Pen, y0: int, y1: int, top: Colour, bottom: Colour, bands: int = 12) -> None:
+    """Bands from y0 to y1 whose colours change from `top` to `bottom`."""
     for k in range(bands):
         red, green, blue = (
             a + (b - a) * k // (bands - 1) for a, b in zip(top, bottom, strict=True)
@@ -122,7 +128,8 @@ def _street(pen: Pen, horizon: int, rng: np.random.Generator) -> None:
 
 
 def _wall(pen: Pen, horizon: int, rng: np.random.Generator) -> None:
-    wall, pattern = _pick(rng, WALLS), int(rng.integers(3))
+    wall = _pick(rng, WALLS)
+    pattern = int(rng.integers(3))
     _fade(pen, -1, horizon, wall, _dim(wall, 92))
     for x in range(int(rng.integers(0, 9)), 100, 9):
         if pattern == 0:
@@ -153,7 +160,8 @@ def _floor(pen: Pen, horizon: int, rng: np.random.Generator) -> None:
 def _trinket(pen: Pen, horizon: int, rng: np.random.Generator) -> None:
     """A ball, a box or a cone: no class of VOC, hence background."""
     x, y, r = _between(rng, (2, 98), (horizon + 3, 99), (2, 6))
-    tone, kind = _pick(rng, CLUTTER), int(rng.integers(3))
+    tone = _pick(rng, CLUTTER)
+    kind = int(rng.integers(3))
     if kind == 0:
         pen.oval(tone, x, y, r, r)
     elif kind == 1:

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from segmodels.data.download import check_space
+from segmodels.files import check_space
 
 REQUIRED = ["ImageSets/Segmentation", "JPEGImages", "SegmentationClass"]
 OPTIONAL = ["SegmentationObject", "Annotations"]
@@ -14,22 +14,16 @@ def copy(source: Path, root: Path) -> None:
 
     Args:
         source: folder that holds the three required parts of the VOC layout.
-        root: becomes a VOC tree, see segmodels.data.voc.
+        root: becomes a VOC tree, see segmodels.data.layout.
     Raises:
         ValueError: a required part is missing, or the disk has no space for a copy.
     """
-    lacking = [part for part in REQUIRED if not (source / part).is_dir()]
-    if lacking:
-        expected = f"expected {', '.join(REQUIRED)} in it; missing: {', '.join(lacking)}"
+    missing = [part for part in REQUIRED if not (source / part).is_dir()]
+    if missing:
+        expected = f"expected {', '.join(REQUIRED)} in it; missing: {', '.join(missing)}"
         raise ValueError(f"{source}: {expected}. Put them there, then: dvc add '{source}'")
     parts = [part for part in [*REQUIRED, *OPTIONAL] if (source / part).is_dir()]
-    size = sum(
-        path.stat().st_size
-        for part in parts
-        for path in (source / part).iterdir()
-        if path.is_file()
-    )
-    check_space(root, size, "the copy")
+    check_space(root, sum(_size(source / part) for part in parts), "the copy")
     for part in parts:
         (root / part).mkdir(parents=True)
         for file in sorted((source / part).iterdir()):
@@ -38,3 +32,8 @@ def copy(source: Path, root: Path) -> None:
             if not file.is_file():  # a folder, a pipe, a device, a link to nothing
                 raise ValueError(f"{file}: expected a file")
             shutil.copyfile(file, root / part / file.name)  # no modes: links are read-only
+
+
+def _size(folder: Path) -> int:
+    """Bytes of its files."""
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())

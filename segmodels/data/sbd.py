@@ -1,23 +1,20 @@
-"""The Semantic Boundaries Dataset as more training pictures for VOC 2012 ("trainaug").
+"""The Semantic Boundaries Dataset as more training images for VOC 2012 ("trainaug").
 
-SBD gives class masks to 11,355 pictures of VOC 2011, 0 = background to 20, without void. Its own
-"train" and "val" are not VOC's: both are taken here, without VOC's val, and where VOC has a mask of
-its own that one is kept. With the whole archives trainaug has 10,582 pictures.
+SBD gives class masks to 11,355 images of VOC 2011, 0 = background to 20, without void. Its own
+"train" and "val" are not VOC's: both are taken here, without VOC's val. Where VOC has a mask too,
+VOC's is kept. With the whole archives trainaug has 10,582 images.
 Source: Hariharan et al., "Semantic Contours from Inverse Detectors", ICCV 2011; benchmark.tgz.
 """
 
 import re
 import tarfile
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from segmodels.data import voc
-from segmodels.data.archive import check_complete, opened, read, read_lists, select
-from segmodels.files import write_text
+from segmodels.data import images, layout
+from segmodels.data.archive import check_complete, open_archive, read, read_lists, select
 
 REQUIRED = {"img": "jpg", "cls": "mat"}
 MEMBER = re.compile(
@@ -25,32 +22,18 @@ MEMBER = re.compile(
 )
 
 
-def matlab_reader() -> Callable[..., dict[str, Any]]:
-    """scipy's reader of .mat files, which nothing but SBD needs.
-
-    Raises:
-        ValueError: scipy is not installed.
-    """
-    try:
-        from scipy.io import loadmat
-    except ImportError:
-        hint = "pip install 'segmodels[sbd]'"
-        raise ValueError(f"SBD's masks are .mat files, read with scipy: {hint}") from None
-    return loadmat
-
-
 def extend(archive: Path, root: Path) -> None:
-    """Add SBD's pictures and masks to a VOC tree and write its split list trainaug.
+    """Add SBD's images and masks to a VOC tree and write its split list trainaug.
 
     Args:
         archive: SBD's benchmark.tgz.
-        root: tree with VOC's lists train and val, whose pictures are left as they are.
+        root: tree with VOC's lists train and val, whose images are left as they are.
     Raises:
-        ValueError: the archive is broken or lacks a file of its lists, or scipy is missing.
+        ValueError: the archive is broken or lacks a file of its lists.
     """
-    loadmat = matlab_reader()
-    train, val = (set(voc.read_ids(voc.split_path(root, split))) for split in ("train", "val"))
-    with opened(archive) as tar:
+    train = set(layout.read_ids(layout.split_path(root, "train")))
+    val = set(layout.read_ids(layout.split_path(root, "val")))
+    with open_archive(archive) as tar:
         members = select(tar, MEMBER)
         lists = read_lists(tar, members, "")
         if not {"train", "val"} <= lists.keys():
@@ -61,15 +44,16 @@ def extend(archive: Path, root: Path) -> None:
             if image_id not in added or REQUIRED.get(folder) != suffix:
                 continue
             if folder == "img":
-                voc.image_path(root, image_id).write_bytes(read(tar, member))
+                layout.image_path(root, image_id).write_bytes(read(tar, member))
             else:
-                labels = _labels(read(tar, member), loadmat)
-                voc.write_target(voc.target_path(root, image_id), labels, voc.palette())
-    listed = sorted((added | train) - val)
-    write_text(voc.split_path(root, "trainaug"), "".join(f"{i}\n" for i in listed))
+                labels = _labels(read(tar, member))
+                images.write_target(layout.target_path(root, image_id), labels, images.palette())
+    layout.write_ids(layout.split_path(root, "trainaug"), sorted((added | train) - val))
 
 
-def _labels(content: bytes, loadmat: Callable[..., dict[str, Any]]) -> np.ndarray:
+def _labels(content: bytes) -> np.ndarray:
     """The class mask in a .mat file, (H, W) uint8."""
+    from scipy.io import loadmat  # slow to import, and nothing else needs it
+
     classes = loadmat(BytesIO(content), variable_names=["GTcls"])["GTcls"]
     return np.ascontiguousarray(classes["Segmentation"][0, 0], dtype=np.uint8)

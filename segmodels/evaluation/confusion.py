@@ -3,7 +3,9 @@
 Conventions: rows are true classes, columns predicted ones; void pixels never count; scores are
 fractions 0..1. A class in neither truth nor prediction has IoU NaN and a class absent from the
 truth has accuracy NaN: means are over the classes that remain. One matrix is summed over a whole
-split before any score is computed, as VOC does; a mean of per-image scores is another number.
+split before any score is computed, as VOC does; a mean of per-image scores is another number. An
+overlap is what IoU, Dice and accuracy are made of: the pixels of each class that are right, true
+and predicted. mIoU is `mean(iou(confusion))`, wherever it is reported.
 Source: VOC2012 development kit, VOCevalseg.m.
 """
 
@@ -43,27 +45,44 @@ def confusion_matrix(
     return confusion
 
 
+def overlap(confusion: np.ndarray) -> np.ndarray:
+    """(3, C) int64: pixels of each class that are right, true, predicted."""
+    return np.stack([np.diag(confusion), confusion.sum(1), confusion.sum(0)])
+
+
 def iou(confusion: np.ndarray) -> np.ndarray:
     """Intersection over union of each class, (C,) float64; NaN in neither truth nor prediction."""
-    intersection = np.diag(confusion)
-    return _ratio(intersection, confusion.sum(0) + confusion.sum(1) - intersection)
+    return overlap_iou(overlap(confusion))
 
 
 def class_accuracy(confusion: np.ndarray) -> np.ndarray:
     """Share of each true class's pixels that are found, (C,) float64; NaN if not in the truth."""
-    return _ratio(np.diag(confusion), confusion.sum(1))
+    return overlap_accuracy(overlap(confusion))
 
 
 def pixel_accuracy(confusion: np.ndarray) -> float:
     """Share of all pixels with the right class."""
-    return float(_ratio(np.trace(confusion), confusion.sum()))
+    return float(ratio(np.trace(confusion), confusion.sum()))
+
+
+def overlap_iou(overlap: np.ndarray) -> np.ndarray:
+    """IoU of each class, (..., 3, C) -> (..., C) float64; NaN in neither truth nor prediction."""
+    right, true, predicted = np.moveaxis(overlap, -2, 0)
+    return ratio(right, true + predicted - right)
+
+
+def overlap_accuracy(overlap: np.ndarray) -> np.ndarray:
+    """Share of each true class's pixels that are right, (3, C) -> (C,); NaN if not in the truth."""
+    return ratio(overlap[0], overlap[1])
 
 
 def mean(scores: np.ndarray) -> float:
-    """Mean over the classes that have a score; NaN if none has."""
-    return float(np.mean(scores[~np.isnan(scores)])) if not np.isnan(scores).all() else float("nan")
+    """Mean over the classes that have a score, (C,) -> a fraction; NaN if none has."""
+    known = scores[~np.isnan(scores)]
+    return float(np.mean(known)) if known.size else float("nan")
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole, elementwise, float64; NaN where the whole is 0."""
     whole = np.asarray(whole)
     return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)

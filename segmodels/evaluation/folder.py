@@ -1,11 +1,12 @@
-"""Scoring a folder of label maps, whichever program has made them.
+"""Scoring a folder of label maps, whichever program made them.
 
-Pictures are read one after the other; of each only counts are kept. A file that cannot be scored
-is named and left out, so that all that is wrong with a folder is known after one run.
+Pictures are read one after the other, and only their counts stay in memory. A file that cannot be
+scored is named and left out, so that one run tells everything that is wrong with a folder.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from segmodels.data import voc
+from segmodels.data import images, layout
 from segmodels.evaluation import boundary, confusion, scores, statistics
 from segmodels.files import sha256
 
 EVALUATION = 1  # counts up when the same masks get other scores; tests/test_golden.py guards it
-MOST_PROBLEMS = 100  # shown of a folder
-MOST_CONFUSED = 20  # pairs of classes
+MOST_PROBLEMS = 100  # lines about pictures that cannot be scored
+MOST_CONFUSED = 20  # pairs of classes in confused.csv
 
 
 @dataclass(frozen=True)
 class Void:
-    """The label of no class; `predicted` is how it counts in a prediction: "wrong" or "ignore"."""
+    """The label of no class.
+
+    Attributes:
+        label: its number.
+        predicted: how it counts in a prediction, "wrong" or "ignore"; None: it is refused.
+    """
 
     label: int
     predicted: str | None = None
@@ -56,13 +62,13 @@ class Counts:
         Raises:
             ValueError: a line for each problem.
         """
-        if self.problems:
-            shown = self.problems[:MOST_PROBLEMS]
-            more = [f"and {len(self.problems) - len(shown)} more"] * (
-                len(self.problems) > len(shown)
-            )
-            count = f"{len(self.problems)} pictures cannot be scored:"
-            raise ValueError("\n  ".join([count, *shown, *more]))
+        if not self.problems:
+            return
+        lines = [f"{len(self.problems)} pictures cannot be scored:"]
+        lines += self.problems[:MOST_PROBLEMS]
+        if len(self.problems) > MOST_PROBLEMS:
+            lines.append(f"and {len(self.problems) - MOST_PROBLEMS} more")
+        raise ValueError("\n  ".join(lines))
 
 
 def per_image(
@@ -85,30 +91,18 @@ def per_image(
             None: its picture is not scored.
     """
     read = read or _read_both
-    scored, problems, distances = list[str](), list[str](), list[int]()
-    total = np.zeros((num_classes, num_classes), dtype=np.int64)
-    found: dict[str, list[np.ndarray]] = {name: [] for name in ("all", *boundary.NAMES)}
+    void = Void(ignore_index, undecided)
+    collected = _Collected(num_classes)
     for image_id in image_ids:
         path = prediction_path(predictions, image_id)
         try:
-            target, prediction = read(voc.target_path(root, image_id), path)
-            one = _count(path, target, prediction, Void(ignore_index, undecided), num_classes)
+            target, prediction = read(layout.target_path(root, image_id), path)
+            image = _count(path, target, prediction, void, num_classes)
         except ValueError as error:
-            problems.append(str(error))
-            continue
-        for name, overlap in one.overlaps.items():
-            found[name].append(overlap)
-        total += one.confusion
-        scored.append(image_id)
-        distances.append(boundary.distance(target.shape))
-    arrays = {name: _stacked(overlaps, num_classes) for name, overlaps in found.items()}
-    everywhere = arrays.pop("all")
-    return Counts(scored, total, everywhere, arrays, np.array(distances, np.int64), problems)
-
-
-def _stacked(overlaps: list[np.ndarray], num_classes: int) -> np.ndarray:
-    """(n, 3, C) int64, also of none."""
-    return np.array(overlaps, dtype=np.int64).reshape(-1, 3, num_classes)
+            collected.problems.append(str(error))
+        else:
+            collected.add(image_id, image)
+    return collected.counts()
 
 
 def prediction_path(predictions: str | Path, image_id: str) -> Path:
@@ -124,21 +118,21 @@ def metrics(counts: Counts) -> dict[str, float | int | None]:
     Raises:
         ValueError: no pixel counts.
     """
-    summary = scores.summarize(counts.confusion)
+    metrics: dict[str, float | int | None] = {"images": len(counts.image_ids)}
+    metrics |= scores.summarize(counts.confusion)
     ((low, high),) = statistics.intervals(counts.overlap[None], np.ones((1, 1)))
-    return {
-        "images": len(counts.image_ids),
-        **summary,
-        **{"miou_low": float(low), "miou_high": float(high)},
-        **scores.band_scores(counts.bands),
-    }
+    metrics["miou_low"] = float(low)
+    metrics["miou_high"] = float(high)
+    metrics |= scores.band_scores(counts.bands)
+    return metrics
 
 
 def tables(
     counts: Counts, classes: list[str], groups: Mapping[str, Sequence[str]]
 ) -> dict[str, pd.DataFrame]:
-    """All that is known of a folder but its metrics, see the functions of scores.py."""
-    ids, at_boundary = counts.image_ids, counts.bands["boundary"]
+    """Every table of a folder by the name of its file, see the functions of scores.py."""
+    ids = counts.image_ids
+    at_boundary = counts.bands["boundary"]
     confusions = scores.confusion_table(counts.confusion, classes)
     return {
         "per_class": scores.per_class_table(counts.confusion, at_boundary.sum(0), classes),
@@ -151,19 +145,20 @@ def tables(
 
 
 def protocol(predictions: str | Path, root: str | Path, counts: Counts) -> dict[str, Any]:
-    """With what and how a folder was scored: what has to be equal before scores are compared.
+    """What has to be equal, the predictions aside, before the scores of two folders are compared.
 
     Returns:
-        `evaluation`, which scores the code computes; SHA-256 of the list of image ids, of the
-        targets and of the predictions (which alone may differ); widths of the bands in pixels; how
-        the interval was drawn.
+        evaluation: the version of the scores that the code computes.
+        SHA-256 of the list of image ids, of the targets and of the predictions; widths of the bands
+        in pixels; how the interval was drawn.
     """
     ids = counts.image_ids
-    narrowest, widest = min(counts.distances, default=0), max(counts.distances, default=0)
+    narrowest = min(counts.distances, default=0)
+    widest = max(counts.distances, default=0)
     return {
         "evaluation": EVALUATION,
         "ids_sha256": hashlib.sha256("".join(f"{i}\n" for i in ids).encode()).hexdigest(),
-        "targets_sha256": digest(voc.target_path(root, i) for i in ids),
+        "targets_sha256": digest(layout.target_path(root, i) for i in ids),
         "predictions_sha256": digest(prediction_path(predictions, i) for i in ids),
         "boundary_pixels": [int(narrowest), int(widest)],
         "boundary_share_of_diagonal": boundary.DIAGONAL_SHARE,
@@ -177,17 +172,54 @@ def protocol(predictions: str | Path, root: str | Path, counts: Counts) -> dict[
 
 
 def digest(paths: Iterable[Path]) -> str:
-    """Hex SHA-256 of files in the order given: what `sha256sum FILE... | sha256sum` prints."""
+    """Hex SHA-256 of files in their order: what `sha256sum FILE... | sha256sum` prints."""
     lines = "".join(f"{sha256(path)}  {path.name}\n" for path in paths)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
-class _One:
+class _ImageCounts:
     """Counts of one picture, see `Counts`."""
 
-    confusion: np.ndarray
-    overlaps: dict[str, np.ndarray]
+    confusion: np.ndarray  # (C, C)
+    overlap: np.ndarray  # (3, C)
+    bands: dict[str, np.ndarray]  # (3, C) each
+    distance: int
+
+
+class _Collected:
+    """The counts of the pictures so far."""
+
+    def __init__(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+        self.image_ids: list[str] = []
+        self.confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
+        self.overlaps: list[np.ndarray] = []
+        self.bands: dict[str, list[np.ndarray]] = {name: [] for name in boundary.NAMES}
+        self.distances: list[int] = []
+        self.problems: list[str] = []
+
+    def add(self, image_id: str, image: _ImageCounts) -> None:
+        self.image_ids.append(image_id)
+        self.confusion += image.confusion
+        self.overlaps.append(image.overlap)
+        self.distances.append(image.distance)
+        for name in boundary.NAMES:
+            self.bands[name].append(image.bands[name])
+
+    def counts(self) -> Counts:
+        return Counts(
+            image_ids=self.image_ids,
+            confusion=self.confusion,
+            overlap=self._stacked(self.overlaps),
+            bands={name: self._stacked(self.bands[name]) for name in boundary.NAMES},
+            distances=np.array(self.distances, np.int64),
+            problems=self.problems,
+        )
+
+    def _stacked(self, overlaps: list[np.ndarray]) -> np.ndarray:
+        """(n, 3, C) int64; n may be 0."""
+        return np.array(overlaps, dtype=np.int64).reshape(-1, 3, self.num_classes)
 
 
 def _count(
@@ -196,32 +228,50 @@ def _count(
     prediction: np.ndarray,
     void: Void,
     num_classes: int,
-) -> _One:
+) -> _ImageCounts:
     """Counts of one picture; what is wrong with its prediction names the file."""
-    if target.shape != prediction.shape:
-        turned = target.shape == prediction.shape[::-1]
-        hint = "; is one of them turned, as EXIF says or a program did?" * turned
-        sizes = f"target is {target.shape}, prediction is {prediction.shape}"
-        raise ValueError(f"{path}: {sizes}{hint}")
-    open_ = (prediction == void.label) & (target != void.label)
-    if open_.any() and void.predicted is None:
+    _check_size(path, target, prediction)
+    undecided = (prediction == void.label) & (target != void.label)
+    if undecided.any() and void.predicted is None:
         raise ValueError(
-            f"{path}: {int(open_.sum()):,} pixels are predicted as void ({void.label}): "
+            f"{path}: {int(undecided.sum()):,} pixels are predicted as void ({void.label}): "
             "--undecided wrong counts them as wrong, --undecided ignore leaves them out"
         )
-    decided = np.where(open_, void.label, target).astype(target.dtype)
+    decided = np.where(undecided, void.label, target).astype(target.dtype)
     if void.predicted == "ignore":
         target = decided
-    kinds: dict[str, Any] = {"num_classes": num_classes, "ignore_index": void.label}
+    labels: dict[str, Any] = {"num_classes": num_classes, "ignore_index": void.label}
     try:
-        one = confusion.confusion_matrix(target=decided, prediction=prediction, **kinds)
+        matrix = confusion.confusion_matrix(target=decided, prediction=prediction, **labels)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    everywhere = scores.overlap(one)
+    overlap = scores.overlap(matrix)
     if void.predicted == "wrong":
-        everywhere[1] += np.bincount(target[open_], minlength=256)[:num_classes]
-    bands = boundary.overlaps(target=target, prediction=prediction, **kinds)
-    return _One(one, {"all": everywhere, **bands})
+        _, true_pixels, _ = overlap
+        true_pixels += np.bincount(target[undecided], minlength=256)[:num_classes]
+    bands = boundary.overlaps(target=target, prediction=prediction, **labels)
+    return _ImageCounts(matrix, overlap, bands, boundary.distance(target.shape))
+
+
+def _check_size(path: Path, target: np.ndarray, prediction: np.ndarray) -> None:
+    if target.shape == prediction.shape:
+        return
+    hint = ""
+    if target.shape == prediction.shape[::-1]:
+        hint = "; is one of them turned, as EXIF says or a program did?"
+    sizes = f"target is {target.shape}, prediction is {prediction.shape}"
+    raise ValueError(f"{path}: {sizes}{hint}")
+
+
+@contextmanager
+def one_line_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of reading a file into a ValueError of one line that names it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise ValueError(f"{path}: missing") from None
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
 
 
 def _read_both(target: Path, prediction: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -230,10 +280,5 @@ def _read_both(target: Path, prediction: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read(path: Path) -> np.ndarray:
-    """A label map; a file that is none is a ValueError of one line."""
-    try:
-        return voc.read_target(path)
-    except FileNotFoundError:
-        raise ValueError(f"{path}: missing") from None
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
+    with one_line_errors(path):
+        return images.read_target(path)

@@ -1,9 +1,8 @@
 """Scores of a finished evaluation: functions of counts that training does not need.
 
 Conventions are those of confusion.py. `miou` is the mean over the classes in truth or prediction
-(`classes_counted`), `miou_present` over those in the truth (`classes_present`). An overlap is what
-IoU, Dice and accuracy are made of: the pixels of each class that are right, true and predicted.
-The floor is what a model reaches that calls every pixel label 0, the background.
+(`classes_counted`), `miou_present` over those in the truth (`classes_present`). The floor is what a
+model reaches that calls every pixel label 0, the background.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from segmodels.evaluation.confusion import class_accuracy, iou, mean
+from segmodels.evaluation.confusion import (
+    class_accuracy,
+    iou,
+    mean,
+    overlap,
+    overlap_accuracy,
+    overlap_iou,
+    ratio,
+)
 
 PARTS = ["right_pixels", "true_pixels", "predicted_pixels"]  # of an overlap, in this order
 
@@ -46,17 +53,12 @@ def of_overlap(overlap: np.ndarray) -> dict[str, float | int]:
         "miou": mean(scores),
         "miou_present": mean(scores[present]),
         "fw_iou": float(scores[present] @ true[present] / true.sum()),
-        "mean_dice": mean(_ratio(2 * right, true + predicted)),
+        "mean_dice": mean(ratio(2 * right, true + predicted)),
         "pixel_acc": float(right.sum() / true.sum()),
         "mean_acc": mean(overlap_accuracy(overlap)),
         "classes_counted": int((~np.isnan(scores)).sum()),
         "classes_present": int(present.sum()),
     }
-
-
-def overlap_accuracy(overlap: np.ndarray) -> np.ndarray:
-    """Share of each true class's pixels that are right, (3, C) -> (C,); NaN if not in the truth."""
-    return _ratio(overlap[0], overlap[1])
 
 
 def dice(confusion: np.ndarray) -> np.ndarray:
@@ -65,24 +67,14 @@ def dice(confusion: np.ndarray) -> np.ndarray:
     Also called F1. It orders two models as IoU does: dice = 2 iou / (1 + iou).
     """
     right, true, predicted = overlap(confusion)
-    return _ratio(2 * right, true + predicted)
-
-
-def overlap(confusion: np.ndarray) -> np.ndarray:
-    """(3, C) int64: pixels of each class that are right, true, predicted."""
-    return np.stack([np.diag(confusion), confusion.sum(1), confusion.sum(0)])
-
-
-def overlap_iou(overlap: np.ndarray) -> np.ndarray:
-    """IoU of each class, (..., 3, C) -> (..., C) float64; NaN in neither truth nor prediction."""
-    right, true, predicted = np.moveaxis(overlap, -2, 0)
-    return _ratio(right, true + predicted - right)
+    return ratio(2 * right, true + predicted)
 
 
 def overlap_miou(overlap: np.ndarray) -> np.ndarray:
     """Mean over the classes in truth or prediction, (..., 3, C) -> (...); NaN if there is none."""
     scores = overlap_iou(overlap)
-    return _ratio(np.nansum(scores, axis=-1), (~np.isnan(scores)).sum(axis=-1))
+    rows = scores.reshape(-1, scores.shape[-1])
+    return np.array([mean(row) for row in rows]).reshape(scores.shape[:-1])[()]
 
 
 def band_scores(overlaps: Mapping[str, np.ndarray]) -> dict[str, float | None]:
@@ -140,7 +132,7 @@ def groups_table(
         scores, present = iou(confusion), confusion.sum(1) > 0
         true, predicted = confusion[inside].sum(), confusion[:, inside].sum()
         right = confusion[np.ix_(inside, inside)].sum()
-        merged = float(_ratio(right, true + predicted - right))
+        merged = float(ratio(right, true + predicted - right))
         rows.append((group, mean(scores[inside]), mean(scores[inside & present]), merged, true))
     return pd.DataFrame(rows, columns=["group", "miou", "miou_present", "merged_iou", PARTS[1]])
 
@@ -181,7 +173,7 @@ def images_table(
             "image_id": list(image_ids),
             "miou": overlap_miou(overlap),
             "boundary_miou": overlap_miou(at_boundary),
-            "pixel_acc": _ratio(right, true),
+            "pixel_acc": ratio(right, true),
         }
     )
     rank = table["miou"].rank(method="first", ascending=False, na_option="bottom")
@@ -204,8 +196,3 @@ def overlap_of(table: pd.DataFrame, image_ids: Sequence[str], classes: Sequence[
     label = pd.Index(classes).get_indexer(pd.Index(table["class"]))
     found[image, :, label] = table[PARTS].to_numpy()
     return found
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    whole = np.asarray(whole)
-    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)

@@ -4,8 +4,8 @@ An interval is the bootstrap's: the split is drawn again from its own pictures, 
 and mIoU computed again from the summed counts. It covers which pictures happen to be in the split.
 It does not cover the training: another seed gives another model, for which there is
 `across_seeds`. Two models are compared on the same draws, so that a picture that is hard for both
-says nothing about their difference. An interval of 95 % is wrong once in twenty times, each of
-them: nothing here is corrected for their number.
+says nothing about their difference. One in twenty intervals of 95 % misses the truth: nothing here
+is corrected for the number of intervals.
 
 The draws are studentized (bootstrap-t): each is measured in its own standard error, from the
 influence of every picture on mIoU. The middle 95 % of the draws themselves, the percentile
@@ -15,7 +15,7 @@ covers the truth.
 Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 12.5.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import combinations
 
 import numpy as np
@@ -51,19 +51,18 @@ def intervals(
     union = true + predicted - right
 
     def measure(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Each contrast and its standard error, (K,) both, on pictures that are drawn `times`."""
         miou, influence = _miou(right, union, times)
         return contrasts @ miou, np.sqrt((contrasts @ influence) ** 2 @ times)
 
     value, error = measure(np.ones(images))
-    generator = np.random.default_rng(seed)
-    picks = (generator.integers(images, size=images) for _ in range(resamples))
-    draws = [measure(np.bincount(pick, minlength=images).astype(np.float64)) for pick in picks]
-    again, own = (np.array(part) for part in zip(*draws, strict=True))  # (resamples, K)
+    draws, draw_errors = _draw(measure, images, resamples, seed)
     tails = [(1 + LEVEL) / 2, (1 - LEVEL) / 2]
     with np.errstate(divide="ignore", invalid="ignore"):  # a draw of one picture has no error
-        scaled = np.where(again == value, 0, (again - value) / own)
+        scaled = np.where(draws == value, 0, (draws - value) / draw_errors)
         ends = value - error * np.nanquantile(scaled, tails, axis=0, method="inverted_cdf")
-    least, most = contrasts.clip(max=0).sum(1), contrasts.clip(min=0).sum(1)
+    least = contrasts.clip(max=0).sum(1)
+    most = contrasts.clip(min=0).sum(1)
     unknown = np.isnan(ends).any(axis=0) | (images < 2)
     return np.where(unknown, [least, most], ends.clip(least, most)).T
 
@@ -81,18 +80,26 @@ def differences(overlaps: Mapping[str, np.ndarray]) -> pd.DataFrame:
     numbers = {model: len(overlap) for model, overlap in overlaps.items()}
     if len(set(numbers.values())) > 1:
         raise ValueError(f"pictures of each model: {numbers}; expected the same pictures")
-    pairs = list(combinations(overlaps, 2))
-    columns = ["first", "second", "difference", "low", "high", "real"]
-    if not pairs:
-        return pd.DataFrame(columns=columns)
-    stacked = np.stack(list(overlaps.values()))
-    unit = dict(zip(overlaps, np.eye(len(overlaps)), strict=True))
-    contrasts = np.array([unit[second] - unit[first] for first, second in pairs])
-    gains = contrasts @ overlap_miou(stacked.sum(1))
+    if len(overlaps) < 2:
+        return pd.DataFrame(columns=["first", "second", "difference", "low", "high", "real"])
+    models = list(overlaps)
+    pairs = list(combinations(models, 2))
+    contrasts = np.zeros((len(pairs), len(models)))
+    for row, (first, second) in zip(contrasts, pairs, strict=True):
+        row[models.index(first)] = -1
+        row[models.index(second)] = 1
+    stacked = np.stack(list(overlaps.values()))  # (M, n, 3, C)
     low, high = intervals(stacked, contrasts).T
-    real = (low > 0) | (high < 0)
-    found = zip(*zip(*pairs, strict=True), gains, low, high, real, strict=True)
-    return pd.DataFrame(found, columns=columns)
+    return pd.DataFrame(
+        {
+            "first": [first for first, _ in pairs],
+            "second": [second for _, second in pairs],
+            "difference": contrasts @ overlap_miou(stacked.sum(1)),
+            "low": low,
+            "high": high,
+            "real": (low > 0) | (high < 0),
+        }
+    )
 
 
 def across_seeds(runs: pd.DataFrame) -> pd.DataFrame:
@@ -113,6 +120,25 @@ def across_seeds(runs: pd.DataFrame) -> pd.DataFrame:
     return spread.reset_index()
 
 
+def _draw(
+    measure: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    images: int,
+    resamples: int,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `measure` gives for pictures drawn with replacement, (resamples, K) float64 each."""
+    values = []
+    errors = []
+    generator = np.random.default_rng(seed)
+    for _ in range(resamples):
+        picks = generator.integers(images, size=images)
+        times = np.bincount(picks, minlength=images).astype(np.float64)
+        value, error = measure(times)
+        values.append(value)
+        errors.append(error)
+    return np.array(values), np.array(errors)
+
+
 def _miou(right: np.ndarray, union: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """mIoU of each model over pictures that are drawn `times`, and each picture's influence on it.
 
@@ -129,8 +155,7 @@ def _miou(right: np.ndarray, union: np.ndarray, times: np.ndarray) -> tuple[np.n
     iou = np.divide(times @ right, whole, out=np.zeros_like(whole), where=counted)
     classes = counted.sum(1, keepdims=True)
     share = np.divide(1, whole * classes, out=np.zeros_like(whole), where=counted)
-    miou = np.divide(
-        iou.sum(1), classes[:, 0], out=np.full(len(iou), np.nan), where=classes[:, 0] > 0
-    )
+    no_score = np.full(len(iou), np.nan)
+    miou = np.divide(iou.sum(1), classes[:, 0], out=no_score, where=classes[:, 0] > 0)
     influence = right @ share[..., None] - union @ (iou * share)[..., None]
     return miou, influence[..., 0]

@@ -1,8 +1,8 @@
-"""A folder of masks as anybody may hand it in: found by name, read by what it says of itself.
+"""A folder of masks as anybody may submit it: found by name, read by what each file says of itself.
 
-Masks are called <image_id>.png, in another format of masks.py, or as `segmodels predict` calls
-them, <image_id>_<model>_mask.png. A palette that gives values other colours than the targets'
-palettes do is refused: which of both is meant, a person has to say.
+A mask is called <image_id>.png (or has another format of masks.py), or <image_id>_<model>_mask.png
+as `segmodels predict` calls it. A mask is refused if its palette gives a value the colour that the
+targets give to another value: a person has to say whether value or colour counts.
 """
 
 from collections.abc import Mapping
@@ -10,32 +10,41 @@ from pathlib import Path
 
 import numpy as np
 
-from segmodels.data import masks, tidy, voc
-from segmodels.evaluation.folder import Counts
+from segmodels.data import images, layout, masks, tidy
+from segmodels.data.palettes import Colour, Palettes
+from segmodels.evaluation.folder import Counts, one_line_errors
 from segmodels.sections import Dataset
 
 ADVICE = "--read colour or --read index says which of both counts"
-WRITTEN = "_mask"  # how the names of `segmodels predict`'s masks end
+MASK_ENDING = "_mask"  # of the names that `segmodels predict` gives to masks
+OTHER_ENDINGS = ("_overlay", "_comparison")  # of its other pictures, which are no masks
+MOST_CLASSES = 10  # names that a note lists
 
 
 class Folder:
     """Where the mask of each image lies.
 
     Args:
-        model: of which masks are meant, where `segmodels predict` wrote those of several.
+        predictions: the folder of masks.
+        root: VOC tree with the targets.
+        model: whose masks to take, where `segmodels predict` wrote those of several models.
     """
 
     def __init__(self, predictions: Path, root: Path, model: str | None = None) -> None:
         if predictions.exists() and not predictions.is_dir():
             raise ValueError(f"{predictions}: a file, expected a folder of masks")
-        self.predictions, self.root, self.model = predictions, root, model
+        self.predictions = predictions
+        self.root = root
+        self.model = model
         self.by_stem = tidy.by_id(predictions, masks.SUFFIXES)
         self.targets = tidy.by_id(root / "SegmentationClass", masks.SUFFIXES)
         self.used: set[Path] = set()
 
     def target(self, image_id: str) -> Path:
         """The target of an image; where there is none, the path that it should have."""
-        return self.targets.get(image_id, [voc.target_path(self.root, image_id)])[0]
+        if image_id in self.targets:
+            return self.targets[image_id][0]
+        return layout.target_path(self.root, image_id)
 
     def place(self, image_id: str) -> Path:
         """The mask of an image; where there is none, the path that it should have.
@@ -43,30 +52,36 @@ class Folder:
         Raises:
             ValueError: there are several.
         """
-        found = self.by_stem.get(image_id) or self._written(image_id)
-        if not found:
+        paths = self.by_stem.get(image_id) or self._predicted(image_id)
+        if not paths:
             return self.predictions / f"{image_id}.png"
-        self.used.update(found)
-        if len(found) > 1:
-            names = ", ".join(path.name for path in found)
+        self.used.update(paths)
+        if len(paths) > 1:
+            names = ", ".join(path.name for path in paths)
             advice = "expected one" if image_id in self.by_stem else "--model says whose"
             raise ValueError(f"{self.predictions}: {names} are masks of one image; {advice}")
-        return found[0]
+        return paths[0]
 
     def unused(self) -> int:
         """How many files were not read, in sub-folders too; without hidden ones."""
-        drawn = ("_overlay", "_comparison")  # by `segmodels predict`, beside its masks
-        inside = [path for path in self.predictions.rglob("*") if not path.is_dir()]
-        shown = [path for path in inside if not path.name.startswith(".")]
-        return sum(1 for p in shown if p not in self.used and not p.stem.endswith(drawn))
+        count = 0
+        for path in self.predictions.rglob("*"):
+            hidden = path.name.startswith(".")
+            if path.is_dir() or hidden or path.stem.endswith(OTHER_ENDINGS):
+                continue
+            if path not in self.used:
+                count += 1
+        return count
 
-    def _written(self, image_id: str) -> list[Path]:
-        """Masks of `segmodels predict`."""
-        begin, end = f"{image_id}_", f"{self.model or ''}{WRITTEN}"
-        stems = [s for s in self.by_stem if s.startswith(begin) and s.endswith(end)]
+    def _predicted(self, image_id: str) -> list[Path]:
+        """The masks that `segmodels predict` made of an image."""
         if self.model:
-            stems = [stem for stem in stems if stem == begin + end]
-        return [path for stem in stems for path in self.by_stem[stem]]
+            return self.by_stem.get(f"{image_id}_{self.model}{MASK_ENDING}", [])
+        paths = []
+        for stem in self.by_stem:
+            if stem.startswith(f"{image_id}_") and stem.endswith(MASK_ENDING):
+                paths += self.by_stem[stem]
+        return paths
 
 
 class Reader:
@@ -74,52 +89,58 @@ class Reader:
 
     Args:
         data: what values and colours mean.
-        read: "index" or "colour": what counts in a prediction; None: what both agree on.
+        read: "index" or "colour": what counts in a prediction; None: both, and they have to agree.
         files: where the predictions lie.
     """
 
     def __init__(self, data: Dataset, read: str | None, files: Folder) -> None:
-        self.data, self.files, self.read = data, files, read
+        self.data = data
+        self.files = files
+        self.read = read
         count = len(data.classes)
-        self.true: masks.Palettes | None = None
+        self.target_palettes: Palettes | None = None
         if data.masks == "auto":
-            self.true = masks.Palettes(data.palette, classes=count, strict=False)
-        self.found: masks.Palettes | None = None
+            self.target_palettes = Palettes(data.palette, classes=count, strict=False)
+        self.palettes: Palettes | None = None  # of predictions
         if read is None:
-            self.found = masks.Palettes(data.palette, classes=count, advice=ADVICE)
+            self.palettes = Palettes(data.palette, classes=count, advice=ADVICE)
 
     def __call__(self, target: Path, prediction: Path) -> tuple[np.ndarray, np.ndarray]:
         """(H, W) uint8 label maps.
 
         Args:
             target: where the target's PNG would lie.
-            prediction: where the prediction's would; its name is the image id.
+            prediction: where the prediction's PNG would lie; its name is the image id.
         Raises:
-            ValueError: one of both cannot be read; names the file.
+            ValueError: target or prediction cannot be read; names the file.
         """
         image_id = prediction.stem
-        truth = _read(self.files.target(image_id), self.data, self.true)
+        true_labels = _read(self.files.target(image_id), self.data, self.target_palettes)
         path = self.files.place(image_id)
         labels = self._prediction(path)
-        if self.found is not None:
-            self._compare(path, self.found.colours)
-        return truth, labels
+        if self.palettes is not None:
+            self._compare(path, self.palettes.colours)
+        return true_labels, labels
 
     def _prediction(self, path: Path) -> np.ndarray:
-        """A prediction; where `labels` is given, it may hold labels or values as the targets do."""
-        meaning = self._predicted()
+        """A prediction.
+
+        In a data set with `labels`, which translates the values of targets, it may hold labels or
+        such values. It is refused if it can be read in both ways with different results.
+        """
+        as_labels = self._meaning()
         if not self.data.labels or (path.exists() and _is_marked(path)):
-            return _read(path, meaning, self.found)
-        stored = meaning.model_copy(update={"labels": self.data.labels})
-        attempts = list[np.ndarray]()
-        refusals = list[ValueError]()
-        for each in (meaning, stored):
+            return _read(path, as_labels, self.palettes)
+        as_values = as_labels.model_copy(update={"labels": self.data.labels})
+        attempts: list[np.ndarray] = []
+        errors: list[ValueError] = []
+        for meaning in (as_labels, as_values):
             try:
-                attempts.append(_read(path, each, self.found))
+                attempts.append(_read(path, meaning, self.palettes))
             except ValueError as error:
-                refusals.append(error)
+                errors.append(error)
         if not attempts:
-            raise refusals[0]
+            raise errors[0]
         if len(attempts) == 2 and not np.array_equal(attempts[0], attempts[1]):
             raise ValueError(
                 f"{path}: its values may be labels, 0 to {len(self.data.classes) - 1}, or values "
@@ -128,47 +149,59 @@ class Reader:
             )
         return attempts[0]
 
-    def _predicted(self) -> Dataset:
-        """What values and colours of a prediction mean; colours count as those of the targets."""
+    def _meaning(self) -> Dataset:
+        """What values and colours of a prediction mean; colours mean what the targets' do."""
         palette = self.data.palette
         if palette is None and self.read == "colour":
-            known = self.true.colours if self.true else {}
-            usual = voc.palette()[: len(self.data.classes)].tolist()
-            palette = [known.get(label, (*colour,)) for label, colour in enumerate(usual)]
-        choice = {"masks": self.read or "auto", "labels": None, "palette": palette}
-        return self.data.model_copy(update=choice)
+            palette = []
+            for label, colour in enumerate(images.palette()[: len(self.data.classes)].tolist()):
+                palette.append(self._target_colours().get(label, (*colour,)))
+        changes = {"masks": self.read or "auto", "labels": None, "palette": palette}
+        return self.data.model_copy(update=changes)
 
-    def _compare(self, path: Path, colours: Mapping[int, masks.Colour]) -> None:
+    def _compare(self, path: Path, colours: Mapping[int, Colour]) -> None:
         """Refuse a prediction that gives a value the colour that the targets give to another."""
-        known = self.true.colours if self.true and self.true.colours else {}
-        owner = {colour: value for value, colour in known.items()}
+        value_of = {colour: value for value, colour in self._target_colours().items()}
         for value, colour in colours.items():
-            if owner.get(colour, value) != value:
+            if value_of.get(colour, value) != value:
                 raise ValueError(
                     f"{path}: its palette gives {value} the colour {colour}, which is that of "
-                    f"{owner[colour]} in the targets; {ADVICE}"
+                    f"{value_of[colour]} in the targets; {ADVICE}"
                 )
+
+    def _target_colours(self) -> Mapping[int, Colour]:
+        """Value -> colour, as far as the palettes of the targets have been read."""
+        return self.target_palettes.colours if self.target_palettes else {}
 
 
 def doubts(counts: Counts, data: Dataset, name: str) -> tuple[str | None, list[str]]:
-    """What speaks against a folder's scores meaning anything: a reason to refuse them, and notes.
+    """Why a folder's scores may mean nothing.
 
     Args:
         name: of the data set, for the advice.
+    Returns:
+        a reason to refuse the scores or None, and notes for who reads them.
     """
-    true = counts.overlap.sum(0)[1]
-    lacking = [c for c, count in zip(data.classes, true, strict=True) if not count]
-    lacking = [c for c in lacking if c not in data.allow_absent]
-    if lacking and (true > 0).sum() == 1:
-        only = data.classes[int(np.argmax(true))]
-        return (
+    _, true_pixels, _ = counts.overlap.sum(0)
+    absent = []
+    for class_name, pixels in zip(data.classes, true_pixels, strict=True):
+        if pixels == 0 and class_name not in data.allow_absent:
+            absent.append(class_name)
+    if not absent:
+        return None, []
+    if (true_pixels > 0).sum() == 1:
+        only = data.classes[int(np.argmax(true_pixels))]
+        refusal = (
             f"the targets hold {only} and void alone, so that every mask would be right: is "
             f"{data.void}, which is void, a class? `datasets.{name}.labels` says so, as "
-            f"{{0: {data.classes[0]}, {data.void}: {lacking[0]}}}; where it is meant so, "
-            f"`allow_absent: [{', '.join(lacking)}]`"
-        ), []
-    some = ", ".join(lacking[:10]) + ", ..." * (len(lacking) > 10)
-    return None, [f"no pixel of {some} in the targets"] if lacking else []
+            f"{{0: {data.classes[0]}, {data.void}: {absent[0]}}}; where it is meant so, "
+            f"`allow_absent: [{', '.join(absent)}]`"
+        )
+        return refusal, []
+    names = ", ".join(absent[:MOST_CLASSES])
+    if len(absent) > MOST_CLASSES:
+        names += ", ..."
+    return None, [f"no pixel of {names} in the targets"]
 
 
 def _is_marked(path: Path) -> bool:
@@ -179,11 +212,6 @@ def _is_marked(path: Path) -> bool:
         return False
 
 
-def _read(path: Path, data: Dataset, palettes: masks.Palettes | None) -> np.ndarray:
-    """A mask; one that cannot be had is a ValueError of one line."""
-    try:
+def _read(path: Path, data: Dataset, palettes: Palettes | None) -> np.ndarray:
+    with one_line_errors(path):
         return masks.read(path, data, palettes)
-    except FileNotFoundError:
-        raise ValueError(f"{path}: missing") from None
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None

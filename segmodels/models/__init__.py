@@ -97,5 +97,6 @@ def _module(arch: str) -> ModuleType | None:
 
 def _line(problem: Any) -> str:
     """One pydantic problem as key, value and what is allowed."""
-    key = ".".join(str(part) for part in problem["loc"])
-    return f"{key} = {shown(problem['input'])}: {problem['msg'][0].lower() + problem['msg'][1:]}"
+    key = ".".join(map(str, problem["loc"]))
+    message = problem["msg"]
+    return f"{key} = {shown(problem['input'])}: {message[0].lower()}{message[1:]}"

@@ -112,8 +112,10 @@ class VGG16(nn.Module):
     def __init__(self, output_stride: int, *, batch_norm: bool, fully_connected: bool) -> None:
         super().__init__()
         layers = vgg16_layers(64, batch_norm=batch_norm)
-        pools = [key for key, layer in layers.named_children() if isinstance(layer, nn.MaxPool2d)]
-        names = dict(zip(pools, STRIDES.values(), strict=True))
+        poolings = [
+            name for name, layer in layers.named_children() if isinstance(layer, nn.MaxPool2d)
+        ]
+        names = dict(zip(poolings, STRIDES.values(), strict=True))
         self.features = Features(layers, names)
         self.classifier = nn.Sequential()
         if fully_connected:
@@ -185,10 +187,12 @@ def dilate(net: nn.Module, output_stride: int) -> None:
             a shortcut around the one before it.
         output_stride: 8, 16 or 32.
     """
-    stride = rate = 1
+    stride = 1
+    rate = 1
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1):
-            layer.stride = (1, 1) if rate > 1 else layer.stride
+            if rate > 1:
+                layer.stride = (1, 1)
             continue
         if isinstance(layer, nn.Conv2d):
             layer.dilation = (rate, rate)
@@ -209,14 +213,17 @@ def use_multi_grid(stage: nn.Module, rate: int, multi_grid: Sequence[int]) -> No
     """
     convs = [m for m in stage.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
     for conv, unit_rate in zip(convs, multi_grid, strict=True):
-        conv.dilation = conv.padding = (rate * unit_rate, rate * unit_rate)
+        conv.dilation = (rate * unit_rate, rate * unit_rate)
+        conv.padding = conv.dilation
 
 
 def remove_stride(layer: nn.Conv2d | nn.MaxPool2d) -> None:
     if isinstance(layer, nn.Conv2d):
         layer.stride = (1, 1)
     else:
-        layer.kernel_size, layer.stride, layer.padding = 3, 1, 1
+        layer.kernel_size = 3
+        layer.stride = 1
+        layer.padding = 1
 
 
 def from_timm(name: str, output_stride: int) -> tuple[nn.Module, dict[str, int]]:
@@ -247,7 +254,8 @@ def from_timm(name: str, output_stride: int) -> tuple[nn.Module, dict[str, int]]
     net: Any = create()
     net.register_forward_hook(partial(by_name, names))
     channels = dict(zip(names, net.feature_info.channels(), strict=True))
-    return net, {n: count for n, count in channels.items() if n}
+    channels.pop("", None)  # features of stride 1 have no name
+    return net, channels
 
 
 def feature_names(net: Any, output_stride: int) -> list[str]:
@@ -257,15 +265,19 @@ def feature_names(net: Any, output_stride: int) -> list[str]:
         ValueError: they have other strides or another layout; their model may raise anything.
     """
     strides = net.feature_info.reduction()
-    plain = [strides[0] * 2**k for k in range(len(strides))]
-    if plain[0] > 4 or plain[-1] != 32 or strides != [min(s, output_stride) for s in plain]:
+    undilated = [strides[0] * 2**k for k in range(len(strides))]
+    dilated = [min(stride, output_stride) for stride in undilated]
+    if undilated[0] > 4 or undilated[-1] != 32 or strides != dilated:
         raise ValueError(f"its strides are {', '.join(map(str, strides))}")
     features = net(torch.empty(2, 3, 33, 47))
-    if [feature.shape[1] for feature in features] != net.feature_info.channels():
+    channels = [feature.shape[1] for feature in features]
+    if channels != net.feature_info.channels():
         raise ValueError("its features are not (N, C, H, W)")
-    return [STRIDES.get(stride, "") for stride in plain]
+    return [STRIDES.get(stride, "") for stride in undilated]
 
 
 def by_name(names: list[str], net: nn.Module, inputs: Any, features: Any) -> dict[str, Tensor]:
     """A forward hook: the list of features that a timm model returns becomes a dictionary."""
-    return {n: feature for n, feature in zip(names, features, strict=True) if n}
+    named = dict(zip(names, features, strict=True))
+    named.pop("", None)  # features of stride 1 have no name
+    return named

@@ -58,5 +58,5 @@ def deeplabv2(
         backbone, output_stride=output_stride, fully_connected=False
     )
     branch = large_fov if backbone.startswith("vgg") else atrous_score
-    branches = (branch(channels["out"], num_classes, rate) for rate in atrous_rates)
-    return Segmentation(features, ASPP(branches))
+    pyramid = ASPP(branch(channels["out"], num_classes, rate) for rate in atrous_rates)
+    return Segmentation(features, pyramid)

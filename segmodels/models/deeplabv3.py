@@ -19,14 +19,13 @@ from torch import nn
 
 from segmodels.models import backbones
 from segmodels.models.backbones import SERVER
-from segmodels.models.heads import deeplab_head, fcn_head
+from segmodels.models.heads import deeplab_head, fcn_head, paper_rates
 from segmodels.models.layers import Segmentation
 
 COCO = {  # torchvision's COCO_WITH_VOC_LABELS_V1
     "resnet50": f"{SERVER}/deeplabv3_resnet50_coco-cd0a2569.pth",
     "resnet101": f"{SERVER}/deeplabv3_resnet101_coco-586e9e4e.pth",
 }
-RATES = (6, 12, 18)  # at output stride 16
 BOTTLENECKS = ("resnet50", "resnet101", "resnet152")  # three 3 x 3 convolutions in the last stage
 
 
@@ -64,7 +63,7 @@ def deeplabv3(
             )
         backbones.use_multi_grid(features.get_submodule("layer4"), 32 // output_stride, multi_grid)
     if atrous_rates is None:
-        atrous_rates = [rate * 16 // output_stride for rate in RATES]
+        atrous_rates = paper_rates(output_stride)
     aux_classifier = fcn_head(channels["aux"], num_classes) if aux else None
     head = deeplab_head(channels["out"], num_classes, atrous_rates)
     return Segmentation(features, head, aux_classifier)

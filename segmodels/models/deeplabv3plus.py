@@ -18,11 +18,11 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from segmodels.models import backbones
-from segmodels.models.heads import ASPP, CHANNELS, fcn_head
+from segmodels.models.heads import ASPP, CHANNELS, fcn_head, paper_rates
 from segmodels.models.layers import upsample
 
-RATES = (6, 12, 18)  # at output stride 16
-LOW, HIGH = 48, CHANNELS  # channels of stride 4 (table 1); of pyramid and decoder (table 2)
+LOW = 48  # channels of stride 4 (table 1)
+HIGH = CHANNELS  # of pyramid and decoder (table 2)
 
 
 class DeepLabV3Plus(nn.Module):
@@ -87,7 +87,7 @@ def deeplabv3plus(
         backbone, output_stride=output_stride, fully_connected=False
     )
     if atrous_rates is None:
-        atrous_rates = [rate * 16 // output_stride for rate in RATES]
+        atrous_rates = paper_rates(output_stride)
     aspp = ASPP(channels["out"], atrous_rates)
     low_level = conv_bn_relu(channels["low"], LOW, 1)
     classifier = nn.Sequential(

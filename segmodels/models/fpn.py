@@ -39,13 +39,14 @@ class FPN(nn.Module):
         self.pyramid = FeaturePyramidNetwork(
             in_channels, pyramid_channels, norm_layer=nn.BatchNorm2d
         )
-        self.branches = nn.ModuleList(
-            nn.ModuleList(
-                Conv2dNormActivation(branch_channels if k else pyramid_channels, branch_channels)
-                for k in range(max(level, 1))
-            )
-            for level in range(len(LEVELS))
-        )
+        self.branches = nn.ModuleList()
+        for level in range(len(LEVELS)):
+            convs = nn.ModuleList()
+            channels = pyramid_channels
+            for _ in range(max(level, 1)):
+                convs.append(Conv2dNormActivation(channels, branch_channels))
+                channels = branch_channels
+            self.branches.append(convs)
         self.classifier = nn.Conv2d(branch_channels, num_classes, 1)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:

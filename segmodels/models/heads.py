@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from segmodels.models.layers import ImagePooling
 
 CHANNELS = 256  # of the pyramid and of DeepLab's head
+RATES = (6, 12, 18)  # of the pyramid at output stride 16
 
 
 def fcn_head(in_channels: int, num_classes: int) -> nn.Sequential:
@@ -50,6 +51,11 @@ class ASPP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         branches = [branch(x) for branch in self.convs]  # (N, 256, H/os, W/os) each
         return self.project(torch.cat(branches, 1))  # (N, 256, H/os, W/os)
+
+
+def paper_rates(output_stride: int) -> list[int]:
+    """RATES at another output stride: they reach as far in the image."""
+    return [rate * 16 // output_stride for rate in RATES]
 
 
 def deeplab_head(in_channels: int, num_classes: int, atrous_rates: Sequence[int]) -> nn.Sequential:

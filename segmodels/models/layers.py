@@ -26,10 +26,8 @@ def resize(x: Tensor, size: Sequence[int]) -> Tensor:
 def resize_by_products(x: Tensor, size: Sequence[int]) -> Tensor:
     """The same as F.interpolate, as rows @ x @ columns, in float32 or wider under autocast too."""
     wide = torch.promote_types(x.dtype, torch.float32)
-    rows, columns = (
-        interpolation_matrix(target, source, dtype=wide, device=x.device)
-        for target, source in zip(size, x.shape[-2:], strict=True)
-    )
+    rows = interpolation_matrix(size[0], x.shape[-2], dtype=wide, device=x.device)
+    columns = interpolation_matrix(size[1], x.shape[-1], dtype=wide, device=x.device)
     with torch.autocast(x.device.type, enabled=False):
         return (rows @ x.to(wide) @ columns.T).to(x.dtype)  # (N, C, H, w), then (N, C, H, W)
 
@@ -118,7 +116,8 @@ def repeat_border(x: Tensor, dim: int, size: int) -> Tensor:
     if torch.compiler.is_exporting():  # no gradient, and `sym_max` of every level lies in the next
         places = torch.arange(-1, size + 1, device=x.device).clamp(0, x.shape[dim] - 1)
         return x.index_select(dim, places)
-    first, last = x.narrow(dim, 0, 1), x.narrow(dim, -1, 1)
+    first = x.narrow(dim, 0, 1)
+    last = x.narrow(dim, -1, 1)
     sizes: list[int | torch.SymInt] = list(x.shape)
     sizes[dim] = torch.sym_max(0, size + 1 - x.shape[dim])
     return torch.cat([first, x, last.expand(sizes)], dim)
@@ -188,7 +187,8 @@ def mirror_pad(x: Tensor) -> Tensor:
         return F.pad(x, (1, 1, 1, 1), "reflect")
     for dim in (-2, -1):
         size = x.shape[dim]
-        parts = x.split([1, 1, size - 4, 1, 1] if size >= 4 else 1, dim)
+        sizes = [1, 1, size - 4, 1, 1] if size >= 4 else 1
+        parts = x.split(sizes, dim)
         x = torch.cat([parts[1], *parts, parts[-2]], dim)
     return x
 

@@ -64,14 +64,17 @@ class SegNet(nn.Module):
     def __init__(self, num_classes: int, width: int, upsampling: str) -> None:
         super().__init__()
         self.backbone = Encoder(width)
-        widths = [8 * width, 8 * width, 4 * width, 2 * width, width]
-        stages = zip(widths, [*widths[1:], width], (3, 3, 3, 2, 1), strict=True)
-        self.decoder = nn.ModuleList(decoder_stage(*stage) for stage in stages)
+        widths = [8 * width, 8 * width, 4 * width, 2 * width, width]  # before each stage
+        depths = (3, 3, 3, 2, 1)
+        self.decoder = nn.ModuleList()
+        for before, after, depth in zip(widths, [*widths[1:], width], depths, strict=True):
+            self.decoder.append(decoder_stage(before, after, depth))
         self.classifier = nn.Conv2d(width, num_classes, 3, padding=1)
         he_initialize(self)
         self.upsampling = upsampling
-        learned = widths if upsampling == "transposed" else []
-        self.up = nn.ModuleList(map(LearnedUpsampling, learned))
+        self.up = nn.ModuleList()
+        if upsampling == "transposed":
+            self.up.extend(LearnedUpsampling(channels) for channels in widths)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         x, pooled = self.backbone(image)  # (N, 512, H/32, W/32)

@@ -10,6 +10,8 @@ multiples of 16 is mirrored at the right and the bottom up to the next one. The 
 published, and what it was trained with, is in unet_valid.py.
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from pydantic import PositiveInt
@@ -44,10 +46,11 @@ class UNet(nn.Module):
     def __init__(self, num_classes: int, width: int) -> None:
         super().__init__()
         widths = [width * 2**level for level in range(LEVELS + 1)]
-        self.encoder = nn.ModuleList(map(double_conv, [3, *widths[:-1]], widths))
-        widths.reverse()
-        self.up = nn.ModuleList(nn.ConvTranspose2d(w, w // 2, 2, stride=2) for w in widths[:-1])
-        self.decoder = nn.ModuleList(map(double_conv, widths[:-1], widths[1:]))
+        downwards = list(pairwise([3, *widths]))  # channels before and after each level
+        upwards = list(pairwise(reversed(widths)))
+        self.encoder = nn.ModuleList(double_conv(i, o) for i, o in downwards)
+        self.up = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, stride=2) for i, o in upwards)
+        self.decoder = nn.ModuleList(double_conv(i, o) for i, o in upwards)
         self.classifier = nn.Conv2d(width, num_classes, 1)
         he_initialize(self)
 
@@ -56,9 +59,9 @@ class UNet(nn.Module):
         step = 2**LEVELS
         x = F.pad(image, (0, -width % step, 0, -height % step), mode="reflect")
         skips: list[Tensor] = []
-        for block in self.encoder:
-            skips.append(block(F.max_pool2d(x, 2) if skips else x))
-            x = skips[-1]  # (N, 64, H, W), ..., (N, 1024, H/16, W/16)
+        for level, block in enumerate(self.encoder):
+            x = block(F.max_pool2d(x, 2) if level else x)
+            skips.append(x)  # (N, 64, H, W), ..., (N, 1024, H/16, W/16)
         for up, block, skip in zip(self.up, self.decoder, skips[-2::-1], strict=True):
             x = block(torch.cat([skip, up(x)], 1))  # (N, 512, H/8, W/8), ..., (N, 64, H, W)
         return {"out": self.classifier(x)[..., :height, :width]}

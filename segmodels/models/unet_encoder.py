@@ -60,13 +60,12 @@ class UNetEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        inputs = [channels["out"], *WIDTHS.values()]
-        self.decoder = nn.ModuleDict(
-            {
-                name: UpBlock(in_channels, channels.get(name, 0), width, upsampling)
-                for in_channels, (name, width) in zip(inputs, WIDTHS.items(), strict=False)
-            }
-        )
+        self.decoder = nn.ModuleDict()
+        in_channels = channels["out"]
+        for name, width in WIDTHS.items():
+            skip = channels.get(name, 0)
+            self.decoder[name] = UpBlock(in_channels, skip, width, upsampling)
+            in_channels = width
         self.classifier = nn.Conv2d(WIDTHS["image"], num_classes, 3, padding=1)
         he_initialize(self.decoder)
         he_initialize(self.classifier)

@@ -12,6 +12,8 @@ released network's last up-convolution keeps 128 channels, and a ReLU follows ea
 figure 1, all halve the channels and nothing follows. `batch_norm` is ours.
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from pydantic import PositiveInt
@@ -34,7 +36,9 @@ def extend(image: Tensor) -> Tensor:
         (N, 3, h + 2 MARGIN, w + 2 MARGIN), where h x w is the smallest possible size of logits
         that holds H x W; the image begins at [MARGIN, MARGIN].
     """
-    rows, columns = (_mirrored(size, image.device) for size in image.shape[-2:])
+    height, width = image.shape[-2:]
+    rows = _mirrored(height, image.device)
+    columns = _mirrored(width, image.device)
     return image[..., rows[:, None], columns]
 
 
@@ -61,25 +65,27 @@ def double_conv(in_channels: int, out_channels: int, batch_norm: bool) -> nn.Seq
 def crop(skip: Tensor, like: Tensor) -> Tensor:
     """The middle of a skip, as high and wide as `like`: a grey arrow of figure 1."""
     height, width = like.shape[-2:]
-    top, left = (skip.shape[-2] - height) // 2, (skip.shape[-1] - width) // 2
+    top = (skip.shape[-2] - height) // 2
+    left = (skip.shape[-1] - width) // 2
     return skip[..., top : top + height, left : left + width]
 
 
 class UNetValid(nn.Module):
     """Figure 1; `valid` is the network itself, `forward` extends the image by mirroring first."""
 
-    margin, grid = MARGIN, GRID
+    margin = MARGIN
+    grid = GRID
     extend = staticmethod(extend)
 
     def __init__(self, num_classes: int, width: int, batch_norm: bool) -> None:
         super().__init__()
         widths = [width * 2**level for level in range(LEVELS + 1)]
-        pairs = zip([3, *widths[:-1]], widths, strict=True)
-        self.encoder = nn.ModuleList(double_conv(i, o, batch_norm) for i, o in pairs)
+        downwards = list(pairwise([3, *widths]))  # channels before and after each level
+        upwards = list(pairwise(reversed(widths)))
+        self.encoder = nn.ModuleList(double_conv(i, o, batch_norm) for i, o in downwards)
         self.dropout = nn.Dropout(0.5)
-        widths.reverse()
-        self.up = nn.ModuleList(nn.ConvTranspose2d(w, w // 2, 2, stride=2) for w in widths[:-1])
-        self.decoder = nn.ModuleList(double_conv(w, w // 2, batch_norm) for w in widths[:-1])
+        self.up = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, stride=2) for i, o in upwards)
+        self.decoder = nn.ModuleList(double_conv(i, o, batch_norm) for i, o in upwards)
         self.classifier = nn.Conv2d(width, num_classes, 1)
         he_initialize(self)
 
@@ -89,7 +95,8 @@ class UNetValid(nn.Module):
 
     def valid(self, extended: Tensor) -> Tensor:
         """(N, 3, h + 2 MARGIN, w + 2 MARGIN) -> logits (N, C, h, w), h and w = 4, 20, 36, ..."""
-        x, skips = extended, []
+        x = extended
+        skips: list[Tensor] = []
         for level, block in enumerate(self.encoder):
             x = block(F.max_pool2d(x, 2) if level else x)
             if level >= LEVELS - 1:

@@ -1,22 +1,13 @@
-"""What predicting one picture costs: multiply-adds, which are counted, and time, which is measured.
+"""What predicting one image costs: its time, which is measured; models/flops.py counts the rest.
 
-Conventions: a multiplication with its addition counts once, as in torchvision's tables (torch's own
-counter counts it twice). Convolutions and matrix products are counted, nothing else. Time is the
-median over passes, so that one that the system interrupts says nothing.
+Time is the median over passes, so that one that the system interrupts says nothing.
 """
 
-import inspect
 from collections.abc import Callable
 from time import perf_counter
 
 import numpy as np
 import pandas as pd
-from torch.utils.flop_counter import FlopCounterMode, _FlopCounterMode
-
-# torch wraps it to keep its compiler out of it, and imports the compiler for that.
-_FlopCounterMode.__torch_dispatch__ = inspect.unwrap(  # type: ignore[method-assign]
-    _FlopCounterMode.__torch_dispatch__
-)
 
 WARM_UP = 3  # passes before those that are measured
 LEAST, MOST = 5, 50  # measured passes
@@ -34,13 +25,6 @@ def usual_picture(pictures: pd.DataFrame) -> pd.DataFrame:
     sizes = pictures.groupby(["width", "height"]).size()
     width, height = sizes.index[int(sizes.to_numpy().argmax())]
     return pictures[(pictures["width"] == width) & (pictures["height"] == height)].iloc[:1]
-
-
-def gflops(predict: Callable[[], object]) -> float:
-    """Billions of multiply-adds of one call."""
-    with FlopCounterMode(display=False) as counter:
-        predict()
-    return counter.get_total_flops() / 2e9
 
 
 def latency(

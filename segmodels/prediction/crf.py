@@ -22,11 +22,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segmodels.sections import CRF
+
 Kernel = Callable[[Tensor], Tensor]  # (H W, C) -> (H W, C): a normalised Gaussian filter
 
 # Classes that are filtered at a time: for all 21 the values at the lattice points of a photograph
 # neither fit into a cache nor into memory that is reused, which doubles the time.
 AT_ONCE = 8
+
+# For photographs of VOC's size, from a re-implementation of DeepLab v2: docs/test-time.md.
+PHOTOGRAPHS = CRF(
+    iterations=10,
+    position_sigma=1,
+    position_weight=3,
+    bilateral_sigma_xy=67,
+    bilateral_sigma_rgb=3,
+    bilateral_weight=4,
+)
 
 
 @torch.inference_mode()

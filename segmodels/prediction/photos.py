@@ -1,8 +1,9 @@
 """Any photograph as RGB, and its label map at its own size in bounded memory.
 
-Images are read as training reads them, see voc.read_image; a file that cannot be shown raises a
-ValueError of one line. Logits are enlarged in bands of rows, as a picture of 24 million pixels has
-2 GB of them, and the argmax is taken of the enlarged ones.
+Images are read as training reads them, see images.read_image; a file that cannot be shown raises a
+ValueError of one line. Label maps are those of the predict stage, pixel for pixel, but for
+photographs of more than LARGEST pixels: a model sees them at that size where no long side is
+chosen, and a CRF works at that size.
 """
 
 import os
@@ -15,15 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from segmodels.data import transforms, voc
-from segmodels.prediction.inference import label_map
-from segmodels.prediction.testtime import Network
+from segmodels.data import images, layout
+from segmodels.prediction import testtime
+from segmodels.prediction.testtime import Forward
+from segmodels.sections import Predict
 
 LARGEST = 1024  # pixels of the long side that a model sees unless params.yaml says otherwise
-BAND = 1 << 24  # logits that are enlarged at a time: 64 MiB
 STEM_BYTES = 100  # of the 255 that a file's name may have, the rest for the model and the kind
 
 
@@ -62,7 +61,7 @@ def find(paths: Iterable[Path], without: Path | None = None) -> Found:
             if files.setdefault(file.resolve(), file).is_symlink() and not file.is_symlink():
                 files[file.resolve()] = file
         if not inside:
-            problems.append(f"{path}: a folder without images ({' '.join(voc.SUFFIXES)})")
+            problems.append(f"{path}: a folder without images ({' '.join(layout.SUFFIXES)})")
     return Found(list(files.values()), problems, others)
 
 
@@ -77,9 +76,9 @@ def _images(folder: Path, without: Path | None, others: Counter[str]) -> list[Pa
         for name in sorted(names):
             file = Path(place) / name
             if name.startswith("."):
-                others.update(["hidden image"] if file.suffix.lower() in voc.SUFFIXES else [])
+                others.update(["hidden image"] if file.suffix.lower() in layout.SUFFIXES else [])
                 continue
-            if file.suffix.lower() in voc.SUFFIXES or _is_image(file):
+            if file.suffix.lower() in layout.SUFFIXES or _is_image(file):
                 found.append(file)
             else:
                 others[file.suffix or "without a suffix"] += 1
@@ -89,7 +88,7 @@ def _images(folder: Path, without: Path | None, others: Counter[str]) -> list[Pa
 def _is_image(file: Path) -> bool:
     """Whether a file's content is an image, whatever its name."""
     try:
-        with voc.opened(file, *voc.FORMATS):
+        with images.open_image(file, *images.FORMATS):
             return True
     except (OSError, ValueError):
         return False
@@ -107,12 +106,12 @@ def read(path: Path) -> np.ndarray:
         kind = "a folder" if path.is_dir() else "0 bytes" if path.is_file() else "there is no file"
         kind = "no regular file" if path.exists() and kind.startswith("there") else kind
         raise ValueError(f"{path}: {kind}, expected an image")
-    return voc.read_image(path)
+    return images.read_image(path)
 
 
 def frames(path: Path) -> int:
     """How many images a file holds, of which the first is read."""
-    with voc.opened(path, *voc.FORMATS) as image:
+    with images.open_image(path, *images.FORMATS) as image:
         return getattr(image, "n_frames", 1)
 
 
@@ -142,54 +141,16 @@ def _claims(stem: str, models: Sequence[str]) -> set[str]:
     return {f"{stem}_{end}".casefold() for end in ("comparison", *models)}
 
 
-def seen_size(height: int, width: int, long_side: int | None) -> tuple[int, int]:
-    """Height and width in pixels at which a model sees a photograph, see `transforms.seen_size`.
+def label_photo(forward: Forward, image: np.ndarray, choices: Predict) -> np.ndarray:
+    """Predict one photograph.
 
     Args:
-        long_side: pixels; None: as it is, at most LARGEST.
-    """
-    return transforms.seen_size(height, width, long_side or min(max(height, width), LARGEST))
-
-
-def label_photo(network: Network, image: np.ndarray, long_side: int | None) -> np.ndarray:
-    """Predict one picture.
-
-    Args:
-        network: from `testtime.network`.
+        forward: a `Network`.
         image: (H, W, 3) uint8, RGB.
-        long_side: in pixels at which the model sees it, see `seen_size`.
+        choices: long side, scales and the rest, see `testtime.label_maps`.
     Returns:
         (H, W) uint8 labels.
     """
-    height, width = image.shape[:2]
-    size = seen_size(height, width, long_side)
-    seen = torch.tensor(transforms.resize_image(image, size)).permute(2, 0, 1)[None]
-    return enlarged_label_map(network(seen)[0], (height, width)).cpu().numpy()
-
-
-def enlarged_label_map(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize logits bilinearly (align_corners=False) and take the largest, a band at a time.
-
-    Args:
-        logits: (C, h, w).
-        size: (H, W) in pixels.
-    Returns:
-        (H, W) uint8.
-    """
-    height, width = size
-    band = max(1, BAND // (len(logits) * width))
-    tops = range(0, height, band)
-    bands = [label_map(_resized_rows(logits, top, min(top + band, height), size)) for top in tops]
-    return torch.cat(bands)
-
-
-def _resized_rows(logits: Tensor, top: int, bottom: int, size: tuple[int, int]) -> Tensor:
-    """Rows top..bottom-1 of (C, h, w) logits resized to size, (C, bottom - top, W)."""
-    last = logits.shape[1] - 1
-    row = torch.arange(top, bottom, dtype=torch.float64, device=logits.device)
-    centre = ((row + 0.5) * (last + 1) / size[0] - 0.5).clamp(0, last)
-    above = centre.long()
-    share = (centre - above).to(logits.dtype)[:, None]
-    rows = torch.lerp(logits[:, above], logits[:, (above + 1).clamp(max=last)], share)
-    shape = (bottom - top, size[1])
-    return F.interpolate(rows[None], size=shape, mode="bilinear", align_corners=False)[0]
+    batch = torch.tensor(image).permute(2, 0, 1)[None]
+    [(_, labels)] = testtime.label_maps(forward, [([""], batch)], choices, most=LARGEST)
+    return labels.cpu().numpy()

@@ -1,32 +1,32 @@
-"""Ways to get a picture's logits other than one pass of the model over all of it.
+"""Ways to predict an image other than one pass of the model over all of it.
 
-Conventions: a network maps pictures (N, 3, h, w) to logits (N, C, h, w). Where several passes see
-a pixel (scales, the mirrored picture, windows), their softmax probabilities are averaged, as the
-released code of PSPNet (arXiv 1612.01105) and DeepLab v3+ (arXiv 1802.02611) does; what is
-returned are logits whose softmax is that mean. One pass alone returns its logits untouched, so
-that a variant which has nothing to do changes no bit.
+Conventions: a forward function maps images (N, 3, h, w) uint8 to logits (N, C, h, w); a `Network`
+is one. Where several passes see a pixel (scales, the mirrored image, windows), their softmax
+probabilities are averaged, as the released code of PSPNet (arXiv 1612.01105) and DeepLab v3+
+(arXiv 1802.02611) does. One pass alone keeps its logits untouched, so that a variant which has
+nothing to do changes no bit.
 
 Overlap-tile is that of Ronneberger, Fischer, Brox, arXiv 1505.04597, figure 2: every tile is seen
 with the margin that a network of valid convolutions consumes, so that the stitched logits are
-those of one pass, whatever the picture's size, in the memory of one tile.
+those of one pass, whatever the image's size, in the memory of one tile.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial, reduce
-from itertools import chain, product
+from functools import partial
+from itertools import product
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from segmodels.data.transforms import resize_image, seen_size
-from segmodels.prediction import crf
-from segmodels.prediction.inference import autocast, normalize
-from segmodels.sections import Normalize, Predict
+from segmodels.data.transforms import resize_image, resized_size, seen_size
+from segmodels.models.network import Network
+from segmodels.prediction import crf, fusion
+from segmodels.sections import CRF, Predict
 
-Network = Callable[[Tensor], Tensor]
+Forward = Callable[[Tensor], Tensor]
 
 
 @runtime_checkable
@@ -37,68 +37,58 @@ class Valid(Protocol):
     grid: int  # pixels by which tiles may be shifted
 
     def extend(self, image: Tensor) -> Tensor:
-        """A picture (N, 3, H, W) with what is taken to lie around it."""
+        """An image (N, 3, H, W) with what is taken to lie around it."""
 
     def valid(self, extended: Tensor) -> Tensor:
         """Its logits, `margin` smaller at each side."""
 
 
-def network(
-    model: nn.Module,
-    *,
-    normalization: Normalize,
-    device: torch.device,
-    precision: str,
-    tile: int | None,
-) -> Network:
-    """A model as a function of pictures; the model is put into eval mode.
-
-    Args:
-        tile: height and width in pixels of a tile's logits; None: each picture as a whole.
-    Returns:
-        function of (N, 3, h, w) uint8 that gives logits (N, C, h, w) float32 on the device. It
-        raises ValueError if there is a tile and the model is not of valid convolutions.
-    """
-    model.eval()
-
-    @torch.inference_mode()
-    def logits(image: Tensor) -> Tensor:
-        normal = normalize(image.to(device), normalization)
-        with autocast(device, precision):
-            out: Tensor = model(normal)["out"] if tile is None else _tiled(model, normal, tile)
-        return out.float()
-
-    return logits
-
-
-def scores(
-    network: Network,
+def label_maps(
+    forward: Forward,
     batches: Iterable[tuple[list[str], Tensor, *tuple[object, ...]]],
     choices: Predict,
+    *,
+    most: int | None = None,
 ) -> Iterator[tuple[str, Tensor]]:
-    """What every picture's label map is the argmax of, under all the choices of `predict`.
+    """The label map of every image, under all the choices of `predict`.
 
     Args:
-        batches: from `segmodels.data.loading.whole_images`, as stored.
+        forward: a `Network`, or for tests another function of images.
+        batches: image ids, images (N, 3, H, W) uint8 as stored, and whatever else, as from
+            `segmodels.data.loading.whole_images`.
+        most: pixels; the long side at which larger images are seen where `choices.long_side` is
+            null, and at which a CRF works; None: no limit.
     Yields:
-        image id and logits (C, H, W) float32 on the network's device; with a CRF, its marginals.
+        image id and labels (H, W) uint8 on the forward function's device.
+    Raises:
+        ValueError: `choices.tile` does not suit the model.
+    Example:
+        >>> network = load(settings, "unet")
+        >>> dict(label_maps(network, [(["a"], image)], settings.predict["miniature"]))
     """
-    if choices.window:
-        network = partial(sliding_window, network, **choices.window.model_dump())
+    forward = chosen(forward, choices)
     for image_ids, image, *_ in batches:
-        logits = multi_scale(
-            network, image, long_side=choices.long_side, scales=choices.scales, flip=choices.flip
-        )
-        for image_id, picture, score in zip(image_ids, image, logits, strict=True):
-            if choices.crf:
-                score = crf.refine(score, picture, **choices.crf.model_dump())
-            yield image_id, score
+        height, width = image.shape[-2:]
+        at_once = 1 if fusion.is_large((height, width)) else len(image)
+        ids = iter(image_ids)
+        for part in image.split(at_once):
+            for labels in _label_maps(forward, part, choices, most):
+                yield next(ids), labels
+
+
+def chosen(forward: Forward, choices: Predict) -> Forward:
+    """A forward function that sees images through windows or tiles, if that is chosen."""
+    if choices.window:
+        return partial(sliding_window, forward, **choices.window.model_dump())
+    if choices.tile:
+        return tiled(forward, choices.tile)
+    return forward
 
 
 def multi_scale(
-    network: Network, image: Tensor, *, long_side: int | None, scales: Sequence[float], flip: bool
+    forward: Forward, image: Tensor, *, long_side: int | None, scales: Sequence[float], flip: bool
 ) -> Tensor:
-    """Logits of pictures seen at several sizes, and each time mirrored too if `flip`.
+    """Logits of images seen at several sizes, and each time mirrored too if `flip`.
 
     Args:
         image: (N, 3, H, W) uint8, on the CPU.
@@ -108,50 +98,85 @@ def multi_scale(
         (N, C, H, W); each pass is resized bilinearly (align_corners=False) before the mean.
     """
     height, width = image.shape[-2:]
-    sides = [round(scale * (long_side or max(height, width))) for scale in scales]
-    seen = (_resized(image, seen_size(height, width, side)) for side in sides)
-    passes = (_passes(network, view, flip) for view in seen)
-    logits = (_fitted(each, (height, width)) for each in chain.from_iterable(passes))
-    if len(sides) == 1 and not flip:
-        return next(logits)
-    return _log(reduce(torch.add, (each.softmax(1) for each in logits)))
+    each = passes(forward, image, long_side=long_side, scales=scales, flip=flip)
+    return fusion.fused(each, (height, width))
 
 
-def sliding_window(network: Network, image: Tensor, *, side: int, stride: int) -> Tensor:
-    """Logits of pictures seen through overlapping square windows, the last ones at the border.
+def passes(
+    forward: Forward, image: Tensor, *, long_side: int | None, scales: Sequence[float], flip: bool
+) -> Iterator[Tensor]:
+    """Logits of every pass of `multi_scale`, at the size at which it saw the images."""
+    height, width = image.shape[-2:]
+    for scale in scales:
+        side = round(scale * (long_side or max(height, width)))
+        view = _resized(image, seen_size(height, width, side))
+        yield forward(view)
+        if flip:
+            yield forward(view.flip(-1)).flip(-1)
+
+
+def sliding_window(forward: Forward, image: Tensor, *, side: int, stride: int) -> Tensor:
+    """Logits of images seen through overlapping square windows, the last ones at the border.
 
     Args:
         image: (N, 3, H, W).
-        side: of a window in pixels; a picture's side that is smaller is taken whole.
+        side: of a window in pixels; an image's side that is smaller is taken whole.
         stride: pixels from one window to the next, 1..side.
     Returns:
         (N, C, H, W).
     """
     height, width = image.shape[-2:]
     if max(height, width) <= side:
-        return network(image)
+        return forward(image)
     total = torch.zeros(())
     for top, left in product(_starts(height, side, stride), _starts(width, side, stride)):
-        seen = network(image[..., top : top + side, left : left + side]).softmax(1)
-        below, right = height - top - seen.shape[-2], width - left - seen.shape[-1]
+        seen = forward(image[..., top : top + side, left : left + side]).softmax(1)
+        below = height - top - seen.shape[-2]
+        right = width - left - seen.shape[-1]
         total = total + F.pad(seen, (left, right, top, below))
-    return _log(total)
+    return fusion.logs(total)
+
+
+def tiled(forward: Forward, tile: int) -> Forward:
+    """A network of valid convolutions that sees images tile by tile.
+
+    Args:
+        tile: height and width in pixels of a tile's logits.
+    Raises:
+        ValueError: the model is not of valid convolutions.
+    """
+    model = getattr(forward, "module", None)
+    if not isinstance(forward, Network) or not isinstance(model, Valid):
+        raise ValueError(
+            f"predict.tile = {tile}: expected null, since {type(model).__name__} pads its "
+            "convolutions and its tiles would not join; overlap-tile is for unet_valid"
+        )
+
+    def stitched(normal: Tensor) -> Tensor:
+        height, width = normal.shape[-2:]
+        extended = model.extend(normal)
+        logits = overlap_tile(
+            model.valid, extended, margin=model.margin, tile=tile, grid=model.grid
+        )
+        return logits[..., :height, :width]
+
+    return partial(forward, compute=stitched)
 
 
 @torch.inference_mode()
 def overlap_tile(
-    network: Callable[[Tensor], Tensor], extended: Tensor, *, margin: int, tile: int, grid: int
+    forward: Forward, extended: Tensor, *, margin: int, tile: int, grid: int
 ) -> Tensor:
-    """Logits of a picture, tile by tile.
+    """Logits of an image, tile by tile.
 
     Args:
-        network: (N, 3, h + 2 margin, w + 2 margin) -> logits (N, C, h, w).
-        extended: (N, 3, H + 2 margin, W + 2 margin), a picture and what is taken to lie around it.
+        forward: (N, 3, h + 2 margin, w + 2 margin) -> logits (N, C, h, w).
+        extended: (N, 3, H + 2 margin, W + 2 margin), an image and what is taken to lie around it.
         margin: pixels that the network loses at each side.
         tile: height and width of a tile's logits; a side that is smaller is taken whole.
         grid: pixels by which tiles may be shifted: the product of the network's strides.
     Returns:
-        (N, C, H, W), equal to network(extended).
+        (N, C, H, W), equal to forward(extended).
     Raises:
         ValueError: tiles of this size do not fit the grid.
     """
@@ -160,7 +185,7 @@ def overlap_tile(
     rows = []
     for top, below in _tiles(height, tile, grid):
         parts = [
-            network(extended[..., top : top + side, left : left + side])[..., :below, :right]
+            forward(extended[..., top : top + side, left : left + side])[..., :below, :right]
             for left, right in _tiles(width, tile, grid)
         ]
         rows.append(torch.cat(parts, -1))
@@ -180,44 +205,41 @@ def _tiles(size: int, tile: int, grid: int) -> list[tuple[int, int]]:
     return [(start, end - start) for start, end in zip(starts, ends, strict=True)]
 
 
-def _tiled(model: nn.Module, image: Tensor, tile: int) -> Tensor:
-    """Logits (N, C, H, W) of normalised pictures (N, 3, H, W), by overlap-tile."""
-    if not isinstance(model, Valid):
-        raise ValueError(
-            f"predict.tile = {tile}: expected null, since {type(model).__name__} pads its "
-            "convolutions and its tiles would not join; overlap-tile is for unet_valid"
-        )
+def _label_maps(
+    forward: Forward, image: Tensor, choices: Predict, most: int | None
+) -> Iterable[Tensor]:
+    """Labels (H, W) uint8 of each image of a batch."""
     height, width = image.shape[-2:]
-    extended = model.extend(image)
-    logits = overlap_tile(model.valid, extended, margin=model.margin, tile=tile, grid=model.grid)
-    return logits[..., :height, :width]
+    largest = min(most or max(height, width), max(height, width))
+    each: Iterable[Tensor] = passes(
+        forward,
+        image,
+        long_side=choices.long_side or largest,
+        scales=choices.scales,
+        flip=choices.flip,
+    )
+    if choices.crf:
+        at = resized_size(height, width, largest)
+        each = [_refined(fusion.fused(each, at), _resized(image, at), choices.crf)]
+    return fusion.labels(each, (height, width))
 
 
-def _passes(network: Network, image: Tensor, flip: bool) -> Iterator[Tensor]:
-    yield network(image)
-    if flip:
-        yield network(image.flip(-1)).flip(-1)
+def _refined(logits: Tensor, image: Tensor, settings: CRF) -> Tensor:
+    """Marginals (N, C, H, W) of the CRF; images (N, 3, H, W) uint8."""
+    marginals = []
+    for score, picture in zip(logits, image, strict=True):
+        marginals.append(crf.refine(score, picture, **settings.model_dump()))
+    return torch.stack(marginals)
 
 
 def _resized(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """(N, 3, H, W) uint8 as training and validation resize it: by PIL, averaging."""
+    """(N, 3, H, W) uint8 as training and validation resize it: averaging where it shrinks."""
     if image.shape[-2:] == size:
         return image
-    pictures = [resize_image(picture.permute(1, 2, 0).numpy(), size) for picture in image]
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
-
-
-def _fitted(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    if logits.shape[-2:] == size:
-        return logits
-    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-
-
-def _log(total: Tensor) -> Tensor:
-    """Logits of probabilities whose sum is anything; finite, since they may be resized later."""
-    return total.clamp_min(torch.finfo(total.dtype).tiny).log()
+    images = [resize_image(each.permute(1, 2, 0).numpy(), size) for each in image]
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
 
 def _starts(size: int, side: int, stride: int) -> list[int]:
-    """Where windows begin; the last one ends with the picture."""
+    """Where windows begin; the last one ends with the image."""
     return [*range(0, size - side, stride), size - side] if size > side else [0]

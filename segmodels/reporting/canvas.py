@@ -1,8 +1,8 @@
 """What all figures share: fonts, colours, the frame of title and caption, and PNG bytes.
 
-Nothing depends on pyplot or on the user's matplotlibrc. Colours are seven of Okabe and Ito's (Color
-Universal Design, 2008) and, for their yellow that white paper hides, Tol's wine: the colour-blind
-can tell them apart. Markers tell models apart in print.
+Nothing depends on pyplot or on the user's matplotlibrc. The colours can be told apart by the
+colour-blind: seven are Okabe and Ito's (Color Universal Design, 2008); their yellow, which is hard
+to see on white, is replaced by Tol's wine. Markers tell models apart in black and white.
 """
 
 import textwrap
@@ -14,11 +14,13 @@ from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 from matplotlib import font_manager
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Look = Mapping[str, Mapping[str, Any]]  # of each model, see `looks`
+Look = Mapping[str, Mapping[str, Any]]  # model -> its colour and marker, see `looks`
 
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#882255"]
 MARKERS = "osD^vp<>"
@@ -89,33 +91,41 @@ def framed(title: str, caption: str, *, size: tuple[float, float]) -> Figure:
     A letter that no font of this machine can draw becomes a question mark.
     """
     figure = Figure(figsize=size, layout="constrained")
-    title, caption = (
-        "".join(letter if ord(letter) in _glyphs() else "?" for letter in text)
-        for text in (title, caption)
-    )
+    width, _ = size
     if title:
-        lines = textwrap.fill(title, int(size[0] * 6.4))
+        lines = textwrap.fill(_with_glyphs(title), int(width * 6.4))
         figure.suptitle(lines, x=0.01, ha="left", fontsize=17, fontweight="bold")
-    lines = textwrap.fill(caption, int(size[0] * 12))
+    lines = textwrap.fill(_with_glyphs(caption), int(width * 12))
     figure.supxlabel(lines, x=0.01, ha="left", fontsize=10, color=GREY)
     return figure
 
 
+def label_log_ticks(axis: Axis) -> None:
+    """Ticks at 1, 2, 5, 10, 20, ... as plain numbers, not as powers of ten."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(plain_numbers())
+
+
+def plain_numbers() -> FuncFormatter:
+    """Ticks as 0.1, 10, 1000 and not as powers of ten."""
+    return FuncFormatter(lambda value, _: f"{value:g}")
+
+
 def looks(models: Sequence[str]) -> dict[str, dict[str, str]]:
     """Colour and marker of each model: by its place, so that it keeps them in every figure."""
-    return {
-        model: {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-        for i, model in enumerate(models)
-    }
+    looks = {}
+    for i, model in enumerate(models):
+        looks[model] = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
+    return looks
 
 
 def drawable(names: Sequence[str], kind: str) -> list[str]:
     """The names, but "class 3" (kind and place) for one that no font of this machine can draw."""
-    glyphs = _glyphs()
-    return [
-        name if {ord(letter) for letter in name} <= glyphs else f"{kind} {i}"
-        for i, name in enumerate(names)
-    ]
+    shown = []
+    for i, name in enumerate(names):
+        has_glyphs = _glyphs().issuperset(map(ord, name))
+        shown.append(name if has_glyphs else f"{kind} {i}")
+    return shown
 
 
 @cache
@@ -128,5 +138,13 @@ def fonts() -> list[str]:
 @cache
 def _glyphs() -> frozenset[int]:
     """Code points that `fonts` can draw together."""
-    paths = [font_manager.findfont(family) for family in fonts()]
-    return frozenset().union(*(font_manager.get_font(path).get_charmap() for path in paths))
+    code_points = set[int]()
+    for family in fonts():
+        font = font_manager.get_font(font_manager.findfont(family))
+        code_points.update(font.get_charmap())
+    return frozenset(code_points)
+
+
+def _with_glyphs(text: str) -> str:
+    """The text with a question mark for every letter that no font can draw."""
+    return "".join(letter if ord(letter) in _glyphs() else "?" for letter in text)

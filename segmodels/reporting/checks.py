@@ -1,11 +1,12 @@
-"""Reading reports/models/<model>/: all that `evaluate` wrote, its files agreeing with each other.
+"""Reading reports/models/<model>/: the files of `evaluate`, checked against each other.
 
-They stand in Git, so anyone may have changed them. Every score that follows from the counts of
-pixels is computed again; what does not follow from them has at least to be a possible value.
+The files are in Git, so anybody may have edited them. Every score that follows from the pixel
+counts is computed again and compared. Other values only have to be possible.
 """
 
 import json
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,10 @@ import pandas as pd
 
 from segmodels.evaluation import boundary, scores
 
-KEYS = {  # that are no scores, by file, with their type; those of `protocol` may be any text
-    "metrics.json": {"dataset": str, "split": str, "images": int, "best_epoch": int}
-    | {"gflops": float},
-    "provenance.json": {"parameters": int, "recipe": dict},
-}
-PROTOCOL = [
+# Keys of the JSON files, and the types of their values; scores are checked by themselves.
+METRICS = {"dataset": str, "split": str, "images": int, "best_epoch": int, "gflops": float}
+PROVENANCE = {"parameters": int, "recipe": dict}
+PROTOCOL = [  # of metrics.json; whole numbers or text
     "ground_truth",
     "input_long_side",
     "test_time",
@@ -30,20 +29,29 @@ PROTOCOL = [
     "precision",
     "gflops_picture",
 ]
-LOSSES = [f"{s}_{part}" for part in ("loss", "cross_entropy", "dice") for s in ("train", "val")]
-FRACTIONS = ["val_miou", "val_pixel_acc", "val_mean_acc"]
-UNKNOWN = ["boundary_iou", "boundary_miou", "miou_low", "miou_high", "miou", "merged_iou"]
-WHOLE = ["epoch", "pixels", "rank", *scores.PARTS]
-TEXT = ["class", "true", "predicted", "group", "image_id"]
+BANDS = [f"{name}_miou" for name in boundary.NAMES]  # keys of metrics.json
+
+# Columns of the CSV files.
+LOSSES = ["train_loss", "val_loss", "train_cross_entropy", "val_cross_entropy"]  # of every model
+VAL_SCORES = ["val_miou", "val_pixel_acc", "val_mean_acc"]
 COLUMNS = {
-    "history": ["epoch", "lr", *LOSSES, *FRACTIONS],
+    "history": ["epoch", "lr", *LOSSES, *VAL_SCORES],
     "per_class": ["class", "iou", "boundary_iou", "dice", "acc", *scores.PARTS[1:]],
     "confusion": ["true", "predicted", "pixels", "fraction"],
     "groups": ["group", "miou", "miou_present", "merged_iou", "true_pixels"],
     "images": ["image_id", "miou", "boundary_miou", "pixel_acc", "rank"],
     "image_classes": ["image_id", "class", *scores.PARTS],
 }
-BANDS = [f"{name}_miou" for name in boundary.NAMES]
+TEXT = ["class", "true", "predicted", "group", "image_id"]
+WHOLE_NUMBERS = ["epoch", "pixels", "rank", *scores.PARTS]
+SHARES = [  # numbers in 0..1
+    *VAL_SCORES,
+    *["iou", "boundary_iou", "merged_iou", "dice", "acc", "pixel_acc", "fraction"],
+    *["miou", "miou_present", "boundary_miou"],
+]
+
+# What reading and checking may raise when somebody has edited a file.
+DAMAGE = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
 
 
 def read(home: Path) -> dict[str, Any]:
@@ -52,21 +60,17 @@ def read(home: Path) -> dict[str, Any]:
     Raises:
         ValueError: a file is missing, damaged, or contradicts another one.
     """
-    advice, file = f"`dvc repro evaluate@{home.name}`", ""
-    found: dict[str, Any] = {}
+    advice = f"`dvc repro evaluate@{home.name}`"
     try:
-        for file in ("metrics.json", "provenance.json"):
-            found[file.removesuffix(".json")] = read_json(home / file)
-        for file in (f"{name}.csv" for name in COLUMNS):
-            found[file.removesuffix(".csv")] = read_csv(home / file)
-        file = ""
-        check(found["metrics"], found["provenance"], {name: found[name] for name in COLUMNS})
-    except FileNotFoundError:
-        raise ValueError(f"{home / file} is missing: run {advice}") from None
-    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
-        reason = " ".join(f"{file}: {error}".removeprefix(": ").split())
+        contents = _read_files(home)
+        tables = {name: contents[name] for name in COLUMNS}
+        check(contents["metrics"], contents["provenance"], tables)
+    except FileNotFoundError as error:
+        raise ValueError(f"{error.filename} is missing: run {advice}") from None
+    except DAMAGE as error:
+        reason = " ".join(str(error).split())
         raise ValueError(f"{home}/{reason}; {advice} makes it anew") from None
-    return found
+    return contents
 
 
 def read_csv(path: str | Path) -> pd.DataFrame:
@@ -76,7 +80,7 @@ def read_csv(path: str | Path) -> pd.DataFrame:
 
 
 def read_json(path: str | Path) -> Any:
-    """JSON without NaN and infinity, which Python would take."""
+    """Read JSON; NaN and infinity, which Python would accept, are refused."""
 
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is no JSON")
@@ -89,91 +93,132 @@ def check(metrics: Any, provenance: Any, tables: Mapping[str, pd.DataFrame]) -> 
 
     Args:
         metrics, provenance: the values of the two JSON files.
-        tables: by name, see COLUMNS.
+        tables: the CSV files by name, see COLUMNS.
     Raises:
         ValueError: names the file, what is in it and what the others say.
     """
-    for name, values in (("metrics.json", metrics), ("provenance.json", provenance)):
-        for key, kind in KEYS[name].items():
-            if not isinstance(values, dict) or type(values.get(key)) is not kind:
-                raise ValueError(f"{name}: {key} is no {kind.__name__}, or is missing")
+    _check_keys("metrics.json", metrics, METRICS)
+    _check_keys("provenance.json", provenance, PROVENANCE)
     for name, columns in COLUMNS.items():
-        more = list(tables[name].columns.difference(columns)) if name == "history" else []
-        _check_columns(f"{name}.csv", tables[name], [*columns, *more])  # all are in curves.csv
-    _check_loss(provenance["recipe"])
-    _check_history(metrics, tables["history"])
-    _check_counts(metrics, tables)
-    _check_unknown(metrics)
+        _check_columns(f"{name}.csv", tables[name], columns)
+    history = tables["history"]
+    learned = _loss_columns(provenance["recipe"])
+    _check_columns("history.csv", history, [*learned, *history.columns])  # all go into curves.csv
+    _check_history(metrics, history, learned)
+    _check_scores(metrics, tables)
+    _check_images(metrics, tables)
+    _check_metrics(metrics)
+
+
+def _read_files(home: Path) -> dict[str, Any]:
+    contents: dict[str, Any] = {}
+    for name in ("metrics", "provenance"):
+        contents[name] = _read_file(home / f"{name}.json")
+    for name in COLUMNS:
+        contents[name] = _read_file(home / f"{name}.csv")
+    return contents
+
+
+def _read_file(path: Path) -> Any:
+    """A JSON or CSV file; what is wrong with it names the file."""
+    try:
+        return read_json(path) if path.suffix == ".json" else read_csv(path)
+    except DAMAGE as error:
+        raise ValueError(f"{path.name}: {error}") from None
+
+
+def _check_keys(file: str, values: Any, types: Mapping[str, type]) -> None:
+    for key, kind in types.items():
+        if not isinstance(values, dict) or type(values.get(key)) is not kind:
+            raise ValueError(f"{file}: {key} is no {kind.__name__}, or is missing")
 
 
 def _check_columns(file: str, table: pd.DataFrame, columns: list[str]) -> None:
     for name in columns:
         if name not in table:
             raise ValueError(f"{file}: lacks the column {name}")
-        if name in TEXT:
-            continue
-        kind, values = table[name].dtype.kind, table[name].to_numpy()
-        if kind not in ("i" if name in WHOLE else "if") and len(values):
-            expected = "whole numbers" if name in WHOLE else "numbers"
-            raise ValueError(f"{file}: {name} is not all {expected}")
-        most = 1 if name in [*UNKNOWN, *FRACTIONS, "acc", "pixel_acc", "dice"] else np.inf
-        if (values < 0).any() or (values > most).any() or np.isinf(values.astype(float)).any():
-            raise ValueError(f"{file}: {name} has values that cannot be")
+        if name not in TEXT and len(table):
+            _check_numbers(file, name, table[name].to_numpy())
 
 
-def _check_loss(recipe: dict[str, Any]) -> None:
+def _check_numbers(file: str, name: str, values: np.ndarray) -> None:
+    if name in WHOLE_NUMBERS and values.dtype.kind != "i":
+        raise ValueError(f"{file}: {name} is not all whole numbers")
+    if values.dtype.kind not in "if":
+        raise ValueError(f"{file}: {name} is not all numbers")
+    most = 1 if name in SHARES else np.inf
+    if (values < 0).any() or (values > most).any() or np.isinf(values).any():
+        raise ValueError(f"{file}: {name} has impossible values")
+
+
+def _loss_columns(recipe: dict[str, Any]) -> list[str]:
+    """Columns of the history for the losses that a model was trained with."""
     loss = recipe.get("loss")
-    parts = [loss.get(part) for part in ("cross_entropy", "dice")] if isinstance(loss, dict) else []
-    if not parts or any(type(part) not in (int, float) for part in parts):
+    if not isinstance(loss, dict) or not loss:
         raise ValueError("provenance.json: recipe lacks the parts of loss")
+    columns = []
+    for name, weight in loss.items():
+        if not _is_number(weight):
+            raise ValueError("provenance.json: recipe lacks the parts of loss")
+        if weight:
+            columns += [f"train_{name}", f"val_{name}"]
     if not isinstance(recipe.get("class_weights"), str):
         raise ValueError("provenance.json: recipe lacks class_weights")
+    return columns
 
 
-def _check_history(metrics: dict[str, Any], history: pd.DataFrame) -> None:
-    epochs, best = history["epoch"].tolist(), metrics["best_epoch"]
+def _check_history(metrics: dict[str, Any], history: pd.DataFrame, learned: list[str]) -> None:
+    epochs = history["epoch"].tolist()
+    best = metrics["best_epoch"]
     if not epochs or epochs != list(range(len(epochs))):
         raise ValueError("history.csv: epoch does not count from 0")
-    if history[COLUMNS["history"]].isna().any(axis=None):
+    if history[[*COLUMNS["history"], *learned]].isna().any(axis=None):
         raise ValueError("history.csv: has a blank")
     if best not in epochs:
         raise ValueError(f"metrics.json: best_epoch = {best}: history.csv has no such epoch")
-    _equal("best_epoch_miou", metrics.get("best_epoch_miou"), history["val_miou"][best], "history")
+    _check_score(metrics, "best_epoch_miou", history["val_miou"][best], "history.csv")
 
 
-def _check_counts(metrics: dict[str, Any], tables: Mapping[str, pd.DataFrame]) -> None:
-    """The confusion against all that follows from it, and from the counts of each picture."""
-    per_class, images = tables["per_class"], tables["images"]
-    classes, ids = per_class["class"].tolist(), images["image_id"].tolist()
-    pairs = tables["confusion"][["true", "predicted"]].to_numpy().tolist()
-    if len(set(classes)) < len(classes) or pairs != [[t, p] for t in classes for p in classes]:
+def _check_scores(metrics: dict[str, Any], tables: Mapping[str, pd.DataFrame]) -> None:
+    """Compare the confusion with every score that follows from it."""
+    classes = tables["per_class"]["class"].tolist()
+    confusion = tables["confusion"]
+    pairs = list(zip(confusion["true"], confusion["predicted"], strict=True))
+    if len(set(classes)) < len(classes) or pairs != list(product(classes, repeat=2)):
         raise ValueError("confusion.csv: not the classes of per_class.csv in their order")
-    pixels = tables["confusion"]["pixels"].to_numpy().reshape(len(classes), len(classes))
-    nowhere = np.zeros((3, len(classes)), dtype=np.int64)
-    _same("confusion", tables, scores.confusion_table(pixels, classes), ["fraction"])
-    columns = ["iou", "dice", "acc", *scores.PARTS[1:]]
-    _same("per_class", tables, scores.per_class_table(pixels, nowhere, classes), columns)
+    pixels = _confusion_pixels(tables)
+    _check_same("confusion", tables, scores.confusion_table(pixels, classes), ["fraction"])
+    no_boundary = np.zeros((3, len(classes)), dtype=np.int64)  # no file has its pixels
+    per_class = scores.per_class_table(pixels, no_boundary, classes)
+    _check_same("per_class", tables, per_class, ["iou", "dice", "acc", *scores.PARTS[1:]])
     for name, score in scores.summarize(pixels).items():
-        _equal(name, metrics.get(name), score, "confusion")
-    counted = tables["image_classes"]
-    if len(set(ids)) < len(ids) or metrics["images"] != len(ids):
+        _check_score(metrics, name, score, "confusion.csv")
+
+
+def _check_images(metrics: dict[str, Any], tables: Mapping[str, pd.DataFrame]) -> None:
+    """Compare the counts of each image with their scores, and their sum with the confusion."""
+    classes = tables["per_class"]["class"].tolist()
+    image_ids = tables["images"]["image_id"].tolist()
+    if len(set(image_ids)) < len(image_ids) or metrics["images"] != len(image_ids):
         raise ValueError(f"images.csv: not {metrics['images']} pictures, each once")
-    strange = set(counted["image_id"]) - set(ids) or set(counted["class"]) - set(classes)
-    if strange or counted.duplicated(["image_id", "class"]).any():
+    counts = tables["image_classes"]
+    known = set(counts["image_id"]) <= set(image_ids) and set(counts["class"]) <= set(classes)
+    if not known or counts.duplicated(["image_id", "class"]).any():
         raise ValueError("image_classes.csv: not the pictures and classes of the other files")
-    overlap = scores.overlap_of(counted, ids, classes)
-    if not np.array_equal(overlap.sum(axis=0), scores.overlap(pixels)):
+    overlap = scores.overlap_of(counts, image_ids, classes)
+    if not np.array_equal(overlap.sum(axis=0), scores.overlap(_confusion_pixels(tables))):
         raise ValueError("image_classes.csv: its sum is not that of confusion.csv")
-    expected = scores.images_table(ids, overlap, np.zeros_like(overlap))
-    _same("images", tables, expected, ["miou", "pixel_acc", "rank"])
+    images = scores.images_table(image_ids, overlap, np.zeros_like(overlap))
+    _check_same("images", tables, images, ["miou", "pixel_acc", "rank"])
 
 
-def _check_unknown(metrics: dict[str, Any]) -> None:
-    """What no other file says: the interval, the bands, the protocol."""
+def _check_metrics(metrics: dict[str, Any]) -> None:
+    """Check what no other file says: the interval, the scores of the bands, the protocol."""
     for name in ["miou_low", "miou_high", *BANDS]:
-        value = metrics.get(name, "")
-        number = type(value) in (int, float) and 0 <= value <= 1
-        if not number and (value is not None or name not in BANDS):
+        value = metrics.get(name, "missing")
+        if value is None and name in BANDS:
+            continue  # a band may be without pixels
+        if not _is_number(value) or not 0 <= value <= 1:
             raise ValueError(f"metrics.json: {name} = {value!r}: expected a fraction")
     if not metrics["miou_low"] <= metrics["miou_high"]:
         raise ValueError("metrics.json: miou_low is above miou_high")
@@ -183,15 +228,31 @@ def _check_unknown(metrics: dict[str, Any]) -> None:
             raise ValueError(f"metrics.json: protocol lacks {name}")
 
 
-def _same(
+def _check_same(
     name: str, tables: Mapping[str, pd.DataFrame], expected: pd.DataFrame, columns: list[str]
 ) -> None:
     for column in columns:
-        found, right = tables[name][column].to_numpy(), expected[column].to_numpy()
-        if not np.allclose(found, right, rtol=1e-9, atol=1e-12, equal_nan=True):
+        if not _close(tables[name][column].to_numpy(), expected[column].to_numpy()):
             raise ValueError(f"{name}.csv: {column} is not what the counts of pixels give")
 
 
-def _equal(key: str, found: Any, right: float, file: str) -> None:
-    if type(found) not in (int, float) or not np.isclose(found, right, rtol=1e-9, atol=1e-12):
-        raise ValueError(f"metrics.json: {key} = {found!r}, but {file}.csv gives {right:.6g}")
+def _check_score(metrics: dict[str, Any], key: str, expected: float, file: str) -> None:
+    value = metrics.get(key)
+    if not _is_number(value) or not _close(value, expected):
+        raise ValueError(f"metrics.json: {key} = {value!r}, but {file} gives {expected:.6g}")
+
+
+def _confusion_pixels(tables: Mapping[str, pd.DataFrame]) -> np.ndarray:
+    """(C, C) int64, rows = true class, columns = predicted."""
+    classes = len(tables["per_class"])
+    return tables["confusion"]["pixels"].to_numpy().reshape(classes, classes)
+
+
+def _close(values: Any, expected: Any) -> bool:
+    """Equal but for the rounding of decimal numbers; shapes have to fit."""
+    return np.allclose(values, expected, rtol=1e-9, atol=1e-12, equal_nan=True)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is an int or a float; True and False are neither."""
+    return type(value) in (int, float)

@@ -3,18 +3,26 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from segmodels.reporting.tables import Result
 
-COLUMNS = {  # what a model costs, in the order of the table: its name and how it is printed
-    "gflops": ("GMACs", "{:.2f}"),
-    "parameters": ("parameters, millions", "{:.1f}"),
-    "latency": ("latency, ms", "{:.1f}"),
-    "seconds": ("training, s", "{:.0f}"),
-    "memory": ("training's peak memory, GB", "{:.2f}"),
+
+class Column(NamedTuple):
+    """How one cost is shown: its heading, and the format of its numbers."""
+
+    heading: str
+    form: str
+
+
+COLUMNS = {  # of `read`, in the order of the table
+    "gflops": Column("GMACs", "{:.2f}"),
+    "parameters": Column("parameters, millions", "{:.1f}"),
+    "latency": Column("latency, ms", "{:.1f}"),
+    "seconds": Column("training, s", "{:.0f}"),
+    "memory": Column("training's peak memory, GB", "{:.2f}"),
 }
 
 
@@ -32,26 +40,28 @@ def read(results: Sequence[Result], folder: str | Path) -> pd.DataFrame:
     return pd.DataFrame([_cost(result, Path(folder)) for result in results])
 
 
-def machines(results: Sequence[Result], spent: pd.DataFrame) -> list[str]:
+def machines(results: Sequence[Result], cost_table: pd.DataFrame) -> list[str]:
     """Where and how times were measured, a sentence for each kind of machine."""
-    trained = {result.model: machine(result.provenance) for result in results}
-    passes = spent["passes"].min(), spent["passes"].max()
-    many = f"{passes[0]} to {passes[1]}" if passes[0] < passes[1] else f"{passes[0]}"
+    fewest = cost_table["passes"].min()
+    most = cost_table["passes"].max()
+    passes = f"{fewest} to {most}" if fewest < most else f"{fewest}"
+    latency = (
+        f"Latency: median of {passes} predictions of one picture of "
+        f"{cost_table['picture'].iloc[0]} pixels, after a warm-up"
+    )
+    predicted_on = dict(zip(cost_table["model"], cost_table["machine"], strict=True))
+    trained_on = {result.model: machine(result.provenance) for result in results}
     return [
-        *_by_machine(
-            dict(zip(spent["model"], spent["machine"], strict=True)),
-            f"Latency: median of {many} predictions of one picture of "
-            f"{spent['picture'].iloc[0]} pixels, after a warm-up",
-        ),
-        *_by_machine(trained, "Training without validation"),
+        *_by_machine(predicted_on, latency),
+        *_by_machine(trained_on, "Training without validation"),
     ]
 
 
 def machine(record: Mapping[str, Any]) -> str:
-    """Kind of machine, precision and threads of a record of runtime.py, in words."""
+    """Kind of machine, precision and threads of a record of machine.py, in words."""
     name = record["gpu"] or record["cpu"]
-    threads = record["threads"]
-    return f"{record['precision']}, {threads} thread{'s' * (threads != 1)}, {name}"
+    threads = "1 thread" if record["threads"] == 1 else f"{record['threads']} threads"
+    return f"{record['precision']}, {threads}, {name}"
 
 
 def _cost(result: Result, folder: Path) -> dict[str, Any]:
@@ -61,21 +71,26 @@ def _cost(result: Result, folder: Path) -> dict[str, Any]:
     measured = json.loads(path.read_text(encoding="utf-8"))
     return {
         "model": result.model,
-        **{key: result.metrics[key] for key in ("miou", "miou_low", "miou_high", "gflops")},
+        "miou": result.metrics["miou"],
+        "miou_low": result.metrics["miou_low"],
+        "miou_high": result.metrics["miou_high"],
+        "gflops": result.metrics["gflops"],
         "parameters": result.provenance["parameters"] / 1e6,
         "latency": measured["latency_ms"],
         "seconds": measured["training"]["train_seconds"],
         "memory": measured["training"]["peak_memory_bytes"] / 1e9,
         "machine": machine(measured),
-        **{key: measured[key] for key in ("picture", "passes")},
+        "picture": measured["picture"],
+        "passes": measured["passes"],
     }
 
 
-def _by_machine(where: Mapping[str, str], what: str) -> list[str]:
-    """A sentence for each machine, with its models if there are several."""
-    found: dict[str, list[str]] = {}
-    for model, name in where.items():
-        found.setdefault(name, []).append(model)
-    if len(found) == 1:
-        return [f"{what}: {name}." for name in found]
-    return [f"{what}, {', '.join(models)}: {name}." for name, models in found.items()]
+def _by_machine(machine_of: Mapping[str, str], quantity: str) -> list[str]:
+    """A sentence for each machine, with its models if there are several machines."""
+    models_of: dict[str, list[str]] = {}
+    for model, name in machine_of.items():
+        models_of.setdefault(name, []).append(model)
+    if len(models_of) == 1:
+        (name,) = models_of
+        return [f"{quantity}: {name}."]
+    return [f"{quantity}, {', '.join(models)}: {name}." for name, models in models_of.items()]

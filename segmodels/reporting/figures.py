@@ -1,9 +1,10 @@
 """Figures of a comparison: a table of reporting/tables.py in, a matplotlib Figure out.
 
 Shares are drawn in percent, since figures are for people. `look` maps each model to be drawn to
-its colour and marker (canvas.looks); the floor is a dashed grey line.
+its colour and marker (canvas.looks). The all-background baseline is a dashed grey line.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,18 +13,30 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
-from segmodels.reporting.canvas import COLOURS, GREY, Look, drawable, framed, styled
+from segmodels.reporting.canvas import (
+    COLOURS,
+    GREY,
+    Look,
+    drawable,
+    framed,
+    label_log_ticks,
+    plain_numbers,
+    styled,
+)
+from segmodels.reporting.class_rows import Groups, arrange, class_heights, name_rows
 from segmodels.reporting.tables import FLOOR
 
-Groups = Mapping[str, Sequence[str]]
-INDEX_FACTS = 5  # columns of index.csv before those of the classes
-SPLIT_LOOKS = [("train", -0.15, COLOURS[0], "o"), ("val", 0.15, COLOURS[3], "D")]
-ROW = 0.27  # inches from class to class
+INDEX_FACTS = 5  # index.csv has so many columns before those of the classes
+SPLIT_LOOKS = [  # split, vertical shift of its points in rows, colour, marker
+    ("train", -0.15, COLOURS[0], "o"),
+    ("val", 0.15, COLOURS[3], "D"),
+]
+ROW_HEIGHT = 0.27  # inches from class to class
 LABEL_GAP = 0.062  # height of a label beside a line, as a share of the axes
-MOST_MARKED = 24  # points of a curve; of a longer one every second, third, ...
-MOST_NUMBERED = 40  # classes of a confusion matrix whose cells and names can still be read
+MOST_MARKED = 24  # points with a marker; a longer curve has one at every second, third, ... point
+MOST_NUMBERED = 40  # with more classes the cells and names of a confusion matrix are too small
 
 
 @styled
@@ -38,8 +51,8 @@ def loss(
     column, _ = shown
     figure = framed(title, caption, size=(11, 6.2))
     axes = figure.subplots()
-    dashed = {"linestyle": "--", "linewidth": 1.6, "marker": "", "label": "_"}
-    _draw(axes, curves, look, f"train_{column}", **dashed)
+    dashed = {"linestyle": "--", "linewidth": 1.6, "marker": "", "label": "_"}  # "_": no label
+    _draw(axes, curves, look, f"train_{column}", dashed)
     _draw_val_loss(axes, curves, look, shown)
     kinds = [
         Line2D([], [], color=GREY, marker="o", label="val"),
@@ -51,7 +64,7 @@ def loss(
 
 @styled
 def miou(curves: pd.DataFrame, look: Look, title: str, caption: str) -> Figure:
-    """Validation mIoU and the floor against the epoch."""
+    """Validation mIoU of the models and the baseline against the epoch."""
     figure = framed(title, caption, size=(11, 6.2))
     _draw_miou(figure.subplots(), curves, look)
     return figure
@@ -82,17 +95,17 @@ def per_class(table: pd.DataFrame, look: Look, groups: Groups, title: str, capti
     classes = table["class"].drop_duplicates().tolist()
     means = wide.loc[classes, list(look)].mean(axis=1)
     best_first = means.sort_values(ascending=False, kind="stable").index.tolist()
-    rows = _rows(best_first, groups)
-    figure = framed(title, caption, size=(11, 2.4 + ROW * len(rows)))
+    rows = arrange(best_first, groups)
+    figure = framed(title, caption, size=(11, 2.4 + ROW_HEIGHT * len(rows)))
     axes = figure.subplots()
-    at, shown = _places(rows)
-    scores = wide.loc[shown]
-    drawn = scores[list(look)] * 100
-    axes.hlines(at, drawn.min(axis=1), drawn.max(axis=1), "#C8C8C8")
-    axes.plot(scores[FLOOR] * 100, at, "|", color=GREY, mec=GREY, markersize=11, label=FLOOR)
+    heights, names = class_heights(rows)
+    percent = wide.loc[names] * 100
+    models = percent[list(look)]
+    axes.hlines(heights, models.min(axis=1), models.max(axis=1), "#C8C8C8")
+    axes.plot(percent[FLOOR], heights, "|", color=GREY, mec=GREY, markersize=11, label=FLOOR)
     for model in look:
-        axes.plot(drawn[model], at, linestyle="none", label=model, **look[model])
-    _name_rows(axes, rows, classes)
+        axes.plot(models[model], heights, linestyle="none", label=model, **look[model])
+    name_rows(axes, rows, classes)
     axes.set_xlabel("IoU (%)")
     axes.set_xlim(-2, 102)
     figure.legend(loc="outside right upper")
@@ -105,20 +118,21 @@ def confusions(matrices: Mapping[str, pd.DataFrame], title: str, caption: str) -
     classes = next(iter(matrices.values())).index.tolist()
     names = drawable(classes, "class")
     columns = min(3, len(matrices))
-    rows = -(-len(matrices) // columns)
+    rows = math.ceil(len(matrices) / columns)
     figure = framed(title, caption, size=(1.6 + 5.3 * columns, 1.4 + 5.4 * rows))
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
-    every = -(-len(classes) // MOST_NUMBERED)
-    ticks = range(0, len(classes), every)
+    step = math.ceil(len(classes) / MOST_NUMBERED)
+    ticks = range(0, len(classes), step)
+    tick_names = [names[i] for i in ticks]
     for axes, (model, matrix) in zip(grid.flat, matrices.items(), strict=False):
         percent = matrix.to_numpy() * 100
         image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100, aspect="auto")
-        if every == 1:
+        if step == 1:
             _number_cells(axes, percent)
         axes.set_title(model)
         axes.set_xlabel("predicted class")
-        axes.set_xticks(ticks, [names[i] for i in ticks], rotation=90, fontsize=9)
-        axes.set_yticks(ticks, [names[i] for i in ticks], fontsize=9)
+        axes.set_xticks(ticks, tick_names, rotation=90, fontsize=9)
+        axes.set_yticks(ticks, tick_names, fontsize=9)
         axes.grid(visible=False)
     for axes in grid.flat[len(matrices) :]:
         axes.set_visible(False)
@@ -132,83 +146,94 @@ def confusions(matrices: Mapping[str, pd.DataFrame], title: str, caption: str) -
 def dataset(index: pd.DataFrame, groups: Groups, title: str) -> Figure:
     """Share of pixels and of images that hold each class, train and val, by group."""
     classes = index.columns[INDEX_FACTS:].tolist()
-    rows = _rows(classes, groups)
+    rows = arrange(classes, groups)
     by_split = index.groupby("split")
     pixels = by_split[classes].sum()
     images = (index[classes] > 0).groupby(index["split"]).sum()
     pixel_share = pixels.div(pixels.sum(axis=1), axis=0) * 100
     image_share = images.div(by_split.size(), axis=0) * 100
-    caption = (
-        f"{(index['split'] == 'train').sum()} train and {(index['split'] == 'val').sum()} val "
-        f"images; at the right, how many of each hold the class. Void "
-        f"({index['void_share'].mean():.1%} of an image on average) is not counted."
-    )
-    figure = framed(title, caption, size=(13, 2.2 + ROW * len(rows)))
+    figure = framed(title, _index_caption(index), size=(13, 2.2 + ROW_HEIGHT * len(rows)))
     left, right = figure.subplots(1, 2, sharey=True)
-    at, shown = _places(rows)
+    heights, names = class_heights(rows)
     for split, shift, colour, marker in SPLIT_LOOKS:
-        style = {"linestyle": "none", "color": colour, "marker": marker, "label": split}
-        left.plot(pixel_share.loc[split, shown], at + shift, **style)
-        right.plot(image_share.loc[split, shown], at + shift, **style)
+        style: dict[str, Any] = {"color": colour, "marker": marker, "label": split}
+        left.plot(pixel_share.loc[split, names], heights + shift, linestyle="none", **style)
+        right.plot(image_share.loc[split, names], heights + shift, linestyle="none", **style)
     _logarithmic(left, pixel_share.to_numpy())
     left.set_xlabel("share of the labelled pixels (%), logarithmic")
     right.set_xlim(-2, 103)
     right.set_xlabel("images with the class (% of the split)")
     figure.legend(handles=right.get_lines(), loc="outside upper right", ncols=2)
-    _name_rows(left, rows, classes)
-    for y, name in zip(at, shown, strict=True):
-        counts = " + ".join(str(images.loc[split, name]) for split in ("train", "val"))
-        right.text(1.02, y, counts, va="center", size=10, transform=right.get_yaxis_transform())
+    name_rows(left, rows, classes)
+    for height, name in zip(heights, names, strict=True):
+        counts = " + ".join(str(count) for count in images.loc[["train", "val"], name])
+        beside = right.get_yaxis_transform()  # x is a share of the axes
+        right.text(1.02, height, counts, va="center", size=10, transform=beside)
     return figure
+
+
+def _index_caption(index: pd.DataFrame) -> str:
+    images = index["split"].value_counts()
+    void = index["void_share"].mean()
+    return (
+        f"{images['train']} train and {images['val']} val images; at the right, how many of each "
+        f"hold the class. Void ({void:.1%} of an image on average) is not counted."
+    )
 
 
 def spread(positions: Sequence[float], gap: float) -> np.ndarray:
     """Nearest positions in 0..1 (least squares, same order) that are `gap` or more apart.
 
-    With y_k = z_k + k * gap this is isotonic regression, solved by the max-min formula. Where too
-    many would not fit, the gap shrinks.
-    Reference:
-        Robertson, Wright, Dykstra: Order Restricted Statistical Inference, 1988, chapter 1.
+    With y_k = z_k + k * gap this is isotonic regression. Where too many would not fit, the gap
+    shrinks.
     """
+    from scipy.optimize import isotonic_regression  # takes as long as matplotlib
+
     order = np.argsort(positions, kind="stable")
     n = len(order)
     steps = min(gap, 1 / n) * np.arange(n)
     wanted = np.asarray(positions, dtype=float)[order] - steps
-    level = [
-        max(min(wanted[i : j + 1].mean() for j in range(k, n)) for i in range(k + 1))
-        for k in range(n)
-    ]
     placed = np.empty(n)
-    placed[order] = np.clip(level, 0, 1 - steps[-1]) + steps
+    placed[order] = np.clip(isotonic_regression(wanted).x, 0, 1 - steps[-1]) + steps
     return placed
 
 
-def _draw(axes: Axes, curves: pd.DataFrame, look: Look, column: str, **style: Any) -> None:
-    """One line for each model, labelled with its name unless `style` says otherwise."""
+def _draw(
+    axes: Axes,
+    curves: pd.DataFrame,
+    look: Look,
+    column: str,
+    style: Mapping[str, Any] | None = None,
+) -> None:
+    """One line for each model, labelled with its name; `style` overrides label and look."""
     for model in look:
         curve = curves[curves["model"] == model]
         step = 1 + len(curve) // MOST_MARKED
-        marked = {"markevery": ((len(curve) - 1) % step, step)}  # the last one too
-        axes.plot(
-            curve["epoch"], curve[column], **{"label": model, **marked, **look[model], **style}
-        )
+        first = (len(curve) - 1) % step  # so that the last point has a marker
+        keywords: dict[str, Any] = {"label": model, "markevery": (first, step)}
+        keywords |= look[model]
+        keywords |= style or {}
+        axes.plot(curve["epoch"], curve[column], **keywords)
 
 
 def _draw_val_loss(axes: Axes, curves: pd.DataFrame, look: Look, shown: tuple[str, str]) -> None:
-    """On a logarithmic axis: BatchNorm's young statistics can throw an early epoch far up."""
+    """On a logarithmic axis, since the loss of the first epochs can be many times larger.
+
+    BatchNorm's running statistics are still far from those of the data then.
+    """
     column, quantity = shown
     _draw(axes, curves, look, f"val_{column}")
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    label_log_ticks(axes.yaxis)
     axes.yaxis.set_minor_locator(NullLocator())
     _finish(axes, f"{quantity}, logarithmic")
 
 
 def _draw_miou(axes: Axes, curves: pd.DataFrame, look: Look) -> None:
     percent = curves.assign(val_miou=curves["val_miou"] * 100)
-    floor = {FLOOR: {"color": GREY, "linestyle": "--"}} if FLOOR in set(curves["model"]) else {}
-    _draw(axes, percent, {**floor, **look}, "val_miou")
+    if FLOOR in set(curves["model"]):
+        _draw(axes, percent, {FLOOR: {"color": GREY, "linestyle": "--"}}, "val_miou")
+    _draw(axes, percent, look, "val_miou")
     axes.set_ylim(bottom=0)
     _finish(axes, "val mIoU (%)")
 
@@ -225,51 +250,21 @@ def _finish(axes: Axes, quantity: str) -> None:
     on_axes = (axes.transData - axes.transAxes).transform(ends)
     heights = spread(on_axes[:, 1].tolist(), gap=LABEL_GAP)
     for line, end, height in zip(lines, ends, heights, strict=True):
+        leader = {
+            "arrowstyle": "-",
+            "color": line.get_color(),
+            "relpos": (0, 0.5),  # it begins at the middle of the label's left side
+            "shrinkA": 0,
+            "shrinkB": 4,
+        }
         axes.annotate(
             str(line.get_label()),
             xy=tuple(end),
             xytext=(1.07, height),
             textcoords="axes fraction",
             va="center",
-            arrowprops={
-                "arrowstyle": "-",
-                "color": line.get_color(),
-                "relpos": (0, 0.5),
-                "shrinkA": 0,
-                "shrinkB": 4,
-            },
+            arrowprops=leader,
         )
-
-
-def _rows(classes: Sequence[str], groups: Groups) -> list[tuple[str, bool]]:
-    """Names from top to bottom, and whether each is a class or the heading of a group."""
-    grouped = {name for members in groups.values() for name in members}
-    rows = [(name, True) for name in classes if name not in grouped]
-    for group, members in groups.items():
-        if list(members) != [group]:
-            rows.append((group, False))
-        rows += [(name, True) for name in classes if name in members]
-    return rows
-
-
-def _places(rows: Sequence[tuple[str, bool]]) -> tuple[np.ndarray, list[str]]:
-    """Heights of the classes among the rows, and their names."""
-    at = np.array([y for y, (_, is_class) in enumerate(rows) if is_class])
-    return at, [name for name, is_class in rows if is_class]
-
-
-def _name_rows(axes: Axes, rows: Sequence[tuple[str, bool]], classes: Sequence[str]) -> None:
-    """Name the rows; `classes` has every class in the data set's order."""
-    headings = [name for name, is_class in rows if not is_class]
-    names = {
-        True: dict(zip(classes, drawable(classes, "class"), strict=True)),
-        False: dict(zip(headings, drawable(headings, "group"), strict=True)),
-    }
-    labels = [names[is_class][name] for name, is_class in rows]
-    axes.set_yticks(range(len(rows)), labels, fontsize=11)
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    for label, (_, is_class) in zip(axes.get_yticklabels(), rows, strict=True):
-        label.set_fontweight("normal" if is_class else "bold")
 
 
 def _logarithmic(axes: Axes, shares: np.ndarray) -> None:
@@ -277,13 +272,14 @@ def _logarithmic(axes: Axes, shares: np.ndarray) -> None:
     linear = 10 ** np.floor(np.log10(shares[shares > 0].min()))
     axes.set_xscale("symlog", linthresh=linear, linscale=0.3)
     axes.set_xlim(-0.15 * linear, 130)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_major_formatter(plain_numbers())
 
 
 def _number_cells(axes: Axes, percent: np.ndarray) -> None:
     """Print the cells of 10 % and more."""
     size = min(12, 150 / len(percent))  # points
+    style: dict[str, Any] = {"ha": "center", "va": "center", "size": size}
     for true, predicted in np.argwhere(percent >= 10):
         value = percent[true, predicted]
         ink = "white" if value > 55 else "black"
-        axes.text(predicted, true, f"{value:.0f}", ha="center", va="center", size=size, color=ink)
+        axes.text(predicted, true, f"{value:.0f}", color=ink, **style)

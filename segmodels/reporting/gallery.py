@@ -1,9 +1,9 @@
 """The pictures of the page: which are shown, and how they fit into one file.
 
-A picture is embedded as JPEG; the truth and every model's labels as grey PNG whose values are the
-labels, so that the browser draws masks, errors and legend from the same few bytes. Of a large
-split a sample is shown, in at most LONG_SIDE pixels: the numbers beside a picture are those of its
-original size.
+A picture is embedded as JPEG. The truth and every model's prediction are embedded as grey PNG whose
+values are the labels: the browser draws masks, errors and legend from these few bytes. Of a large
+split a sample is shown. Pictures have at most LONG_SIDE pixels a side, but the numbers beside them
+are those of the original size.
 """
 
 import base64
@@ -17,29 +17,30 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from segmodels.data import voc
+from segmodels.data import images, layout
 from segmodels.evaluation import scores
 from segmodels.reporting.tables import Result
 
 LONG_SIDE = 400  # pixels
-SAMPLE, WORST = 120, 30  # pictures shown of a large split, and how many of them are its worst
-BUDGET = 12_000_000  # characters of all pictures and masks
+SAMPLE = 120  # pictures shown of a large split
+WORST = 30  # of these, how many are the worst of the split
+BUDGET = 12_000_000  # characters of all pictures and masks together
 QUALITY = 85  # of JPEG
-PALEST = 0.65  # how far the last object of a class is shaded towards white
+PALEST = 0.65  # how far the last object of a class is shaded towards white, 0..1
 
 
 def mask_colours(palette: list[tuple[int, int, int]] | None, void: int) -> np.ndarray:
     """(256, 3) uint8: the data set's palette, with VOC's void colour for its void label."""
-    colours = voc.palette(palette)
-    colours[void] = voc.palette()[255]
+    colours = images.palette(palette)
+    colours[void] = images.palette()[255]
     return colours
 
 
 def mean_miou(results: Sequence[Result]) -> pd.Series:
     """Mean over the models of each picture's own mIoU (index: image id, in the split's order)."""
-    ids = results[0].images["image_id"]
-    each = [result.images.set_index("image_id")["miou"][ids] for result in results]
-    return pd.concat(each, axis=1).mean(axis=1)
+    image_ids = results[0].images["image_id"]
+    columns = [result.images.set_index("image_id")["miou"][image_ids] for result in results]
+    return pd.concat(columns, axis=1).mean(axis=1)
 
 
 def sample(miou: pd.Series, *, most: int = SAMPLE, worst: int = WORST) -> list[str]:
@@ -50,10 +51,10 @@ def sample(miou: pd.Series, *, most: int = SAMPLE, worst: int = WORST) -> list[s
     """
     if len(miou) <= most:
         return miou.index.tolist()
-    bad = miou.nsmallest(worst).index
-    rest = miou.index.drop(bad)
-    even = np.linspace(0, len(rest) - 1, most - len(bad)).round().astype(int)
-    return [*bad, *rest[even]]
+    worst_ids = miou.nsmallest(worst).index
+    others = miou.index.drop(worst_ids)
+    places = np.linspace(0, len(others) - 1, most - len(worst_ids)).round().astype(int)
+    return [*worst_ids, *others[places]]
 
 
 def pictures(
@@ -67,7 +68,7 @@ def pictures(
     """What the browser needs of each picture, in the split's order.
 
     Args:
-        image_ids: the pictures, the most wanted first: what exceeds the budget is left out.
+        image_ids: the pictures, the most wanted first; the budget cuts off the end of the list.
         root: VOC tree with pictures and targets.
         predictions: holds <model>/<image_id>.png.
         budget: most characters of all data URIs together.
@@ -78,19 +79,17 @@ def pictures(
     """
     place = {image_id: i for i, image_id in enumerate(results[0].images["image_id"])}
     overlaps = np.stack([result.overlap for result in results], axis=1)  # (n, M, 3, C)
-    kept = []
+    entries: list[dict[str, Any]] = []
     for image_id in image_ids:
         masks = [predictions / result.model / f"{image_id}.png" for result in results]
-        entry = {
-            "id": image_id,
-            **_files(root, image_id, masks),
-            **_scores(overlaps[place[image_id]]),
-        }
-        budget -= len(entry["image"]) + sum(map(len, entry["labels"]))
+        entry = {"id": image_id}
+        entry |= _files(root, image_id, masks)
+        entry |= _scores(overlaps[place[image_id]])
+        budget -= len(entry["image"]) + sum(len(uri) for uri in entry["labels"])
         if budget < 0:
             break
-        kept.append(entry)
-    return sorted(kept, key=lambda entry: place[entry["id"]])
+        entries.append(entry)
+    return sorted(entries, key=lambda entry: place[entry["id"]])
 
 
 def numbers(values: Iterable[float]) -> list[float | None]:
@@ -99,17 +98,16 @@ def numbers(values: Iterable[float]) -> list[float | None]:
 
 
 def jpeg_uri(image: np.ndarray) -> str:
-    """(H, W, 3) uint8 as JPEG of at most LONG_SIDE pixels; nothing but pixels is kept of a file."""
+    """(H, W, 3) uint8 as JPEG of at most LONG_SIDE pixels, without metadata."""
     shrunk = _shrunk(image, Image.Resampling.BOX)
     return _uri(shrunk, "JPEG", quality=QUALITY, optimize=True)
 
 
 def views(labels: np.ndarray, objects: np.ndarray, colours: np.ndarray) -> dict[str, np.ndarray]:
-    """The truth of one picture as three tasks see it, each (H, W, 3) uint8.
+    """The truth of one picture for three tasks, each (H, W, 3) uint8.
 
-    Semantic: every pixel has a class. Instance: every object has a mask of its own, and what is no
-    object has none (white). Panoptic: every pixel has both; the objects of one class are shades of
-    its colour.
+    Semantic: every pixel has the colour of its class. Instance: every object has a colour of its
+    own, and what is no object is white. Panoptic: the objects of a class are shades of its colour.
 
     Args:
         labels, objects: (H, W) uint8 of SegmentationClass and SegmentationObject.
@@ -117,13 +115,14 @@ def views(labels: np.ndarray, objects: np.ndarray, colours: np.ndarray) -> dict[
     Reference:
         Kirillov et al., Panoptic Segmentation, arXiv 1801.00868.
     """
-    instance = voc.palette()[objects]
+    instance = images.palette()[objects]
     instance[objects == 0] = 255
     panoptic = colours[labels].astype(float)
-    owners = object_classes(labels, objects)
-    for label in set(owners.values()):
-        same = [number for number, owner in owners.items() if owner == label]
-        for number, shade in zip(same, np.linspace(0, PALEST, len(same)), strict=True):
+    class_of = object_classes(labels, objects)
+    for label in set(class_of.values()):
+        members = [number for number in class_of if class_of[number] == label]
+        shades = np.linspace(0, PALEST, len(members))
+        for number, shade in zip(members, shades, strict=True):
             inside = objects == number
             panoptic[inside] += shade * (255 - panoptic[inside])
     return {
@@ -134,61 +133,74 @@ def views(labels: np.ndarray, objects: np.ndarray, colours: np.ndarray) -> dict[
 
 
 def exemplar(root: Path, image_ids: Sequence[str]) -> dict[str, np.ndarray]:
-    """Labels and objects of the picture in which most objects share a class, the first of equals.
+    """Labels and objects of the picture in which most objects share a class, the first in a tie.
 
     Returns:
-        labels and objects, (H, W) uint8; nothing where no picture has a SegmentationObject.
+        labels and objects, (H, W) uint8; {} where no picture has a SegmentationObject.
     """
-    found: dict[str, np.ndarray] = {}
+    best: dict[str, np.ndarray] = {}
     most = 0
     for image_id in image_ids:
         path = root / "SegmentationObject" / f"{image_id}.png"
-        if path.is_file():
-            labels, objects = (
-                voc.read_target(voc.target_path(root, image_id)),
-                voc.read_target(path),
-            )
-            owners = Counter(object_classes(labels, objects).values())
-            if max(owners.values(), default=0) > most:
-                most, found = max(owners.values()), {"labels": labels, "objects": objects}
-    return found
+        if not path.is_file():
+            continue
+        labels = images.read_target(layout.target_path(root, image_id))
+        objects = images.read_target(path)
+        class_sizes = Counter(object_classes(labels, objects).values())
+        largest = max(class_sizes.values(), default=0)
+        if largest > most:
+            most = largest
+            best = {"labels": labels, "objects": objects}
+    return best
 
 
 def object_classes(labels: np.ndarray, objects: np.ndarray) -> dict[int, int]:
     """Class of each object: the label that most of its pixels have."""
-    found = np.unique(objects[(objects > 0) & (objects < 255)])
-    return {int(i): int(np.bincount(labels[objects == i]).argmax()) for i in found}
+    classes = {}
+    for number in np.unique(objects[(objects > 0) & (objects < 255)]):
+        pixels = np.bincount(labels[objects == number])
+        classes[int(number)] = int(pixels.argmax())
+    return classes
 
 
 def png_uri(pixels: np.ndarray) -> str:
     """(H, W, 3) uint8 colours, or (H, W) uint8 labels, as PNG of at most LONG_SIDE pixels.
 
-    A label map becomes a grey PNG; no value occurs in it that the map lacks.
+    A label map becomes a grey PNG. Shrinking adds no label that the map lacks.
     """
     return _uri(_shrunk(pixels, Image.Resampling.NEAREST), "PNG", optimize=True)
 
 
 def _files(root: Path, image_id: str, masks: Sequence[Path]) -> dict[str, Any]:
-    image = voc.read_image(voc.image_path(root, image_id))
-    labels = [voc.read_target(path) for path in (voc.target_path(root, image_id), *masks)]
-    size = {"height": image.shape[0], "width": image.shape[1]}
-    return {**size, "image": jpeg_uri(image), "labels": [png_uri(one) for one in labels]}
+    image = images.read_image(layout.image_path(root, image_id))
+    paths = [layout.target_path(root, image_id), *masks]
+    height, width, _ = image.shape
+    return {
+        "height": height,
+        "width": width,
+        "image": jpeg_uri(image),
+        "labels": [png_uri(images.read_target(path)) for path in paths],
+    }
 
 
 def _scores(overlap: np.ndarray) -> dict[str, Any]:
     """Scores of one picture from its (M, 3, C) int64 overlaps with M models."""
     iou = scores.overlap_iou(overlap)
+    true_labels = np.flatnonzero(overlap[0, 1])
     return {
         "miou": numbers(scores.overlap_miou(overlap)),
-        "iou": {int(label): numbers(iou[:, label]) for label in np.flatnonzero(overlap[0, 1])},
+        "iou": {int(label): numbers(iou[:, label]) for label in true_labels},
     }
 
 
-def _shrunk(pixels: np.ndarray, how: Image.Resampling) -> Image.Image:
+def _shrunk(pixels: np.ndarray, resampling: Image.Resampling) -> Image.Image:
     picture = Image.fromarray(pixels)
-    scale = min(1, LONG_SIDE / max(picture.size))
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    return picture.resize((width, height), how) if scale < 1 else picture
+    scale = LONG_SIDE / max(picture.size)
+    if scale >= 1:
+        return picture
+    width = max(1, round(picture.width * scale))
+    height = max(1, round(picture.height * scale))
+    return picture.resize((width, height), resampling)
 
 
 def _uri(picture: Image.Image, kind: str, **options: Any) -> str:

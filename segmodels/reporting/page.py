@@ -1,8 +1,8 @@
 """index.html: the whole comparison on one page that needs no network and no server.
 
-Jinja, with every name escaped, fills web/page.html: its tables are plain HTML and can be read
-without JavaScript. Curves, confusion matrix and gallery are drawn in the browser from one block of
-JSON, by web/*.js, which together with web/page.css is part of the file.
+Jinja fills web/page.html and escapes every name. The tables are plain HTML, which can be read
+without JavaScript. Curves, confusion matrix and gallery are drawn in the browser by web/*.js from
+one block of JSON. These scripts and web/page.css are part of the file.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,8 +19,8 @@ from segmodels.reporting.gallery import numbers
 from segmodels.reporting.tables import Result
 
 WEB = Path(__file__).with_name("web")
-DASHES = ["", "7 4", "2 3"]  # of curves whose colour and marker were there before
-LONGEST = 8  # members of a list that are written out
+DASHES = ["", "7 4", "2 3"]  # of curves; the next one once every colour has been used
+LONGEST = 8  # a list with more members is shown as their number
 
 
 class Cell(NamedTuple):
@@ -58,59 +58,64 @@ def render(**content: Any) -> str:
 
 
 def report(
-    results: Sequence[Result], differences: pd.DataFrame, spent: pd.DataFrame
+    results: Sequence[Result], differences: pd.DataFrame, cost_table: pd.DataFrame
 ) -> dict[str, Any]:
-    """What the template shows of the models: head, rows and words, all of them text or numbers."""
-    summary = tables.summary(results)
+    """What the template shows of the models: headings, rows and sentences."""
     models = [result.model for result in results]
+    class_iou = [result.per_class.set_index("class")["iou"] for result in results]
+    group_miou = [result.groups.set_index("group")["miou"] for result in results]
     return {
-        "head": printed.HEAD[:-1],
-        "rows": [scores_row(row) for _, row in summary.iterrows()],
+        "head": printed.HEAD[:-1],  # GMACs are among the costs
+        "rows": printed.each_row(tables.summary(results), scores_row),
         "floor": tables.FLOOR,
         "caption": printed.caption(results),
         "counted": printed.counted(results),
-        "differences": [difference_row(row) for _, row in differences.iterrows()],
+        "differences": printed.each_row(differences, difference_row),
         "differences_head": printed.DIFFERENCES_HEAD,
         "meaning": printed.DIFFERENCES_MEANING,
         "seeds_head": printed.SEEDS_HEAD,
-        "seeds": [seeds_row(row) for _, row in tables.over_seeds(results).iterrows()],
+        "seeds": printed.each_row(tables.over_seeds(results), seeds_row),
         "seeds_meaning": printed.SEEDS_MEANING,
-        "costs_head": ["model", "mIoU", *(name for name, _ in costs.COLUMNS.values())],
-        "costs": [costs_row(row) for _, row in spent.iterrows()],
-        "machines": costs.machines(results, spent),
+        "costs_head": ["model", "mIoU", *(column.heading for column in costs.COLUMNS.values())],
+        "costs": printed.each_row(cost_table, costs_row),
+        "machines": costs.machines(results, cost_table),
         "heat_head": ["class", *models],
-        "heat": heat([result.per_class.set_index("class")["iou"] for result in results]),
+        "heat": heat(class_iou),
         "groups_head": ["group", *models],
-        "groups": heat([result.groups.set_index("group")["miou"] for result in results]),
-        "protocol": list(facts(_common(results[0]))),
-        "provenance": {result.model: list(facts(_own(result))) for result in results},
+        "groups": heat(group_miou),
+        "protocol": list(facts(_shared_facts(results[0]))),
+        "provenance": {result.model: list(facts(_own_facts(result))) for result in results},
     }
 
 
 def drawn(
-    results: Sequence[Result], studies: Mapping[str, Sequence[str]], spent: pd.DataFrame
+    results: Sequence[Result], studies: Mapping[str, Sequence[str]], cost_table: pd.DataFrame
 ) -> dict[str, Any]:
     """What the scripts draw: looks and curves of models, confusion, cost, the studies."""
     column, loss = tables.common_loss(results)
     look = looks([result.model for result in results])
-    models = [
-        {
-            "name": result.model,
-            "colour": look[result.model]["color"],
-            "marker": look[result.model]["marker"],
-            "dash": DASHES[i // len(COLOURS) % len(DASHES)],
-            "epochs": result.history["epoch"].tolist(),
-            "loss": numbers(result.history[f"val_{column}"]),
-            "train_loss": numbers(result.history[f"train_{column}"]),
-            "miou": numbers(result.history["val_miou"]),
-            "confusion": pixels(result),
-        }
-        for i, result in enumerate(results)
-    ]
+    models = []
+    for i, result in enumerate(results):
+        dash = DASHES[i // len(COLOURS) % len(DASHES)]
+        models.append(
+            {
+                "name": result.model,
+                "colour": look[result.model]["color"],
+                "marker": look[result.model]["marker"],
+                "dash": dash,
+                "epochs": result.history["epoch"].tolist(),
+                "loss": numbers(result.history[f"val_{column}"]),
+                "train_loss": numbers(result.history[f"train_{column}"]),
+                "miou": numbers(result.history["val_miou"]),
+                "confusion": pixels(result),
+            }
+        )
     return {
-        **{"models": models, "loss": loss, "floor": float(results[0].floor["miou"])},
-        "studies": {study: list(names) for study, names in studies.items()},
-        "costs": [cost_figure(spent, column) for column in costs.COLUMNS],
+        "models": models,
+        "loss": loss,
+        "floor": float(results[0].floor["miou"]),
+        "studies": dict(studies),
+        "costs": [cost_figure(cost_table, column) for column in costs.COLUMNS],
     }
 
 
@@ -122,8 +127,8 @@ def read_differences(path: str | Path) -> pd.DataFrame:
     """
     try:
         table = pd.read_csv(path, dtype={"first": str, "second": str}, keep_default_na=False)
-        numbers = table[["difference", "low", "high"]]
-        if len(table) and (table["real"].dtype != bool or not (numbers.abs() <= 1).all(axis=None)):
+        in_range = table[["difference", "low", "high"]].abs() <= 1
+        if len(table) and (table["real"].dtype != bool or not in_range.all(axis=None)):
             raise ValueError("expected fractions, and True or False")
     except (LookupError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
@@ -148,102 +153,131 @@ def read_statistics(path: str | Path, classes: Sequence[str]) -> dict[str, Any]:
 
 def scores_row(row: pd.Series) -> list[Cell]:
     """One model of `tables.summary` without GMACs; its interval is drawn where it has one."""
-    keys = ["model", *printed.SHOWN.values(), "best_epoch", "parameters"]
-    values = [None if pd.isna(row[key]) else row[key] for key in keys]
-    cells = [Cell(*pair) for pair in zip(printed.printed_row(row), values, strict=False)]
-    if not pd.isna(row["miou_low"]):
-        at, bar = keys.index("miou_low"), (row["miou_low"], row["miou"], row["miou_high"])
-        cells[at] = cells[at]._replace(bar=bar)
+    columns = ["model", *printed.SHOWN.values(), "best_epoch", "parameters"]
+    texts = printed.printed_row(row)[:-1]
+    cells = []
+    for column, text in zip(columns, texts, strict=True):
+        value = None if pd.isna(row[column]) else row[column]
+        bar = None
+        if column == "miou_low" and value is not None:
+            bar = (row["miou_low"], row["miou"], row["miou_high"])
+        cells.append(Cell(text, value, bar))
     return cells
 
 
 def difference_row(pair: pd.Series) -> list[Cell]:
     """One pair of `tables.differences`, in points of mIoU."""
-    name, gain, interval, excludes = printed.difference_row(pair, minus="−")
+    name, gain, interval, excludes_zero = printed.difference_row(pair, minus="−")
     return [
         Cell(name, name),
         Cell(gain, float(pair["difference"])),
         Cell(interval, float(pair["low"])),
-        Cell(excludes, int(pair["real"])),
+        Cell(excludes_zero, int(pair["real"])),
     ]
 
 
 def seeds_row(row: pd.Series) -> list[Cell]:
     """One row of `tables.over_seeds`."""
-    values = [row["model"], row["runs"], int(row["seeds"]), float(row["mean"]), float(row["sd"])]
-    return [Cell(*cell) for cell in zip(printed.seeds_row(row), values, strict=True)]
+    model, runs, seeds, mean, deviation = printed.seeds_row(row)
+    return [
+        Cell(model, row["model"]),
+        Cell(runs, row["runs"]),
+        Cell(seeds, int(row["seeds"])),
+        Cell(mean, float(row["mean"])),
+        Cell(deviation, float(row["sd"])),
+    ]
 
 
 def costs_row(row: pd.Series) -> list[Cell]:
     """One row of `costs.read`."""
-    known = [(shape.format(row[key]), float(row[key])) for key, (_, shape) in costs.COLUMNS.items()]
-    miou = (f"{row['miou']:.1%}", float(row["miou"]))
-    return [Cell(row["model"], row["model"]), Cell(*miou), *(Cell(*cell) for cell in known)]
+    cells = [
+        Cell(row["model"], row["model"]),
+        Cell(f"{row['miou']:.1%}", float(row["miou"])),
+    ]
+    for name, column in costs.COLUMNS.items():
+        cells.append(Cell(column.form.format(row[name]), float(row[name])))
+    return cells
 
 
-def cost_figure(spent: pd.DataFrame, column: str) -> dict[str, Any]:
+def cost_figure(cost_table: pd.DataFrame, column: str) -> dict[str, Any]:
     """mIoU against one cost: the points in the order of the models, and those on the front."""
-    front = pareto.front(spent[column].tolist(), spent["miou"].tolist())
-    best = spent[front].sort_values([column, "miou"])
+    front = pareto.front(cost_table[column].tolist(), cost_table["miou"].tolist())
+    best = cost_table[front].sort_values([column, "miou"])
     return {
-        "name": costs.COLUMNS[column][0],
-        "cost": numbers(spent[column]),
-        **{key: numbers(spent[key]) for key in ("miou", "miou_low", "miou_high")},
+        "name": costs.COLUMNS[column].heading,
+        "cost": numbers(cost_table[column]),
+        "miou": numbers(cost_table["miou"]),
+        "miou_low": numbers(cost_table["miou_low"]),
+        "miou_high": numbers(cost_table["miou_high"]),
         "front": best.index.tolist(),
     }
 
 
 def heat(columns: Sequence[pd.Series]) -> list[list[Cell]]:
     """A row for each name of the index: a score of each model, and which is the best."""
-    return [
-        [Cell(str(name), str(name)), *(_heat_cell(score, row.max()) for score in row)]
-        for name, row in pd.concat(columns, axis=1).iterrows()
-    ]
+    rows = []
+    for name, scores in pd.concat(columns, axis=1).iterrows():
+        best = scores.max()
+        cells = [_heat_cell(score, best) for score in scores]
+        rows.append([Cell(str(name), str(name)), *cells])
+    return rows
 
 
 def pixels(result: Result) -> list[list[int]]:
     """(C, C) counts, rows = true class, columns = predicted."""
-    classes = result.per_class["class"].tolist()
-    wide = result.confusion.pivot(index="true", columns="predicted", values="pixels")
-    return [[int(count) for count in row] for row in wide.loc[classes, classes].to_numpy()]
+    return tables.confusion_matrix(result, values="pixels").to_numpy().tolist()
 
 
 def class_facts(statistics: Mapping[str, Any], classes: Sequence[str]) -> list[list[Cell]]:
-    """A row for each class: in how many pictures of each split it is, and its share of pixels."""
+    """A row for each class: in how many images of each split it is, and its share of pixels."""
     table = []
     for name in classes:
         row = [Cell(name, name)]
         for split in statistics.values():
-            images, share = split["class_images"][name], split["class_shares"][name]
-            row += [Cell(f"{images:,}", images), Cell(f"{share:.2%}", share)]
+            images = split["class_images"][name]
+            share = split["class_shares"][name]
+            row.append(Cell(f"{images:,}", images))
+            row.append(Cell(f"{share:.2%}", share))
         table.append(row)
     return table
 
 
-def facts(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+def facts(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Name and text of every value of nested dictionaries; of a long list its length."""
     for key, value in values.items():
-        name = f"{above}{key}".replace("_", " ")
+        name = f"{prefix}{key}".replace("_", " ")
         if isinstance(value, Mapping):
             yield from facts(value, f"{name}: ")
         elif isinstance(value, list):
-            short = len(value) <= LONGEST
-            yield name, ", ".join(map(str, value)) or "none" if short else f"{len(value)} entries"
+            yield name, _list_text(value)
         else:
             yield name, "none" if value is None else str(value)
 
 
-def _common(result: Result) -> dict[str, Any]:
-    """The protocol that all models of a table share."""
-    protocol = result.metrics["protocol"]
-    common = {key: protocol[key] for key in protocol if key not in tables.OWN}
-    return {key: result.metrics[key] for key in ("dataset", "split", "images")} | common
+def _list_text(members: list[Any]) -> str:
+    if not members:
+        return "none"
+    if len(members) > LONGEST:
+        return f"{len(members)} entries"
+    return ", ".join(str(member) for member in members)
 
 
-def _own(result: Result) -> dict[str, Any]:
-    """What one model has for itself: its provenance, and hashes of its weights and masks."""
-    protocol = result.metrics["protocol"]
-    return result.provenance | {key: protocol[key] for key in protocol if key in tables.OWN}
+def _shared_facts(result: Result) -> dict[str, Any]:
+    """On what all models were measured, and the protocol that they share."""
+    shared = {key: result.metrics[key] for key in tables.MEASURED_ON}
+    for key, value in result.metrics["protocol"].items():
+        if key not in tables.PER_MODEL_KEYS:
+            shared[key] = value
+    return shared
+
+
+def _own_facts(result: Result) -> dict[str, Any]:
+    """A model's provenance, and what its protocol says of this model alone."""
+    own = dict(result.provenance)
+    for key, value in result.metrics["protocol"].items():
+        if key in tables.PER_MODEL_KEYS:
+            own[key] = value
+    return own
 
 
 def _heat_cell(score: float, best: float) -> Cell:

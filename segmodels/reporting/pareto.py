@@ -1,31 +1,39 @@
 """Accuracy against cost: which models no other beats in both, and the figure that shows them."""
 
-from collections.abc import Sequence
-from itertools import pairwise, product
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import NullFormatter
 from matplotlib.transforms import BboxBase
 
-from segmodels.reporting.canvas import GREY, Look, framed, styled
+from segmodels.reporting.canvas import GREY, Look, framed, label_log_ticks, styled
 
-COSTS = {"gflops": "GMACs of one picture", "millions": "parameters (millions)"}
+COSTS = {  # column -> name of the axis
+    "gflops": "GMACs of one picture",
+    "millions": "parameters (millions)",
+}
 MEANING = (
     "Steps: the Pareto front, models that no other beats in both. Bars: 95% intervals of mIoU "
     "over the pictures."
 )
-AROUND: list[tuple[float, float]] = [  # where a label may be, the first that is free
+FRONT = "Pareto front"  # label of its line
+ALMOST_EQUAL = 1.01  # costs with a smaller ratio than this count as one cost
+
+# Where the label of a point may stand, (right, up) from the point, in the order of preference.
+DIRECTIONS = [
     *[(1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1), (-1, 0), (0, 1), (0, -1)],
     *[(1, 0.5), (1, -0.5), (-1, 0.5), (-1, -0.5), (0.5, 1), (-0.5, 1), (0.5, -1), (-0.5, -1)],
 ]
-NEAR, FAR, STEP = 9, 300, 9  # points from a marker to its label: first try, last one, between
-FONT = 11  # points
-FRONT = "Pareto front"
-ONE = 1.01  # costs whose ratio is less count as one
-MARKER = 7  # points, half the side of the square that a marker fills
+# Lengths in points, of which 72 are an inch.
+FONT_SIZE = 11  # of a label
+MARKER = 7  # half the side of the square that a marker fills
+NEAR = 9  # smallest distance from a marker to its label
+FAR = 300  # largest distance
+STEP = 9  # from one distance to the next
 
 
 def front(costs: Sequence[float], scores: Sequence[float]) -> np.ndarray:
@@ -34,14 +42,17 @@ def front(costs: Sequence[float], scores: Sequence[float]) -> np.ndarray:
     Returns:
         (n,) bool; a point with a NaN is never on the front.
     """
-    cost, score = (np.asarray(values, dtype=float) for values in (costs, scores))
-    kept = np.zeros(len(cost), dtype=bool)
-    cheapest, best = np.nan, -np.inf
-    for i in np.lexsort((-score, cost)):
-        if score[i] > best and not np.isnan(cost[i]):
-            cheapest, best = cost[i], score[i]
-        kept[i] = score[i] == best and cost[i] == cheapest
-    return kept
+    cost = np.asarray(costs, dtype=float)
+    score = np.asarray(scores, dtype=float)
+    on_front = np.zeros(len(cost), dtype=bool)
+    best_cost = np.nan
+    best_score = -np.inf
+    for i in np.lexsort((-score, cost)):  # from the cheapest; of one cost from the best
+        if score[i] > best_score and not np.isnan(cost[i]):
+            best_cost = cost[i]
+            best_score = score[i]
+        on_front[i] = score[i] == best_score and cost[i] == best_cost
+    return on_front
 
 
 @styled
@@ -53,11 +64,8 @@ def against_cost(summary: pd.DataFrame, look: Look, note: str) -> Figure:
     """
     caption = f"{MEANING} {note}"
     figure = framed("Accuracy against cost", caption, size=(15, 6.4))
-    rows = (
-        summary.set_index("model")
-        .loc[list(look)]
-        .assign(millions=lambda table: table["parameters"].astype(float) / 1e6)
-    )
+    rows = summary.set_index("model").loc[list(look)]
+    rows = rows.assign(millions=rows["parameters"].astype(float) / 1e6)
     panels = figure.subplots(1, len(COSTS), sharey=True)
     for axes, (column, name) in zip(panels, COSTS.items(), strict=True):
         _draw(axes, rows, look, column)
@@ -72,61 +80,80 @@ def against_cost(summary: pd.DataFrame, look: Look, note: str) -> Figure:
 
 def _draw(axes: Axes, rows: pd.DataFrame, look: Look, column: str) -> None:
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    label_log_ticks(axes.xaxis)
     axes.xaxis.set_minor_formatter(NullFormatter())
     for model, row in rows.iterrows():
-        name, bar = str(model), [row["miou_low"] * 100, row["miou_high"] * 100]
-        axes.vlines(row[column], *bar, color=look[name]["color"], linewidth=1.4)
+        name = str(model)
+        low = row["miou_low"] * 100
+        high = row["miou_high"] * 100
+        axes.vlines(row[column], low, high, color=look[name]["color"], linewidth=1.4)
         axes.plot(
             row[column], row["miou"] * 100, **look[name], linestyle="none", label=name, zorder=3
         )
-    least, most = rows[column].min(), rows[column].max()
-    if most < ONE * least:  # by itself the axis may begin and end there, by a rounding
+    least = rows[column].min()
+    most = rows[column].max()
+    if most < ALMOST_EQUAL * least:  # otherwise a rounding error could leave the axis no width
         axes.set_xlim(least / 2, most * 2)
     axes.margins(0.12)
     axes.autoscale_view()
-    best = rows[front(rows[column].tolist(), rows["miou"].tolist())].sort_values([column, "miou"])
+    _draw_front(axes, rows, column)
+
+
+def _draw_front(axes: Axes, rows: pd.DataFrame, column: str) -> None:
+    """The Pareto front as steps from its cheapest model to the right end of the axes."""
+    on_front = front(rows[column].tolist(), rows["miou"].tolist())
+    best = rows[on_front].sort_values([column, "miou"])
     right = axes.get_xlim()[1]
-    at = np.repeat([*best[column], right], 2)[1:]
-    height = np.repeat([*best["miou"], best["miou"].max()], 2)[:-1] * 100
+    x = np.repeat([*best[column], right], 2)[1:]
+    y = np.repeat([*best["miou"], best["miou"].max()], 2)[:-1] * 100
     axes.set_xlim(right=right)
-    axes.plot(at, height, color=GREY, linewidth=1.2, zorder=1, label=FRONT)
+    axes.plot(x, y, color=GREY, linewidth=1.2, zorder=1, label=FRONT)
 
 
 def _label(axes: Axes, rows: pd.DataFrame, look: Look, column: str) -> None:
     """Each model's name beside its point, where it covers no other name, marker, bar or step."""
-    costs, percent = rows[column], rows[["miou", "miou_low", "miou_high"]] * 100
-    middle, low, high = (
-        axes.transData.transform(np.stack([costs, percent[end]], axis=1)) for end in percent
-    )
-    pixel = axes.figure.dpi / 72
-    (steps,) = (line for line in axes.lines if line.get_label() == FRONT)
-    corners = axes.transData.transform(steps.get_xydata())
-    half = MARKER * pixel
-    bars = np.stack([low - pixel, high + pixel], axis=1)
-    traces = [_trace(a, b, pixel) for a, b in pairwise(corners)]
-    taken = np.concatenate([_boxes(middle, half), bars, *traces])
-    for k in np.argsort(-middle[:, 1], kind="stable"):
+    pixel = axes.figure.dpi / 72  # pixels of a point
+    points = _in_pixels(axes, rows[column], rows["miou"])
+    taken = _drawn_boxes(axes, rows, column, pixel)
+    from_top = np.argsort(-points[:, 1], kind="stable")
+    for k in from_top:
         name = str(rows.index[k])
-        away, filled = _free(middle[k], _size(axes, name), pixel, axes.bbox, taken)
+        away, filled = _free(points[k], _size(axes, name), pixel, axes.bbox, taken)
         taken = np.concatenate([taken, filled])
-        line = {"arrowstyle": "-", "color": look[name]["color"], "shrinkA": 1, "shrinkB": 4}
+        leader = {"arrowstyle": "-", "color": look[name]["color"], "shrinkA": 1, "shrinkB": 4}
+        has_leader = len(filled) > 1
         axes.annotate(
             name,
-            xy=(costs.iloc[k], percent["miou"].iloc[k]),
+            xy=(rows[column].iloc[k], rows["miou"].iloc[k] * 100),
             xytext=tuple(away / pixel),
             textcoords="offset points",
             ha="center",
             va="center",
-            fontsize=FONT,
-            arrowprops=line if len(filled) > 1 else None,
+            fontsize=FONT_SIZE,
+            arrowprops=leader if has_leader else None,
         )
+
+
+def _in_pixels(axes: Axes, costs: pd.Series, scores: pd.Series) -> np.ndarray:
+    """(n, 2) places in the figure of costs and scores, which are fractions."""
+    return axes.transData.transform(np.stack([costs, scores * 100], axis=1))
+
+
+def _drawn_boxes(axes: Axes, rows: pd.DataFrame, column: str, pixel: float) -> np.ndarray:
+    """(n, 2, 2) boxes that markers, bars and the steps of the front fill, in pixels."""
+    points = _in_pixels(axes, rows[column], rows["miou"])
+    low = _in_pixels(axes, rows[column], rows["miou_low"])
+    high = _in_pixels(axes, rows[column], rows["miou_high"])
+    bars = np.stack([low - pixel, high + pixel], axis=1)
+    (front_line,) = [line for line in axes.lines if line.get_label() == FRONT]
+    corners = axes.transData.transform(front_line.get_xydata())
+    steps = [_trace(start, end, pixel) for start, end in pairwise(corners)]
+    return np.concatenate([_boxes(points, MARKER * pixel), bars, *steps])
 
 
 def _size(axes: Axes, name: str) -> np.ndarray:
     """Width and height in pixels of a label."""
-    text = axes.text(0, 0, name, fontsize=FONT)
+    text = axes.text(0, 0, name, fontsize=FONT_SIZE)
     box = text.get_window_extent()
     text.remove()
     return np.array([box.width, box.height])
@@ -135,26 +162,39 @@ def _size(axes: Axes, name: str) -> np.ndarray:
 def _free(
     point: np.ndarray, size: np.ndarray, pixel: float, inside: BboxBase, taken: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest place for a label that nothing fills, nor, if there is a way, the line to it.
+    """The nearest free place for a label, to which a free line leads if there is one.
 
     Returns:
         from the point to the label's middle, pixels; the boxes (n, 2, 2) that label and line fill.
+        If there is no free place, the label covers something, and its boxes are not returned.
     """
-    own = _boxes(point[None], MARKER * pixel)
-    others = taken[~_overlap(taken, own).any(1)]
-    for may_cross, distance in product((False, True), range(NEAR, FAR, STEP)):
-        for direction in AROUND:
-            away = np.array(direction) * (distance * pixel + size / 2)
+    marker = _boxes(point[None], MARKER * pixel)
+    others = taken[~_overlap(taken, marker).any(1)]
+    for may_cross in (False, True):
+        for distance, away in _places(size, pixel):
             box = _boxes((point + away)[None], size / 2)
-            within = (inside.min <= box[0, 0]).all() and (box[0, 1] <= inside.max).all()
-            if not within or _overlap(box, taken).any():
+            if not _within(box, inside) or _overlap(box, taken).any():
                 continue
-            line = _trace(point + away, point, pixel)[: None if distance > NEAR else 0]
-            line = line[~_overlap(line, np.concatenate([box, own])).any(1)]
+            line = np.empty((0, 2, 2))
+            if distance > NEAR:
+                line = _trace(point + away, point, pixel)
+                line = line[~_overlap(line, np.concatenate([box, marker])).any(1)]
             if may_cross or not _overlap(line, others).any():
                 return away, np.concatenate([box, line])
-    nowhere = np.array([NEAR * pixel + size[0] / 2, 0])  # too many: one covers another
-    return nowhere, np.empty((0, 2, 2))
+    return np.array([NEAR * pixel + size[0] / 2, 0]), np.empty((0, 2, 2))
+
+
+def _places(size: np.ndarray, pixel: float) -> Iterator[tuple[int, np.ndarray]]:
+    """Where a label may stand, the nearest first: distance in points, and (2,) in pixels."""
+    for distance in range(NEAR, FAR, STEP):
+        for direction in DIRECTIONS:
+            yield distance, np.array(direction) * (distance * pixel + size / 2)
+
+
+def _within(box: np.ndarray, inside: BboxBase) -> bool:
+    """Whether a (1, 2, 2) box lies in the axes."""
+    least, most = box[0]
+    return bool((inside.min <= least).all() and (most <= inside.max).all())
 
 
 def _trace(start: np.ndarray, end: np.ndarray, pixel: float) -> np.ndarray:
@@ -170,5 +210,8 @@ def _boxes(middles: np.ndarray, half: float | np.ndarray) -> np.ndarray:
 
 def _overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(n, 2, 2), (m, 2, 2) -> (n, m): whether two have an area in common."""
-    begin, end = boxes[:, None, 0], boxes[:, None, 1]
-    return np.all((begin < others[None, :, 1]) & (others[None, :, 0] < end), axis=-1)
+    least = boxes[:, None, 0]
+    most = boxes[:, None, 1]
+    other_least = others[None, :, 0]
+    other_most = others[None, :, 1]
+    return np.all((least < other_most) & (other_least < most), axis=-1)

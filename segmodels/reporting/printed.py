@@ -1,15 +1,26 @@
 """Tables of reporting/tables.py as a person reads them: percent, points, millions; Markdown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from segmodels.evaluation.statistics import LEVEL, RESAMPLES
-from segmodels.reporting.tables import CROSS_ENTROPY, FLOOR, WATCHED, Result, otherwise, rise, usual
+from segmodels.reporting.tables import (
+    CROSS_ENTROPY,
+    FLOOR,
+    HISTORY_SPLIT,
+    Result,
+    otherwise,
+    rise,
+    usual,
+)
 
-RISE = 0.01  # val mIoU; a curve that still rises by more than this has not flattened
-MARK = "*"  # of a model that was trained otherwise than most
-SHOWN = {  # scores in a table for people, by their heading
+T = TypeVar("T")
+
+RISE = 0.01  # a curve whose val mIoU still rises by more than this is still improving
+MARK = "*"  # stands behind the name of a model whose recipe differs from the usual one
+SHOWN = {  # heading of a score -> column of the summary
     "mIoU": "miou",
     "95% interval": "miou_low",
     "mIoU, present": "miou_present",
@@ -38,59 +49,74 @@ def report(
     studies: Mapping[str, Sequence[str]],
     seeds: pd.DataFrame,
 ) -> str:
-    """All that is said of a comparison, in Markdown."""
-    parts = [markdown(summary, caption), differences_markdown(differences, studies)]
-    return "\n".join(filter(None, [*parts, seeds_markdown(seeds)]))
+    """All tables of a comparison in Markdown, those without rows left out."""
+    parts = [
+        markdown(summary, caption),
+        differences_markdown(differences, studies),
+        seeds_markdown(seeds),
+    ]
+    return "\n".join(part for part in parts if part)
 
 
 def markdown(summary: pd.DataFrame, caption: str) -> str:
     """A summary as a Markdown table in percent, the caption under it."""
-    return f"{table(HEAD, [printed_row(row) for _, row in summary.iterrows()])}\n{caption}\n"
+    return f"{table(HEAD, each_row(summary, printed_row))}\n{caption}\n"
 
 
 def differences_markdown(pairs: pd.DataFrame, studies: Mapping[str, Sequence[str]]) -> str:
-    """Differences within the studies, as a Markdown table in points of mIoU."""
-    rows = [
-        [study, *difference_row(pair)]
-        for study, models in studies.items()
-        for _, pair in pairs.iterrows()
-        if {pair["first"], pair["second"]} <= set(models)
-    ]
-    head = ["study", *DIFFERENCES_HEAD]
-    return f"{table(head, rows)}\n{DIFFERENCES_MEANING}\n" if rows else ""
+    """Differences within the studies in points of mIoU; "" if no study has two models."""
+    rows = []
+    for study, models in studies.items():
+        for _, pair in pairs.iterrows():
+            if pair["first"] in models and pair["second"] in models:
+                rows.append([study, *difference_row(pair)])
+    if not rows:
+        return ""
+    return f"{table(['study', *DIFFERENCES_HEAD], rows)}\n{DIFFERENCES_MEANING}\n"
 
 
 def seeds_markdown(spread: pd.DataFrame) -> str:
-    """`tables.over_seeds` as a Markdown table; nothing if it has no rows."""
-    rows = [seeds_row(row) for _, row in spread.iterrows()]
-    return f"{table(SEEDS_HEAD, rows)}\n{SEEDS_MEANING}\n" if rows else ""
+    """`tables.over_seeds` as a Markdown table; "" if it has no rows."""
+    if not len(spread):
+        return ""
+    return f"{table(SEEDS_HEAD, each_row(spread, seeds_row))}\n{SEEDS_MEANING}\n"
+
+
+def each_row(frame: pd.DataFrame, cells: Callable[[pd.Series], list[T]]) -> list[list[T]]:
+    """The cells of every row of a frame."""
+    return [cells(row) for _, row in frame.iterrows()]
 
 
 def printed_row(row: pd.Series) -> list[str]:
-    """One model of a summary: percent, epochs, millions of parameters, GMACs."""
-    known = {head: row[name] for head, name in SHOWN.items()}
-    cells = {head: "" if pd.isna(score) else f"{score:.1%}" for head, score in known.items()}
-    if cells["95% interval"]:
-        cells["95% interval"] += f" to {row['miou_high']:.1%}"
-    best = parameters = gmacs = ""
-    if row["model"] != FLOOR:
-        best = f"{row['best_epoch']} ({row['best_epoch_miou']:.1%})"
-        parameters, gmacs = millions(row["parameters"]), f"{row['gflops']:.2f}"
-    name = f"{row['model']} {MARK}" if row["otherwise"] else row["model"]
-    return [name, *cells.values(), best, parameters, gmacs]
+    """The cells of HEAD for one model of a summary: percent, epochs, millions, GMACs."""
+    scores = {}
+    for heading, name in SHOWN.items():
+        scores[heading] = "" if pd.isna(row[name]) else f"{row[name]:.1%}"
+    if scores["95% interval"]:
+        scores["95% interval"] += f" to {row['miou_high']:.1%}"
+    name = row["model"]
+    if row["otherwise"]:
+        name = f"{name} {MARK}"
+    return [name, *scores.values(), *_size_cells(row)]
 
 
 def seeds_row(row: pd.Series) -> list[str]:
-    """One row of `tables.over_seeds`."""
+    """The cells of SEEDS_HEAD for one row of `tables.over_seeds`."""
     spread = f"{100 * row['sd']:.2f}"
     return [row["model"], row["runs"], str(row["seeds"]), f"{row['mean']:.2%}", spread]
 
 
 def difference_row(pair: pd.Series, minus: str = "-") -> list[str]:
-    """One pair of `tables.differences`: names, signed points of mIoU, whether 0 is excluded."""
-    gain, low, high = (f"{100 * pair[name]:+.2f}" for name in ("difference", "low", "high"))
-    excludes = "yes" if pair["real"] else "no"
-    return [f"{pair['second']} {minus} {pair['first']}", gain, f"{low} to {high}", excludes]
+    """The cells of DIFFERENCES_HEAD for one pair of `tables.differences`."""
+    names = f"{pair['second']} {minus} {pair['first']}"
+    interval = f"{points(pair['low'])} to {points(pair['high'])}"
+    excludes_zero = "yes" if pair["real"] else "no"
+    return [names, points(pair["difference"]), interval, excludes_zero]
+
+
+def points(difference: float) -> str:
+    """A difference of two fractions in signed percentage points."""
+    return f"{100 * difference:+.2f}"
 
 
 def millions(parameters: int) -> str:
@@ -98,22 +124,17 @@ def millions(parameters: int) -> str:
 
 
 def caption(results: Sequence[Result]) -> str:
-    """How the numbers were made, and which curves have not flattened."""
+    """How the numbers were made, and which models are still improving."""
     metrics = results[0].metrics
     protocol = metrics["protocol"]
-    side = protocol["input_long_side"]
-    seen = "" if side == "original" else f" (seen at long side {side})"
     recipe = usual(results)
-    other = [] if metrics["split"] == WATCHED else [WATCHED]
-    if recipe.get("val_size") not in (None, side):
-        other.append(f"seen at long side {recipe['val_size']}")
-    curves = f"Curves: {', '.join(other)}. " if other else ""
     start = "random weights" if recipe["init"] == "none" else recipe["init"]
     rising = [result.model for result in results if rise(result.history) > RISE]
     return (
         f"{metrics['dataset']}, {metrics['split']}: {metrics['images']} images, "
-        f"{protocol['ground_truth']}{seen}, {protocol['test_time']}, {protocol['weights']}. "
-        f"{curves}Start: {start}; epochs: {recipe['epochs']}; {protocol['precision']}. "
+        f"{protocol['ground_truth']}{_input_size(protocol)}, {protocol['test_time']}, "
+        f"{protocol['weights']}. {_curves(metrics, recipe)}"
+        f"Start: {start}; epochs: {recipe['epochs']}; {protocol['precision']}. "
         f"{_losses(results)} {_otherwise(results)}{_seeds(results)}"
         f"Not flattened (val mIoU rose by more than {RISE * 100:g} point over the last quarter of "
         f"the epochs): {', '.join(rising) or 'none'}."
@@ -126,33 +147,60 @@ def counted(results: Sequence[Result]) -> str:
     return f"GMACs: billions of multiply-adds to predict one picture of {picture} pixels."
 
 
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, the first column to the left and the others to the right."""
+    rule = ["---"] + ["---:"] * (len(head) - 1)
+    lines = [f"| {' | '.join(cells)} |\n" for cells in [head, rule, *rows]]
+    return "".join(lines)
+
+
+def _size_cells(row: pd.Series) -> list[str]:
+    """Best epoch, parameters and GMACs; the baseline has none of them."""
+    if row["model"] == FLOOR:
+        return ["", "", ""]
+    best_epoch = f"{row['best_epoch']} ({row['best_epoch_miou']:.1%})"
+    return [best_epoch, millions(row["parameters"]), f"{row['gflops']:.2f}"]
+
+
+def _input_size(protocol: Mapping[str, Any]) -> str:
+    """To which size images were reduced, in brackets; "" if they were not."""
+    side = protocol["input_long_side"]
+    return "" if side == "original" else f" (seen at long side {side})"
+
+
+def _curves(metrics: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+    """In what the curves' split or input size differs from the scores', as a sentence."""
+    different = []
+    if metrics["split"] != HISTORY_SPLIT:
+        different.append(HISTORY_SPLIT)
+    val_size = recipe.get("val_size")
+    if val_size is not None and val_size != metrics["protocol"]["input_long_side"]:
+        different.append(f"seen at long side {val_size}")
+    return f"Curves: {', '.join(different)}. " if different else ""
+
+
 def _losses(results: Sequence[Result]) -> str:
     """With which losses the models were trained, as a sentence."""
-    own = {result.model: result.loss for result in results}
-    if len(set(own.values())) == 1:
+    losses = {result.model: result.loss for result in results}
+    if len(set(losses.values())) == 1:
         return f"Loss: {results[0].loss}."
-    each = ", ".join(f"{model} {loss}" for model, loss in own.items())
-    return f"Losses: {each}; their curves show {CROSS_ENTROPY}, which all have."
+    return f"Losses: {_pairs(losses)}; their curves show {CROSS_ENTROPY}, which all have."
 
 
 def _otherwise(results: Sequence[Result]) -> str:
-    """Which models were trained otherwise than most, and how, as a sentence."""
-    each = [
-        f"{model} {', '.join(f'{key} {value}' for key, value in values.items())}"
-        for model, values in otherwise(results).items()
-    ]
-    return f"Trained otherwise ({MARK}): {'; '.join(each)}. " if each else ""
+    """Whose recipes differ from the usual one, and how, as a sentence; "" if none does."""
+    models = [f"{model} {_pairs(values)}" for model, values in otherwise(results).items()]
+    return f"Trained otherwise ({MARK}): {'; '.join(models)}. " if models else ""
 
 
 def _seeds(results: Sequence[Result]) -> str:
-    """With which seeds the models were trained, as a sentence, where they differ."""
-    own = {result.model: result.metrics["protocol"]["seed"] for result in results}
-    if len(set(own.values())) == 1:
+    """With which seeds the models were trained, as a sentence; "" if with one seed."""
+    seeds = {result.model: result.metrics["protocol"]["seed"] for result in results}
+    if len(set(seeds.values())) == 1:
         return ""
-    return f"Seeds: {', '.join(f'{model} {seed}' for model, seed in own.items())}. "
+    return f"Seeds: {_pairs(seeds)}. "
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, the first column to the left and the others to the right."""
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "".join("| " + " | ".join(cells) + " |\n" for cells in [head, rule, *rows])
+def _pairs(values: Mapping[str, Any]) -> str:
+    """{"a": 1, "b": 2} as "a 1, b 2"."""
+    return ", ".join(f"{key} {value}" for key, value in values.items())

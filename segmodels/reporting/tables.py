@@ -1,9 +1,10 @@
 """Tables of a comparison, read from reports/models/<model>/ and from nothing else.
 
-All are long: a row for each model and epoch, or model and class, since a wide table with blanks
-misleads DVC's plots. Scores are fractions 0..1; printed.py writes percent. The floor, "all
-background", is one more model of every table. It follows from the true pixels of each class, so no
-picture is needed. Models whose numbers do not belong beside each other are refused.
+Tables are long: one row per model and epoch, or per model and class. A wide table would have blank
+cells, which mislead DVC's plots. Scores are fractions 0..1; printed.py writes them as percent. The
+all-background baseline is one more model in every table. Its scores follow from the number of true
+pixels of each class, so no image is read. `check_comparable` refuses models whose numbers do not
+belong in one table.
 """
 
 import json
@@ -18,18 +19,28 @@ import pandas as pd
 from segmodels.evaluation import scores, statistics
 from segmodels.evaluation.confusion import class_accuracy, iou
 from segmodels.reporting import checks
-from segmodels.reporting.checks import BANDS, LOSSES
+from segmodels.reporting.checks import BANDS
+from segmodels.sections import Loss
 
-FLOOR = "all background"
-WATCHED = "val"  # the split that histories are of, whichever is scored
+FLOOR = "all background"  # how tables name the baseline that predicts background everywhere
+HISTORY_SPLIT = "val"  # histories are measured on this split, whichever split is scored
+
+# Keys of metrics.json.
+MEASURED_ON = ["dataset", "split", "images"]  # images: how many of them the split has
 SCORES = ["miou", "miou_present", "fw_iou", "mean_dice", "pixel_acc", "mean_acc"]
-INTERVAL, COUNTS = ["miou_low", "miou_high"], ["classes_counted", "classes_present"]
-TRAINING = {"epochs", "batch_size", "crop_size", "init"}  # of the protocol, see `otherwise`
-HASHES = {"code_sha256", "params_sha256"}  # of older results; what they stand for is compared
-OWN = {"seed", "weights_sha256", "predictions_sha256"} | HASHES | TRAINING  # each model's own
-LOSS = {"loss", "class_weights"}  # of the recipe, what `Result.loss` puts into words
-SAME = ["arch", "arguments", "normalize", "recipe"]  # of the provenance, but for the seed a model
-CROSS_ENTROPY = "cross-entropy"
+INTERVAL = ["miou_low", "miou_high"]  # the ends of the 95% interval of miou
+COUNTS = ["classes_counted", "classes_present"]  # over how many classes miou, miou_present average
+
+# Keys of metrics.json's protocol that may differ between the models of a table; no other key may.
+RECIPE_KEYS = {"epochs", "batch_size", "crop_size", "init"}  # `otherwise` reports a difference
+HASH_KEYS = {"code_sha256", "params_sha256"}  # only in older results, see `evaluation` instead
+PER_MODEL_KEYS = {"seed", "weights_sha256", "predictions_sha256"} | RECIPE_KEYS | HASH_KEYS
+
+LOSS_NAMES = {name: str(field.title) for name, field in Loss.model_fields.items()}
+CROSS_ENTROPY = LOSS_NAMES["cross_entropy"]  # the history of every model contains it
+
+LOSS_KEYS = {"loss", "class_weights"}  # of a recipe; `Result.loss` puts them into words
+IDENTITY_KEYS = ["arch", "arguments", "normalize", "recipe"]  # of provenance.json, without the seed
 
 
 @dataclass(frozen=True)
@@ -48,33 +59,37 @@ class Result:
 
     @property
     def overlap(self) -> np.ndarray:
-        """(n, 3, C) int64: pixels right, true and predicted of each picture and class."""
+        """(n, 3, C) int64: correct, true and predicted pixels of each image and class."""
         classes = self.per_class["class"].tolist()
         return scores.overlap_of(self.image_classes, self.images["image_id"].tolist(), classes)
 
     @property
     def floor(self) -> dict[str, float | int]:
-        """Scores of "all background" on the same pictures."""
+        """Scores of the all-background baseline on the same images."""
         return scores.summarize(self.floor_confusion)
 
     @property
     def floor_confusion(self) -> np.ndarray:
-        """(C, C) int64 of "all background"."""
+        """(C, C) int64 confusion of the all-background baseline."""
         return scores.floor_confusion(self.per_class["true_pixels"].to_numpy())
 
     @property
     def identity(self) -> str:
-        """What a model is and how it is trained, the seed aside."""
-        return json.dumps({key: self.provenance[key] for key in SAME}, sort_keys=True)
+        """Network and recipe as one text: equal for models that differ only in their seed."""
+        return json.dumps({key: self.provenance[key] for key in IDENTITY_KEYS}, sort_keys=True)
 
     @property
     def loss(self) -> str:
-        """What it was trained with, e.g. "cross-entropy + 0.5 Dice"."""
+        """The training loss in words, e.g. "cross-entropy + 0.5 Dice"."""
         recipe = self.provenance["recipe"]
-        weighted = "class-weighted " if recipe["class_weights"] != "none" else ""
-        names = {"cross_entropy": weighted + CROSS_ENTROPY, "dice": "Dice"}
-        parts = ((recipe["loss"][part], name) for part, name in names.items())
-        terms = [name if weight == 1 else f"{weight:g} {name}" for weight, name in parts if weight]
+        names = dict(LOSS_NAMES)
+        if recipe["class_weights"] != "none":
+            names["cross_entropy"] = f"class-weighted {CROSS_ENTROPY}"
+        terms = []
+        for key, weight in recipe["loss"].items():
+            if weight:
+                name = names.get(key, key)
+                terms.append(name if weight == 1 else f"{weight:g} {name}")
         return " + ".join(terms)
 
 
@@ -88,14 +103,15 @@ def read_result(model: str, folder: str | Path = "reports/models") -> Result:
 
 
 def check_comparable(results: Sequence[Result]) -> None:
-    """Refuse models that were measured on other pictures or in another way.
+    """Refuse models that were measured on different images or in different ways.
 
     Raises:
         ValueError: names the two models and what differs.
     """
     first = results[0]
     for other in results[1:]:
-        ours, theirs = _conditions(first), _conditions(other)
+        ours = _conditions(first)
+        theirs = _conditions(other)
         for key in ours | theirs:
             if ours.get(key) != theirs.get(key):
                 raise ValueError(
@@ -105,59 +121,67 @@ def check_comparable(results: Sequence[Result]) -> None:
 
 
 def usual(results: Sequence[Result]) -> dict[str, Any]:
-    """The recipe of most models, each value by itself; of equally frequent ones the first."""
+    """The recipe of most models: the most frequent value of each key, the first one in a tie."""
     recipes = [result.provenance["recipe"] for result in results]
-    columns = {key: [json.dumps(recipe.get(key)) for recipe in recipes] for key in recipes[0]}
-    return {key: json.loads(max(own, key=own.count)) for key, own in columns.items()}
+    common = {}
+    for key in recipes[0]:
+        values = [recipe.get(key) for recipe in recipes]
+        common[key] = max(values, key=values.count)
+    return common
 
 
 def otherwise(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
-    """What single models trained otherwise than most, the loss aside: {model: {key: value}}."""
+    """{model: {key: value}} of recipes that differ from the usual one, apart from the loss."""
     common = usual(results)
-    own = {
-        result.model: {
-            key: value
-            for key, value in result.provenance["recipe"].items()
-            if key not in LOSS and value != common[key]
-        }
-        for result in results
-    }
-    return {model: values for model, values in own.items() if values}
+    differences = {}
+    for result in results:
+        unusual = {}
+        for key, value in result.provenance["recipe"].items():
+            if key not in LOSS_KEYS and value != common[key]:
+                unusual[key] = value
+        if unusual:
+            differences[result.model] = unusual
+    return differences
 
 
 def curves(results: Sequence[Result]) -> pd.DataFrame:
-    """model, epoch, lr, losses and val scores; the floor, if it is val's, has scores only."""
-    own = {result.model: result.history for result in results}
-    if results[0].metrics["split"] != WATCHED:
-        return _long(own)
-    floor = {f"val_{name}": results[0].floor[name] for name in ("miou", "pixel_acc", "mean_acc")}
-    return _long({**own, FLOOR: results[0].history[["epoch"]].assign(**floor)})
+    """The histories: model, epoch, lr, losses and val scores.
+
+    The baseline has val scores only. It is left out where another split than val is scored.
+    """
+    histories = {result.model: result.history for result in results}
+    if results[0].metrics["split"] == HISTORY_SPLIT:
+        floor = results[0].history[["epoch"]].copy()
+        for name in ("miou", "pixel_acc", "mean_acc"):
+            floor[f"val_{name}"] = results[0].floor[name]
+        histories[FLOOR] = floor
+    return _long(histories)
 
 
 def common_loss(results: Sequence[Result]) -> tuple[str, str]:
     """The loss by which these models can be compared.
 
     Returns:
-        "loss" if all were trained with the same one, else "cross_entropy", which the history of
-        every model has: train_ and val_ of it are columns of `curves`; and its name with unit.
+        "loss" if all were trained with the same one, else "cross_entropy", which every history
+        contains: `curves` has columns train_ and val_ of it; and its name with unit.
     """
-    own = {result.loss for result in results}
-    if own == {CROSS_ENTROPY} or len(own) > 1:
+    losses = {result.loss for result in results}
+    if len(losses) > 1 or losses == {CROSS_ENTROPY}:
         return "cross_entropy", f"{CROSS_ENTROPY} (nats per pixel)"
-    return "loss", own.pop()
+    return "loss", losses.pop()
 
 
 def per_class(results: Sequence[Result]) -> pd.DataFrame:
     """model, class, iou, acc; blank where the class is in neither truth nor prediction."""
+    tables = {result.model: result.per_class for result in results}
     confusion = results[0].floor_confusion
-    classes = results[0].per_class["class"]
-    floor = {"class": classes, "iou": iou(confusion), "acc": class_accuracy(confusion)}
-    own = {result.model: result.per_class for result in results}
-    return _long({**own, FLOOR: pd.DataFrame(floor)})[["model", *floor]]
+    floor = results[0].per_class[["class"]]
+    tables[FLOOR] = floor.assign(iou=iou(confusion), acc=class_accuracy(confusion))
+    return _long(tables)[["model", "class", "iou", "acc"]]
 
 
 def groups(results: Sequence[Result]) -> pd.DataFrame:
-    """model, group and its scores; blank where no class of the group has any."""
+    """model, group and its scores; blank where no class of the group has a score."""
     return _long({result.model: result.groups for result in results})
 
 
@@ -167,60 +191,66 @@ def differences(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def over_seeds(results: Sequence[Result]) -> pd.DataFrame:
-    """Spread of mIoU over models that are the same but for the seed, two of them or more.
+    """Spread of mIoU over models that differ only in their seed.
 
-    Of models that have the seed in common too, the first counts.
+    Of several models with the same seed the first counts.
 
     Returns:
-        model (the first of those that are the same), runs (the names of all), and seeds, mean and
-        sd, see statistics.across_seeds; without rows if every model is trained with one seed.
+        model (the first of two or more that are the same), runs (the names of all of them), and
+        seeds, mean, sd, see statistics.across_seeds. No rows if nothing was trained twice.
     """
-    runs = pd.DataFrame(
-        {
-            "model": [result.model for result in results],
-            "seed": [result.metrics["protocol"]["seed"] for result in results],
-            "miou": [result.metrics["miou"] for result in results],
-            "group": [result.identity for result in results],
-        }
-    ).drop_duplicates(["group", "seed"])
-    runs = runs[runs.duplicated("group", keep=False)]
-    names = runs.groupby("group", sort=False)["model"]
-    spread = statistics.across_seeds(runs.assign(model=names.transform("first")))
-    return spread.assign(runs=[", ".join(members) for _, members in names])
+    rows = []
+    for result in results:
+        seed = result.metrics["protocol"]["seed"]
+        rows.append((result.model, seed, result.metrics["miou"], result.identity))
+    runs = pd.DataFrame(rows, columns=["model", "seed", "miou", "identity"])
+    runs = runs.drop_duplicates(["identity", "seed"])
+    runs = runs[runs.duplicated("identity", keep=False)]
+    models = runs.groupby("identity", sort=False)["model"]
+    spread = statistics.across_seeds(runs.assign(model=models.transform("first")))
+    return spread.assign(runs=models.agg(", ".join).tolist())
 
 
-def confusion_matrix(result: Result) -> pd.DataFrame:
-    """(C, C) fractions of each true class's pixels, rows = true class, columns = predicted."""
+def confusion_matrix(result: Result, values: str = "fraction") -> pd.DataFrame:
+    """(C, C) confusion, rows = true class, columns = predicted, classes in the data set's order.
+
+    Args:
+        values: "fraction" of the true class's pixels, or the number of "pixels".
+    """
     classes = result.per_class["class"].tolist()
-    wide = result.confusion.pivot(index="true", columns="predicted", values="fraction")
-    return wide.loc[classes, classes]
+    matrix = result.confusion.pivot(index="true", columns="predicted", values=values)
+    return matrix.loc[classes, classes]
 
 
 def summary(results: Sequence[Result]) -> pd.DataFrame:
-    """One row for each model, and the floor: scores, last losses, size, start, and `rise`.
+    """One row per model, and one for the baseline: scores, last losses, size and start.
 
-    `rise` is what val mIoU gained over the last quarter of the epochs; `otherwise`, whether the
-    model was trained otherwise than most.
+    Column `rise` is how much val mIoU gained over the last quarter of the epochs; `otherwise` is
+    whether the model's recipe differs from the usual one.
     """
-    own = otherwise(results)
-    rows = [_summary_row(result) | {"otherwise": result.model in own} for result in results]
-    floor = results[0].floor
-    whole = dict.fromkeys(["best_epoch", "epochs", "parameters", "seed"], "Int64")
-    unknown = dict.fromkeys([*INTERVAL, *BANDS], "float64")  # None where they mean nothing
-    rows.append({"model": FLOOR, "otherwise": False, **floor})
-    return pd.DataFrame(rows).astype(whole | unknown)
+    unusual = otherwise(results)
+    rows = []
+    for result in results:
+        row = _summary_row(result)
+        row["otherwise"] = result.model in unusual
+        rows.append(row)
+    rows.append({"model": FLOOR, "otherwise": False, **results[0].floor})
+    whole_numbers = dict.fromkeys(["best_epoch", "epochs", "parameters", "seed"], "Int64")
+    may_be_none = dict.fromkeys([*INTERVAL, *BANDS], "float64")
+    return pd.DataFrame(rows).astype(whole_numbers | may_be_none)
 
 
 def metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """The scores of a summary for each model, for `dvc metrics diff`."""
-    known = {row["model"]: row[[*SCORES, *BANDS]].dropna() for _, row in table.iterrows()}
-    return {
-        model: {str(name): float(row[name]) for name in row.index} for model, row in known.items()
-    }
+    """The scores of a summary by model, for `dvc metrics diff`; a model lacks what it has not."""
+    metrics: dict[str, dict[str, float]] = {}
+    for _, row in table.iterrows():
+        known = row[[*SCORES, *BANDS]].dropna()
+        metrics[row["model"]] = {str(name): float(known[name]) for name in known.index}
+    return metrics
 
 
 def rise(history: pd.DataFrame) -> float:
-    """What val mIoU gained over the last quarter of the epochs (at least one)."""
+    """How much val mIoU gained over the last quarter of the epochs, at least one epoch."""
     epochs = history["epoch"].iloc[-1]
     miou = history.set_index("epoch")["val_miou"]
     return float(miou[epochs] - miou[epochs - max(1, epochs // 4)])
@@ -228,39 +258,51 @@ def rise(history: pd.DataFrame) -> float:
 
 def _conditions(result: Result) -> dict[str, Any]:
     """Everything that must be equal before two models stand in one table."""
-    conditions = {key: result.metrics[key] for key in ("dataset", "split", "images")}
-    truth = zip(result.per_class["class"], result.per_class["true_pixels"], strict=True)
-    conditions |= {f"number of pixels of {name}": int(count) for name, count in truth}
-    protocol = {"evaluation": 1, **result.metrics["protocol"]}  # 1: results from before the key
-    for key in sorted(set(protocol) - OWN):
+    conditions = {key: result.metrics[key] for key in MEASURED_ON}
+    classes = result.per_class["class"]
+    for name, pixels in zip(classes, result.per_class["true_pixels"], strict=True):
+        conditions[f"number of pixels of {name}"] = int(pixels)
+    protocol = {"evaluation": 1} | result.metrics["protocol"]  # the oldest results lack this key
+    for key in sorted(set(protocol) - PER_MODEL_KEYS):
         value = protocol[key]
         if isinstance(value, dict):
-            conditions |= {f"{key} of {name}": member for name, member in value.items()}
+            for name, member in value.items():
+                conditions[f"{key} of {name}"] = member
         else:
             conditions[key] = value
     return conditions
 
 
 def _long(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The tables of all models under each other, the model in the first column."""
+    """The tables of all models below each other, the model in the first column."""
     named = [table.assign(model=model) for model, table in tables.items()]
     table = pd.concat(named, ignore_index=True)
     return table[["model", *table.columns.drop("model")]]
 
 
+def _last_losses(history: pd.DataFrame) -> dict[str, float]:
+    """Losses of the last epoch, of train and val in turn, as far as the model has them."""
+    last = history.iloc[-1]
+    losses = {}
+    for name in ("loss", *LOSS_NAMES):
+        for column in (f"train_{name}", f"val_{name}"):
+            if column in history:
+                losses[column] = last[column]
+    return losses
+
+
 def _summary_row(result: Result) -> dict[str, Any]:
-    last = result.history.iloc[-1]
-    names = [*SCORES, *INTERVAL, *BANDS, *COUNTS, "best_epoch", "best_epoch_miou"]
-    return {
-        "model": result.model,
-        **{name: result.metrics[name] for name in names},
-        "rise": rise(result.history),
-        "loss": result.loss,
-        **{name: last[name] for name in LOSSES},
-        "parameters": result.provenance["parameters"],
-        "gflops": result.metrics["gflops"],
-        "seed": result.metrics["protocol"]["seed"],
-        "start": result.provenance["recipe"]["init"],
-        "epochs": result.provenance["recipe"]["epochs"],
-        "precision": result.metrics["protocol"]["precision"],
-    }
+    recipe = result.provenance["recipe"]
+    row: dict[str, Any] = {"model": result.model}
+    for name in [*SCORES, *INTERVAL, *BANDS, *COUNTS, "best_epoch", "best_epoch_miou"]:
+        row[name] = result.metrics[name]
+    row["rise"] = rise(result.history)
+    row["loss"] = result.loss
+    row |= _last_losses(result.history)
+    row["parameters"] = result.provenance["parameters"]
+    row["gflops"] = result.metrics["gflops"]
+    row["seed"] = result.metrics["protocol"]["seed"]
+    row["start"] = recipe["init"]
+    row["epochs"] = recipe["epochs"]
+    row["precision"] = result.metrics["protocol"]["precision"]
+    return row

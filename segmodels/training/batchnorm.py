@@ -8,20 +8,10 @@ or a subclass such as timm's BatchNormAct2d.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-
-
-class _Frozen(_BatchNorm):
-    """Stays in evaluation itself; what it contains (timm: activation, dropout) obeys `mode`."""
-
-    def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        self.training = False
-        return self
 
 
 class _Synchronised(nn.SyncBatchNorm):
@@ -40,22 +30,20 @@ def layers(model: nn.Module) -> list[_BatchNorm]:
 
 
 def freeze(model: nn.Module) -> None:
-    """Normalise with the running statistics from now on, and never update them.
+    """Normalise with the running statistics, and do not update them, until the next model.train().
 
-    model.train() does not end it, and copy.deepcopy keeps it. Scale and shift go on learning. Keys
-    of the state dict stay the same, but the model no longer pickles as a whole. Layers with random
-    weights have 0 and 1 as their statistics and so would never normalise: freeze the part that was
-    trained before. Freeze after SyncBatchNorm.convert_sync_batchnorm, which makes new layers.
+    Scale and shift go on learning, and what a layer contains (timm: activation, dropout) stays in
+    its mode. Layers with random weights have 0 and 1 as their statistics and so would never
+    normalise: freeze the part that was trained before.
 
     Args:
-        model: changed in place: each layer gets a class whose train() keeps it in evaluation.
+        model: changed in place: each layer alone is in evaluation.
+    Example:
+        model.train()
+        batchnorm.freeze(model.backbone)
     """
     for layer in layers(model):
-        kind = type(layer)
-        if not issubclass(kind, _Frozen):
-            # Not a method bound to the layer: in a deep copy it would act on the original.
-            layer.__class__ = type(f"Frozen{kind.__name__}", (_Frozen, kind), {})
-            layer.training = False
+        layer.training = False
 
 
 def synchronise(model: nn.Module) -> None:
@@ -82,9 +70,9 @@ def recalibrate(
     Each layer normalises with its batch's statistics while it is measured, since those of the
     layers before it are not yet known. All else runs as in inference: dropout is off, because a
     layer behind it will meet values without its extra variance, and no random number is drawn.
-    Frozen layers, and those with momentum=None or track_running_stats=False, work as in inference
-    and stay as they are, as does a layer that the forward pass does not reach. Nothing else of the
-    model changes. Without a layer to measure, `batches` is not read.
+    Layers with momentum=None or track_running_stats=False work as in inference and stay as they
+    are, as does a layer that the forward pass does not reach. Nothing else of the model changes.
+    Without a layer to measure, `batches` is not read.
 
     Args:
         model: changed in place.
@@ -167,6 +155,4 @@ def _normalising_by_batch(model: nn.Module, measured: list[_Moments]) -> Iterato
 
 
 def _has_averages(layer: _BatchNorm) -> bool:
-    return (
-        layer.track_running_stats and layer.momentum is not None and not isinstance(layer, _Frozen)
-    )
+    return layer.track_running_stats and layer.momentum is not None

@@ -2,31 +2,29 @@
 
 A run's checkpoints lie in a folder of its own, named by a fingerprint of all that decides its
 result, so that one of other code, parameters or data is never picked up. The folder is outside the
-stage's outputs, which DVC deletes before it starts a stage; one process at a time holds it. A
-checkpoint ends in a CRC-32 of all that is before it, so that one that was altered is not used.
+stage's outputs, which DVC deletes before it starts a stage; one process at a time holds it. Files
+are written whole or not at all, and the checksums of torch's format are compared when they are
+read, so that one that was altered is not used.
 """
 
 import hashlib
 import json
 import os
 import time
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from io import BufferedIOBase, BytesIO
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from segmodels import files
-from segmodels.training import tensors, weights
-from segmodels.training.run import Run
+from segmodels.models import pretrained, safe_load
+from segmodels.training.state import TrainingState
 
 LAST, BEST = "last.pt", "best.pt"
-CRC_BYTES = 4
-CHUNK = 1 << 20  # bytes
 PATIENCE = 10  # seconds in which a process that was told to die leaves its folder
 
 
@@ -45,8 +43,8 @@ class Checkpoints:
         """
         return _read(self.folder / LAST) if (self.folder / LAST).exists() else None
 
-    def resume(self, run: Run) -> None:
-        """Let a run become what was saved last, if anything was.
+    def resume(self, training: TrainingState) -> None:
+        """Let a training become what was saved last, if anything was.
 
         Raises:
             ValueError: the file is damaged, or of another model.
@@ -55,9 +53,9 @@ class Checkpoints:
         if state is None:
             return
         try:
-            weights.fill(run.model, state["model"], path)
-            run.restore(state)
-        except tensors.DAMAGED as error:
+            pretrained.fill(training.model, state["model"], path)
+            training.load_state_dict(state)
+        except safe_load.DAMAGED as error:
             reason = " ".join(str(error).split()).removeprefix(f"{path}: ")
             raise ValueError(f"{path}: {reason}; delete {self.folder} and start again") from None
 
@@ -106,11 +104,10 @@ def hold(identity: dict[str, Any], minutes: float, *, writes: bool) -> Iterator[
         f"{folder} is held by another process that trains the same model: "
         "wait until it ends, or stop it"
     )
-    with files.locked(folder / "lock", PATIENCE, busy):
+    with files.held(folder, PATIENCE, busy):
         for leftover in folder.glob(".*"):  # of a write that was interrupted
             leftover.unlink()
         yield Checkpoints(folder, minutes, writes)
-        files.remove(folder)
 
 
 def scratch(name: str) -> Path:
@@ -138,38 +135,17 @@ def save_weights(state: dict[str, Tensor], path: Path) -> None:
     files.write_bytes(path, content.getvalue())
 
 
-class _Summed(BufferedIOBase):
-    """A file to write into, which counts the CRC-32 of its content."""
-
-    def __init__(self, file: Any) -> None:
-        self.file, self.crc = file, 0
-
-    def write(self, content: Any) -> int:
-        self.crc = zlib.crc32(content, self.crc)
-        return self.file.write(content)
-
-
-def _serialise(state: dict[str, Any], file: Any) -> None:
-    """torch.save and a CRC-32, a tenth of the time that those of torch's ZIP format take."""
-    before = torch.serialization.get_crc32_options()
-    torch.serialization.set_crc32_options(False)
-    summed: Any = _Summed(file)
+def _serialise(state: dict[str, Any], file: BinaryIO) -> None:
+    """torch.save; what the disk answers is raised in place of what torch's writer makes of it."""
     try:
-        torch.save(state, summed)
-    except RuntimeError as error:  # from the end of the ZIP file, which the disk's error prevents
+        torch.save(state, file)
+    except RuntimeError as error:
         raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
-    finally:
-        torch.serialization.set_crc32_options(before)
-    file.write(summed.crc.to_bytes(CRC_BYTES, "big"))
 
 
 def _read(path: Path, *, mmap: bool = False) -> dict[str, Any]:
     """What `_serialise` wrote."""
-    with open(path, "rb") as file:
-        crc, left = 0, os.fstat(file.fileno()).st_size - CRC_BYTES
-        while left > 0:
-            chunk = file.read(min(CHUNK, left))
-            crc, left = zlib.crc32(chunk, crc), left - len(chunk)
-        if file.read() != crc.to_bytes(CRC_BYTES, "big"):
-            raise ValueError(f"{path}: damaged; delete {path.parent} and start again")
-    return tensors.unpickled(path, checksums=False, mmap=mmap)
+    try:
+        return safe_load.unpickled(path, mmap=mmap)
+    except ValueError as error:
+        raise ValueError(f"{error}; delete {path.parent} and start again") from None

@@ -1,9 +1,9 @@
-"""How long a comparison will train on this machine, said before it begins.
+"""An estimate of how long a comparison will train on this machine.
 
 The work is counted: multiply-adds of every model, on the meta device, for the images that training
 and validation show it. The speed is measured: FCN-ResNet-50 trains for two seconds, on batches and
-crops that are no larger than the recipe's nor than any laptop's memory. Models differ in how well
-they use a CPU: the answer is good to about a third.
+crops that are no larger than the recipe's and fit into any laptop's memory. Models differ in how
+well they use a CPU: the estimate is good to about a third.
 """
 
 import time
@@ -12,15 +12,16 @@ import torch
 from torch import nn
 
 from segmodels import models
+from segmodels.models.flops import gflops
 from segmodels.params import Params
-from segmodels.prediction import cost
 from segmodels.sections import Model, Train
 
 SECONDS = 2.0  # of the measurement
-BATCH, SIDE = 8, 64  # of the measurement, at most: images and pixels
+MOST_IMAGES = 8  # of its batch
+MOST_PIXELS = 64  # of its side
 SMALL = 1000.0  # billions of multiply-adds: a minute on a slow CPU; not worth a measurement
 BACKWARD = 2  # passes that the gradient costs, in forward passes
-STARTS = 8  # a model's four stages, and as long again for what DVC does around them
+STARTS = 8  # processes a model: its four stages, and as long again for what DVC does around them
 
 
 def minutes(settings: Params, *, images: tuple[int, int], start_seconds: float) -> float | None:
@@ -28,18 +29,18 @@ def minutes(settings: Params, *, images: tuple[int, int], start_seconds: float) 
 
     Args:
         images: of train and of val.
-        start_seconds: that a process takes to start.
+        start_seconds: what a process takes to start.
     Returns:
-        None: hardly any, or a model does not compute on the meta device.
+        None: less than a minute, or a model does not compute on the meta device.
     """
     train, val = images
     total = 0.0
     for name, entry in settings.models.items():
         recipe = settings.recipe(name)
-        learned = recipe.epochs * train * (1 + BACKWARD)
-        seen = train + (recipe.epochs + 2) * val  # before the first step, each epoch, predict
+        training = recipe.epochs * train * (1 + BACKWARD)
+        validation = train + (recipe.epochs + 2) * val  # epoch 0, each epoch, predict
         try:
-            total += (learned + seen) * work(entry, recipe.crop_size)
+            total += (training + validation) * work(entry, recipe.crop_size)
         except (NotImplementedError, RuntimeError):  # somebody's own arch that reads a value
             return None
     if total < SMALL:
@@ -49,12 +50,12 @@ def minutes(settings: Params, *, images: tuple[int, int], start_seconds: float) 
 
 
 def work(entry: Model, side: int) -> float:
-    """Billions of multiply-adds to see one image of side x side pixels."""
+    """Billions of multiply-adds of a forward pass of one image of side x side pixels."""
     with torch.device("meta"):
         model = models.build(entry.arch, num_classes=21, **entry.arguments).eval()
         image = torch.empty(1, 3, side, side)
     with torch.inference_mode():
-        return cost.gflops(lambda: model(image))
+        return gflops(lambda: model(image))
 
 
 def speed(recipe: Train) -> float:
@@ -62,17 +63,17 @@ def speed(recipe: Train) -> float:
     probe = Model(arch="fcn", backbone="resnet50")  # type: ignore[call-arg]
     model = models.build(probe.arch, num_classes=21, **probe.arguments)
     model.to(memory_format=torch.channels_last).train()
-    batch = min(BATCH, recipe.batch_size)
-    side = min(SIDE, recipe.crop_size)
+    batch = min(MOST_IMAGES, recipe.batch_size)
+    side = min(MOST_PIXELS, recipe.crop_size)
     image = torch.randn(batch, 3, side, side).contiguous(memory_format=torch.channels_last)
     _step(model, image)  # the first allocates memory
-    spent = list[float]()
-    while sum(spent) < SECONDS:
+    seconds = list[float]()  # of each step
+    while sum(seconds) < SECONDS:
         begin = time.perf_counter()
         _step(model, image)
-        spent.append(time.perf_counter() - begin)
+        seconds.append(time.perf_counter() - begin)
     # The fastest: other programs only ever make a step slower.
-    return (1 + BACKWARD) * batch * work(probe, side) / min(spent)
+    return (1 + BACKWARD) * batch * work(probe, side) / min(seconds)
 
 
 def _step(model: nn.Module, image: torch.Tensor) -> None:

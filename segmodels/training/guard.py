@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from segmodels import process
 from segmodels.sections import Train
 
 EVERY = 50  # steps between two looks at the losses
@@ -57,12 +58,8 @@ def memory(recipe: Train) -> Iterator[None]:
     """
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
-        text = str(error)
-        if not (
-            isinstance(error, MemoryError | torch.OutOfMemoryError)
-            or "can't allocate memory" in text
-        ):
+    except Exception as error:
+        if not process.out_of_memory(error):
             raise
         raise ValueError(
             f"out of memory with batch_size = {recipe.batch_size}, crop_size = {recipe.crop_size}, "

@@ -11,11 +11,11 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from segmodels.data import voc
+from segmodels.core.machine import Runtime, loader_workers
+from segmodels.data import layout
 from segmodels.data.loading import epoch_batches
+from segmodels.models import network
 from segmodels.params import Params
-from segmodels.prediction.inference import autocast, normalize
-from segmodels.prediction.runtime import Runtime, loader_workers
 from segmodels.sections import Normalize, Train
 from segmodels.training import checkpoint, losses
 from segmodels.training.processes import Processes
@@ -47,8 +47,8 @@ class Job:
     ) -> Self:
         """What params.yaml says of one model, on the data set in use and this machine."""
         return cls(
-            root=voc.dataset_root(settings.dataset),
-            index=voc.read_index(settings.dataset, settings.data.classes),
+            root=layout.dataset_root(settings.dataset),
+            index=layout.read_index(settings.dataset, settings.data.classes),
             classes=settings.data.classes,
             ignore_index=settings.data.void,
             normalize=settings.normalization(model),
@@ -96,7 +96,7 @@ class Job:
     @cached_property
     def pictures_sha256(self) -> str:
         """Of the content of all pictures and targets."""
-        folders = (voc.image_path, voc.target_path)
+        folders = (layout.image_path, layout.target_path)
         ids = self.index["image_id"]
         return checkpoint.content(path(self.root, i) for i in ids for path in folders)
 
@@ -118,10 +118,9 @@ class Job:
 
     def _numbered_index(self) -> pd.DataFrame:
         """The index with labels in place of names, which decide nothing."""
-        columns = dict(zip(self.classes, voc.label_columns(self.classes), strict=True))
+        columns = dict(zip(self.classes, layout.label_columns(self.classes), strict=True))
         return self.index.rename(columns=columns)
 
     def see(self, model: nn.Module, image: Tensor) -> dict[str, Tensor]:
         """Logits of image (N, 3, H, W) uint8."""
-        with autocast(self.device, self.precision):
-            return model(normalize(image, self.normalize))
+        return network.forward(model, image, normalization=self.normalize, precision=self.precision)

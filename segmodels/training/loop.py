@@ -3,8 +3,8 @@
 Epoch 0 is measured before the first step, so that every curve shows where its model started. The
 training losses are over all pixels that counted in the epoch, taken while the weights changed; the
 validation losses are of the weights at the epoch's end. What a step does depends on the state
-before it and on (seed, epoch, step) alone, dropout included, so a run that goes on from a
-checkpoint ends with the bits of one that was never stopped.
+before it and on (seed, epoch, step) alone, dropout included, so a training that goes on from a
+checkpoint ends with the bits of one that was never interrupted.
 """
 
 import time
@@ -17,13 +17,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from segmodels.data.loading import Augmentation, training_batches, whole_images
+from segmodels.data.augment import RandomCrop
+from segmodels.data.loading import training_batches, whole_images
+from segmodels.sections import Train
 from segmodels.training import batchnorm, guard, losses
 from segmodels.training.checkpoint import Checkpoints
 from segmodels.training.job import Job
-from segmodels.training.losses import Losses
-from segmodels.training.recipe import lr_factor, optimizer, set_lr, start_momentum
-from segmodels.training.run import Epoch, Run
+from segmodels.training.losses import Values
+from segmodels.training.recipe import build_optimizer, lr_factor, set_lr, start_momentum
+from segmodels.training.state import Epoch, TrainingState
 from segmodels.training.step import Batch, gradients, sum_of, untouched
 from segmodels.training.validation import measure
 
@@ -33,37 +35,37 @@ def epochs(model: nn.Module, job: Job, checkpoints: Checkpoints | None = None) -
 
     Args:
         model: (N, 3, H, W) float -> {"out": logits, optionally "aux": logits}.
-        checkpoints: where the run is kept after each epoch and now and then within one. A run that
-            was interrupted goes on: its epochs come again, then new ones.
+        checkpoints: where the training is kept after each epoch and now and then within one. One
+            that was interrupted goes on: its epochs come again, then new ones.
     Raises:
         ValueError: the job cannot be done, a loss is not finite, or memory does not suffice.
     """
     network = _prepared(model, job)
     scaler = torch.amp.GradScaler(job.device.type, enabled=job.precision == "fp16")
-    run = Run(model, optimizer(model, job.recipe), scaler)
+    state = TrainingState(model, build_optimizer(model, job.recipe), scaler)
     if scaler.is_enabled():
-        start_momentum(run.updates)
+        start_momentum(state.optimizer)
     if checkpoints:
-        checkpoints.resume(run)
-    if run.sums is not None:
-        run.sums = run.sums.to(job.device)
+        checkpoints.resume(state)
+    if state.sums is not None:
+        state.sums = state.sums.to(job.device)
     job.processes.wait()  # before one of them changes the file
-    yield from list(run.epochs)
-    while len(run.epochs) <= job.recipe.epochs:
+    yield from list(state.epochs)
+    while len(state.epochs) <= job.recipe.epochs:
         with guard.memory(job.recipe):
-            if run.epochs:
-                _train(run, network, job, checkpoints)
+            if state.epochs:
+                _train(state, network, job, checkpoints)
             else:
-                run.sums = _initial_sums(model, job)
-            _close(run, job)
+                state.sums = _initial_sums(model, job)
+            state.close(_epoch(state, job))
         if checkpoints:
-            checkpoints.save(run.state(), best=run.best)
-        yield run.epochs[-1]
+            checkpoints.save(state.state_dict(), best=state.best)
+        yield state.epochs[-1]
 
 
-def validate(model: nn.Module, job: Job, split: str = "val") -> tuple[Losses, np.ndarray]:
-    """Losses of "out" and confusion (C, C) int64 over all pictures of a split, original size."""
-    pictures = whole_images(
+def validate(model: nn.Module, job: Job, split: str = "val") -> tuple[Values, np.ndarray]:
+    """Losses of "out" and confusion (C, C) int64 over all images of a split, original size."""
+    images = whole_images(
         job.root,
         job.pictures(split),
         size=job.recipe.val_size,
@@ -74,15 +76,23 @@ def validate(model: nn.Module, job: Job, split: str = "val") -> tuple[Losses, np
     )
     sums, counts = measure(
         model,
-        pictures,
+        images,
         num_classes=len(job.classes),
         ignore_index=job.ignore_index,
+        loss=job.recipe.loss,
         normalization=job.normalize,
         device=job.device,
         precision=job.precision,
     )
-    confusion = job.processes.total(counts)[: len(job.classes)]  # without the row of void
-    return _means(job.processes.total(sums), job), confusion.cpu().numpy()
+    confusion = job.processes.total(counts)
+    return _values(job.processes.total(sums), job), confusion.cpu().numpy()
+
+
+def recalibrate(model: nn.Module, job: Job, epoch: int) -> None:
+    """Measure BatchNorm's statistics over an epoch's crops, see batchnorm.recalibrate."""
+    images = (image for image, _ in _batches(job, epoch))
+    forward = partial(job.see, model)
+    batchnorm.recalibrate(model, images, forward, job.processes.total)
 
 
 def _prepared(model: nn.Module, job: Job) -> nn.Module:
@@ -91,109 +101,129 @@ def _prepared(model: nn.Module, job: Job) -> nn.Module:
     Returns:
         what the steps pass their batches through; its parameters are the model's own.
     """
-    recipe, processes = job.recipe, job.processes
-    parts = processes.count * recipe.accumulate
-    if recipe.batch_size % parts:
+    _check(job)
+    model.to(job.device).to(memory_format=torch.channels_last)
+    frozen = job.recipe.bn == "frozen"
+    if not frozen and job.processes.count > 1 and batchnorm.layers(model):
+        _synchronise(model, job)
+    network = model
+    if job.recipe.compile:  # of the steps alone: crops have one size, whole images have many
+        network = cast(nn.Module, torch.compile(model, dynamic=False))
+    if job.processes.count > 1:
+        network = DistributedDataParallel(network, broadcast_buffers=False)
+    return network
+
+
+def _check(job: Job) -> None:
+    """Refuse batches that cannot be shared, or that the images do not fill."""
+    recipe = job.recipe
+    count = job.processes.count
+    if recipe.batch_size % (count * recipe.accumulate):
         raise ValueError(
-            f"batch_size = {recipe.batch_size}: expected a multiple of {processes.count} "
+            f"batch_size = {recipe.batch_size}: expected a multiple of {count} "
             f"processes times accumulate = {recipe.accumulate}"
         )
     if job.steps_per_epoch == 0:
         raise ValueError(
             f"train has {len(job.train_ids)} pictures, fewer than batch_size = {recipe.batch_size}"
         )
-    model.to(job.device).to(memory_format=torch.channels_last)
-    if recipe.bn == "frozen":
-        batchnorm.freeze(model)
-    elif processes.count > 1 and batchnorm.layers(model):
-        if job.device.type == "cpu":
-            raise ValueError(
-                f"bn = {recipe.bn} in {processes.count} processes: statistics over processes need "
-                "GPUs (SyncBatchNorm); train in one process, or with bn: frozen"
-            )
-        batchnorm.synchronise(model)
-    network = model
-    if recipe.compile:  # of the steps alone: crops have one size, whole pictures have many
-        network = cast(nn.Module, torch.compile(model, dynamic=False))
-    if processes.count > 1:
-        network = DistributedDataParallel(network, broadcast_buffers=False)
-    return network
 
 
-def recalibrate(model: nn.Module, job: Job, epoch: int) -> None:
-    """Measure BatchNorm's statistics over an epoch's crops, see batchnorm.recalibrate."""
-    images = (image for image, _ in _batches(job, epoch))
-    see = partial(job.see, model)
-    batchnorm.recalibrate(model, images, see, job.processes.total)
-
-
-def _train(run: Run, network: nn.Module, job: Job, checkpoints: Checkpoints | None) -> None:
-    """Do the steps of an epoch that are left."""
-    epoch, recipe, steps = len(run.epochs), job.recipe, job.steps(len(run.epochs))
-    watch = guard.Watch(epoch, [[job.train_ids[k] for k in step] for step in steps])
-    begin = time.perf_counter() - run.seconds
-    network.train()
-    for batch in _batches(job, epoch, run.step):
-        lr = _lr(job, epoch, run.step)
-        set_lr(run.updates, lr)
-        _seed(job, epoch, run.step)
-        run.updates.zero_grad(set_to_none=True)
-        sums = gradients(
-            network,
-            list(zip(*(tensor.chunk(recipe.accumulate) for tensor in batch), strict=True)),
-            objective=job.objective,
-            see=job.see,
-            processes=job.processes,
-            scale=run.scaler.scale,
+def _synchronise(model: nn.Module, job: Job) -> None:
+    """Join BatchNorm's statistics over the processes."""
+    if job.device.type == "cpu":
+        raise ValueError(
+            f"bn = {job.recipe.bn} in {job.processes.count} processes: statistics over processes "
+            "need GPUs (SyncBatchNorm); train in one process, or with bn: frozen"
         )
-        if recipe.clip_norm:
-            run.scaler.unscale_(run.updates)
-            nn.utils.clip_grad_norm_(run.model.parameters(), recipe.clip_norm)
-        run.scaler.step(run.updates)
-        run.scaler.update()
-        watch.add(run.step, lr, sums)
-        run.sums = sums if run.sums is None else run.sums + sums
-        run.step, run.seconds = run.step + 1, time.perf_counter() - begin
+    batchnorm.synchronise(model)
+
+
+def _train(
+    state: TrainingState, network: nn.Module, job: Job, checkpoints: Checkpoints | None
+) -> None:
+    """Do the steps of an epoch that are left."""
+    epoch = len(state.epochs)
+    watch = guard.Watch(epoch, _image_ids(job, epoch))
+    begin = time.perf_counter() - state.seconds
+    _learn(network, job.recipe)
+    for batch in _batches(job, epoch, state.step):
+        lr = _lr(job, epoch, state.step)
+        set_lr(state.optimizer, lr)
+        _seed(job, epoch, state.step)
+        sums = _step(state, network, job, batch)
+        watch.add(state.step, lr, sums)
+        state.sums = sums if state.sums is None else state.sums + sums
+        state.step += 1
+        state.seconds = time.perf_counter() - begin
         if checkpoints and checkpoints.due():
             watch.look()
-            checkpoints.save(run.state())
+            checkpoints.save(state.state_dict())
     watch.look()
-    run.seconds = time.perf_counter() - begin
+    state.seconds = time.perf_counter() - begin
+
+
+def _image_ids(job: Job, epoch: int) -> list[list[str]]:
+    """Of each step of an epoch."""
+    image_ids = []
+    for positions in job.steps(epoch):
+        image_ids.append([job.train_ids[k] for k in positions])
+    return image_ids
+
+
+def _step(state: TrainingState, network: nn.Module, job: Job, batch: Batch) -> Tensor:
+    """Learn from a batch; its class sums."""
+    image, target = batch
+    parts = job.recipe.accumulate
+    state.optimizer.zero_grad(set_to_none=True)
+    sums = gradients(
+        network,
+        list(zip(image.chunk(parts), target.chunk(parts), strict=True)),
+        objective=job.objective,
+        forward=job.see,
+        processes=job.processes,
+        scale=state.scaler.scale,
+    )
+    if job.recipe.clip_norm:
+        state.scaler.unscale_(state.optimizer)
+        nn.utils.clip_grad_norm_(state.model.parameters(), job.recipe.clip_norm)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    return sums
 
 
 def _batches(job: Job, epoch: int, start: int = 0) -> Iterator[Batch]:
     """This process's share of each step's batch, from step `start` on, on the device."""
-    recipe = job.recipe
-    augmentation = Augmentation(
-        crop_size=recipe.crop_size,
-        base_size=recipe.base_size,
-        scale=recipe.scale,
-        flip=recipe.flip,
-        ignore_index=job.ignore_index,
-        fill=tuple(round(255 * channel) for channel in job.normalize.mean),
-    )
     steps = [job.processes.share(step) for step in job.steps(epoch)[start:]]
     loader = training_batches(
         job.root,
         job.train_ids,
         steps,
-        augmentation=augmentation,
+        crop=RandomCrop.of(job.recipe, job.normalize, job.ignore_index),
         seed=job.seed,
         epoch=epoch,
         workers=job.workers,
         decoded=job.decoded,
     )
-    for image, target in job.progress(loader, len(steps), f"epoch {epoch}/{recipe.epochs}"):
+    for image, target in job.progress(loader, len(steps), f"epoch {epoch}/{job.recipe.epochs}"):
         yield (
             image.to(job.device, non_blocking=True),
             target.to(job.device, non_blocking=True),
         )
 
 
+def _learn(network: nn.Module, recipe: Train) -> None:
+    """Training mode, but for BatchNorm's statistics if they are frozen."""
+    network.train()
+    if recipe.bn == "frozen":
+        batchnorm.freeze(network)
+
+
 def _lr(job: Job, epoch: int, step: int) -> float:
-    done = (epoch - 1) * job.steps_per_epoch + step
-    recipe, steps_per_epoch = job.recipe, job.steps_per_epoch
-    return recipe.lr * lr_factor(done, recipe=recipe, steps_per_epoch=steps_per_epoch)
+    """The learning rate of a step, from 0, of an epoch, from 1."""
+    steps_before = (epoch - 1) * job.steps_per_epoch + step
+    factor = lr_factor(steps_before, recipe=job.recipe, steps_per_epoch=job.steps_per_epoch)
+    return job.recipe.lr * factor
 
 
 def _seed(job: Job, epoch: int, step: int) -> None:
@@ -205,39 +235,51 @@ def _seed(job: Job, epoch: int, step: int) -> None:
 @torch.no_grad()
 def _initial_sums(model: nn.Module, job: Job) -> Tensor:
     """What the first epoch's sums would be without any step; the model stays as it was."""
-    model.train()
-    seen = []
+    _learn(model, job.recipe)
+    sums = []
     with untouched(model):
         for step, (image, target) in enumerate(_batches(job, 1)):
             _seed(job, 0, step)
-            seen.append(job.objective.sums(job.see(model, image), target).double())
-    return job.processes.total(sum_of(seen))
+            sums.append(job.objective.sums(job.see(model, image), target).double())
+    return job.processes.total(sum_of(sums))
 
 
-def _close(run: Run, job: Job) -> None:
-    """Make an epoch of the steps done: their mean losses, and the validation of the weights."""
-    begin, number = time.perf_counter() - run.seconds, len(run.epochs)
-    assert run.sums is not None
-    train, objective = _means(run.sums[0], job), float(job.objective.value(run.sums))
+def _epoch(state: TrainingState, job: Job) -> Epoch:
+    """Mean losses of the steps done, and the validation of the weights.
+
+    Raises:
+        ValueError: a loss is not finite.
+    """
+    begin = time.perf_counter() - state.seconds
+    number = len(state.epochs)
+    assert state.sums is not None
+    train = _values(state.sums[0], job)
+    objective = float(job.objective.value(state.sums))
     lr = _lr(job, number, job.steps_per_epoch - 1) if number else 0.0
     if job.recipe.bn == "recalibrate" and number:
-        recalibrate(run.model, job, number)
-    val, confusion = validate(run.model, job)
-    holdout = validate(run.model, job, "holdout")[1] if len(job.pictures("holdout")) else None
-    if not np.isfinite([*train, objective, *val]).all():
+        recalibrate(state.model, job, number)
+    val, confusion = validate(state.model, job)
+    holdout = None
+    if len(job.pictures("holdout")):
+        _, holdout = validate(state.model, job, "holdout")
+    if not np.isfinite([*train.values(), objective, *val.values()]).all():
         raise ValueError(
-            f"epoch {number}, lr {lr:g}: train loss {objective}, val loss {val.loss}: not finite; "
-            f"{guard.ADVICE}"
+            f"epoch {number}, lr {lr:g}: train loss {objective}, val loss {val['loss']}: "
+            f"not finite; {guard.ADVICE}"
         )
-    total_seconds = time.perf_counter() - begin
-    run.epochs.append(
-        Epoch(number, lr, train, objective, val, confusion, holdout, run.seconds, total_seconds)
+    return Epoch(
+        number=number,
+        lr=lr,
+        train=train,
+        train_objective=objective,
+        val=val,
+        confusion=confusion,
+        holdout=holdout,
+        seconds=state.seconds,
+        total_seconds=time.perf_counter() - begin,
     )
-    run.step, run.sums, run.seconds = 0, None, 0.0
 
 
-def _means(sums: Tensor, job: Job) -> Losses:
-    """Losses of a head's sums (4, C)."""
-    loss = losses.objective(sums, job.recipe.loss, job.objective.class_weights)
-    parts = losses.cross_entropy(sums), losses.dice(sums)
-    return Losses(*torch.stack([loss, *parts]).tolist())
+def _values(sums: Tensor, job: Job) -> Values:
+    """Losses of a head's sums (R, C)."""
+    return losses.values(sums, job.recipe.loss, job.objective.class_weights)

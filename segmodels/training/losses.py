@@ -1,17 +1,16 @@
-"""Cross-entropy and soft Dice over logits and integer targets, in torch's order (logits, target).
+"""The losses, by name, in torch's order (logits, target).
 
-Both are functions of four sums for each class (`class_sums`), and sums of batches add up to those
-of an epoch: so an epoch's figures are those of one batch of all its pixels, in whatever order they
-came. Void never counts; where every pixel is void, both losses and their gradients are 0.
+Every loss is a function of sums over pixels, one sum for each class, and sums of batches add up to
+those of an epoch. So an epoch's figures are those of one batch of all its images, in whatever order
+they came. Void never counts; where every pixel is void, a loss and its gradient are 0.
 
-Cross-entropy: mean over the pixels, each with the weight of its true class, divided by the sum of
-these weights, as torch does. Dice: 1 - mean over the classes present in the target of
-2 overlap / (predicted + true), the first two with probabilities (Milletari et al., arXiv
-1606.04797, section 3, who square the denominator's).
+To add a loss, write an entry of LOSSES and give it a weight in `segmodels.sections.Loss`. The
+training step, validation, checkpoints, history.csv and the reports go by its name.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,16 +19,140 @@ from torch import Tensor
 
 from segmodels.sections import Loss
 
-
-class Losses(NamedTuple):
-    """The loss as configured, and both parts without weights, which every training can report."""
-
-    loss: float
-    cross_entropy: float  # nats per pixel
-    dice: float  # 0..1
+FOCUS = 2  # gamma of the focal loss
+TRUE = "true"  # among the sums of every loss, the last of them: the pixels of each class
 
 
-def class_sums(logits: Tensor, target: Tensor, *, ignore_index: int, learn_dice: bool) -> Tensor:
+@dataclass(frozen=True)
+class Pixels:
+    """What a loss can sum up, at every pixel of a batch."""
+
+    log_probabilities: Tensor  # (N, C, H, W)
+    nats: Tensor  # (N, H, W): minus the log-probability of the true class; 0 where void
+    labelled: Tensor  # (N, H, W) bool: False where void
+
+
+Quantity = Callable[[Pixels], Tensor]  # void is left out of its sum, whatever is there
+Sums = dict[str, Tensor]  # (C,) each
+Values = dict[str, float]  # "loss", as configured, then losses by name
+
+
+@dataclass(frozen=True)
+class SummedLoss:
+    """A loss.
+
+    Args:
+        sums: what it sums up. Values (N, H, W) are added to the sum of the class that the pixel
+            truly is of; values (N, C, H, W) to the sums of all classes. Losses may share a sum:
+            the same name is then the same function.
+        value: (its sums and "true", weights of the classes or None) -> the loss, a scalar.
+        linear: whether the value is linear in `sums`, so that its gradient depends on no other
+            sum than "true", which is known before the model has seen the batch.
+        always: whether a training that does not learn from it reports it all the same.
+    """
+
+    sums: dict[str, Quantity]
+    value: Callable[[Sums, Tensor | None], Tensor]
+    linear: bool = False
+    always: bool = False
+
+
+def cross_entropy(sums: Sums, class_weights: Tensor | None) -> Tensor:
+    """Mean over the pixels, in nats, each with the weight of its true class.
+
+    As in torch, divided by the sum of these weights.
+    """
+    nats = sums["nats"]
+    true = sums[TRUE]
+    if class_weights is not None:
+        nats = nats * class_weights
+        true = true * class_weights
+    return nats.sum() / _at_least_one(true.sum())
+
+
+def dice(sums: Sums, class_weights: Tensor | None) -> Tensor:
+    """1 - mean over the classes present in the target of 2 overlap / (predicted + true), 0..1.
+
+    Class weights are not used.
+
+    Reference:
+        Milletari et al., arXiv 1606.04797, section 3, who square the terms of the denominator.
+    """
+    true = sums[TRUE]
+    present = true > 0
+    total = torch.where(present, sums["predicted"] + true, 1)
+    by_class = torch.where(present, 1 - 2 * sums["overlap"] / total, 0)
+    return by_class.sum() / present.sum().clamp(min=1)
+
+
+def focal(sums: Sums, class_weights: Tensor | None) -> Tensor:
+    """Mean over the pixels of (1 - p)^2 times -ln p, p being the probability of the true class.
+
+    Without alpha, the paper's weights of classes; class weights are not used either.
+
+    Reference:
+        Lin et al., arXiv 1708.02002, section 3.2, gamma = 2. There p is a sigmoid's and the sum is
+        divided by the number of anchors with an object; here p is the softmax's.
+    """
+    return sums["focal"].sum() / _at_least_one(sums[TRUE].sum())
+
+
+def _at_least_one(total: Tensor) -> Tensor:
+    """A divisor: 1 in place of 0, where no pixel counts."""
+    return torch.where(total > 0, total, 1)
+
+
+def _nats(pixels: Pixels) -> Tensor:
+    return pixels.nats
+
+
+def _probability_of_truth(pixels: Pixels) -> Tensor:
+    return (-pixels.nats).exp()
+
+
+def _probabilities(pixels: Pixels) -> Tensor:
+    """Of all classes. On a CPU exp2 takes a third of the time of exp."""
+    return (pixels.log_probabilities * math.log2(math.e)).exp2_()
+
+
+def _focused_nats(pixels: Pixels) -> Tensor:
+    improbability = -torch.expm1(-pixels.nats)  # 1 - p, exact where p is near 1
+    return improbability**FOCUS * pixels.nats
+
+
+def _labelled(pixels: Pixels) -> Tensor:
+    return pixels.labelled
+
+
+LOSSES = {
+    "cross_entropy": SummedLoss({"nats": _nats}, cross_entropy, linear=True, always=True),
+    "dice": SummedLoss(
+        {"overlap": _probability_of_truth, "predicted": _probabilities}, dice, always=True
+    ),
+    "focal": SummedLoss({"focal": _focused_nats}, focal, linear=True),
+}
+
+
+def measured(weights: Loss) -> dict[str, SummedLoss]:
+    """The losses that a training computes; the others cost nothing."""
+    return {name: loss for name, loss in LOSSES.items() if loss.always or name in weights.learned}
+
+
+def quantities(weights: Loss) -> dict[str, Quantity]:
+    """What a training sums up; the rows of `class_sums`."""
+    rows: dict[str, Quantity] = {}
+    for loss in measured(weights).values():
+        rows |= loss.sums
+    rows[TRUE] = _labelled
+    return rows
+
+
+def linear(weights: Loss) -> bool:
+    """Whether the gradient of the objective depends on no other sum than "true"."""
+    return all(LOSSES[name].linear for name in weights.learned)
+
+
+def class_sums(logits: Tensor, target: Tensor, weights: Loss, *, ignore_index: int) -> Tensor:
     """Sum up for each class what the losses are made of, over the pixels that are not void.
 
     Without kernels that vary on CUDA, such as a reduced 2-D NLL or a weighted bincount.
@@ -37,32 +160,31 @@ def class_sums(logits: Tensor, target: Tensor, *, ignore_index: int, learn_dice:
     Args:
         logits: (N, C, H, W) float; computed in float32 or wider, added up over rows in float64.
         target: (N, H, W) integer, classes 0..C-1 or ignore_index; not written to.
-        learn_dice: whether overlap and predicted shall have a gradient, which costs time.
+        weights: only sums of losses with a weight have a gradient, which costs time.
     Returns:
-        (4, C) of the logits' dtype, at least float32. nats: cross-entropy of the pixels that truly
-        are of the class; overlap: probability of the class at these pixels; predicted: the same at
-        all pixels; true: number of these pixels.
+        (R, C) of the logits' dtype, at least float32: a row for each of `quantities(weights)`.
     Raises:
         IndexError: a label is out of range (on the CPU; CUDA ends the process).
     """
     num_classes = logits.shape[1]
     wide = torch.promote_types(logits.dtype, torch.float32)
     logits = logits.to(wide, memory_format=torch.contiguous_format)  # log_softmax is slow on others
-    log_shares = F.log_softmax(logits, 1)  # (N, C, H, W)
-    nats = F.nll_loss(log_shares, target.long(), ignore_index=ignore_index, reduction="none")
-    counts = target != ignore_index  # (N, H, W)
-    with torch.set_grad_enabled(learn_dice and torch.is_grad_enabled()):
-        overlap = (-nats).exp()
-        # On a CPU exp2 takes a third of the time of exp.
-        shares = (log_shares * math.log2(math.e)).exp2_() * counts[:, None].to(wide)
-    predicted = shares.sum((2, 3)).double().sum(0)
-    bins = _bins(torch.where(counts, target, num_classes), num_classes)
-    sums = [_by_class(values, bins, num_classes) for values in (nats, overlap, counts)]
-    return torch.stack([*sums[:2], predicted, sums[2]]).to(wide)
+    log_probabilities = F.log_softmax(logits, 1)
+    nats = F.nll_loss(log_probabilities, target.long(), ignore_index=ignore_index, reduction="none")
+    pixels = Pixels(log_probabilities, nats, target != ignore_index)
+    bins = _bins(torch.where(pixels.labelled, target, num_classes), num_classes)
+    learned = set[str]()
+    for name in weights.learned:
+        learned.update(LOSSES[name].sums)
+    rows = []
+    for name, quantity in quantities(weights).items():
+        with torch.set_grad_enabled(name in learned and torch.is_grad_enabled()):
+            rows.append(_by_class(quantity(pixels), pixels.labelled, bins, num_classes))
+    return torch.stack(rows).to(wide)
 
 
 def _bins(labels: Tensor, num_classes: int) -> Tensor:
-    """Where each pixel (N, H, W) is counted: C + 1 bins for each row of a picture, the last void.
+    """Where each pixel (N, H, W) is counted: C + 1 bins for each row of an image, the last void.
 
     `index_add` in a fixed order is slow on CUDA where many values meet in one bin.
     """
@@ -70,40 +192,44 @@ def _bins(labels: Tensor, num_classes: int) -> Tensor:
     return rows * (num_classes + 1) + labels
 
 
-def _by_class(values: Tensor, bins: Tensor, num_classes: int) -> Tensor:
-    """Sums (C,) float64 of values (N, H, W), void left out."""
+def _by_class(values: Tensor, labelled: Tensor, bins: Tensor, num_classes: int) -> Tensor:
+    """Sums (C,) float64 of values (N, H, W) or (N, C, H, W), void left out."""
+    if values.dim() == 4:
+        return (values * labelled[:, None].to(values.dtype)).sum((2, 3)).double().sum(0)
     rows = bins[..., 0].numel()
     sums = torch.zeros(rows * (num_classes + 1), dtype=torch.float64, device=values.device)
     sums = sums.index_add(0, bins.flatten(), values.flatten().double())
     return sums.view(rows, num_classes + 1).sum(0)[:num_classes]
 
 
-def cross_entropy(sums: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """Mean cross-entropy in nats per pixel; 0 if no pixel counts.
+def objective(sums: Tensor, weights: Loss, class_weights: Tensor | None) -> Tensor:
+    """The losses of sums (R, C) from `class_sums`, each times its weight, added up.
 
     Args:
-        sums: (4, C) from `class_sums`.
         class_weights: (C,); None: all are 1.
     """
-    nats, _, _, true = sums
-    if class_weights is not None:
-        nats, true = nats * class_weights, true * class_weights
-    total = true.sum()
-    return nats.sum() / torch.where(total > 0, total, 1)
+    named = _named(sums, weights)
+    total = sums.new_zeros(())
+    for name, weight in weights.learned.items():
+        total = total + weight * LOSSES[name].value(named, class_weights)
+    return total
 
 
-def dice(sums: Tensor) -> Tensor:
-    """Soft Dice loss, 0..1, of sums (4, C): the mean over the classes present; 0 if none is."""
-    _, overlap, predicted, true = sums
-    present = true > 0
-    losses = 1 - 2 * overlap / torch.where(present, predicted + true, 1)
-    return torch.where(present, losses, 0).sum() / present.sum().clamp(min=1)
+def values(sums: Tensor, weights: Loss, class_weights: Tensor | None) -> Values:
+    """Figures of sums (R, C): the objective as "loss", and each loss that is measured by its name.
+
+    The latter are without weights of losses and classes, so that trainings can be compared.
+    """
+    named = _named(sums, weights)
+    figures = {"loss": objective(sums, weights, class_weights)}
+    for name, loss in measured(weights).items():
+        figures[name] = loss.value(named, None)
+    at_once = torch.stack(list(figures.values())).tolist()  # one transfer from the device
+    return dict(zip(figures, at_once, strict=True))
 
 
-def objective(sums: Tensor, weights: Loss, class_weights: Tensor | None) -> Tensor:
-    """Both parts with their weights; `class_weights` are the cross-entropy's."""
-    parts = cross_entropy(sums, class_weights), dice(sums)
-    return weights.cross_entropy * parts[0] + weights.dice * parts[1]
+def _named(sums: Tensor, weights: Loss) -> Sums:
+    return dict(zip(quantities(weights), sums, strict=True))
 
 
 def median_frequency(pixels: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Whether the parts of a batch suffice for a model's BatchNorm, found out before anything trains.
+"""Whether the parts of a batch suffice for a model's BatchNorm, tried before anything trains.
 
 BatchNorm needs more than one value per channel: a single image has one where a model pools
 globally (DeepLab v3) or shrinks a crop to one pixel (FCN-32s, crops of 32). The model is run on
@@ -11,11 +11,11 @@ from segmodels import models
 from segmodels.params import Params
 from segmodels.sections import Model
 
-TOO_FEW = "Expected more than 1 value per channel"  # how torch's BatchNorm begins
+TOO_FEW = "Expected more than 1 value per channel"  # how torch's error begins
 
 
 def check(settings: Params, name: str) -> None:
-    """Refuse a recipe with which a model cannot take a single step.
+    """Refuse a recipe with which a model cannot do a single step.
 
     How many processes share the work does not matter: BatchNorm is joined over them, or frozen.
 
@@ -24,16 +24,19 @@ def check(settings: Params, name: str) -> None:
     Raises:
         ValueError: a part of a batch is one image, and BatchNorm sees one value per channel.
     """
-    entry, recipe = settings.models[name], settings.recipe(name)
-    batch, parts = recipe.batch_size, recipe.accumulate
+    entry = settings.models[name]
+    recipe = settings.recipe(name)
+    batch = recipe.batch_size
+    parts = recipe.accumulate
     if batch > parts or recipe.bn == "frozen" or not _too_few(entry, recipe.crop_size):
         return
     fewer = max(number for number in range(1, parts) if batch % number == 0)
-    remedy = f"accumulate: {fewer}{' or less' if fewer > 1 else ''}, or bn: frozen"
+    or_less = " or less" if fewer > 1 else ""
+    remedy = f"accumulate: {fewer}{or_less}, or bn: frozen"
     if not _too_few(entry, 2 * recipe.crop_size):
         remedy += f", or crop_size: {2 * recipe.crop_size}"
-    own = entry.train.keys() & {"accumulate", "batch_size"}
-    section = f"models.{name}.train" if own else f"train.{settings.dataset}"
+    overridden = entry.train.keys() & {"accumulate", "batch_size"}
+    section = f"models.{name}.train" if overridden else f"train.{settings.dataset}"
     raise ValueError(
         f"{section}.accumulate = {parts}: batch_size / accumulate = {batch} / {parts} is one image "
         f"at a time, and BatchNorm of model {name} needs more than one value per channel; "
@@ -47,6 +50,6 @@ def _too_few(entry: Model, side: int) -> bool:
         with torch.device("meta"), torch.no_grad():
             model = models.build(entry.arch, num_classes=2, **entry.arguments).train()
             model(torch.empty(1, 3, side, side))
-    except Exception as error:  # any other: somebody's own arch that does not run on meta
+    except Exception as error:  # of any other kind: an arch that does not run on meta
         return TOO_FEW in str(error)
     return False

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from segmodels.training import batchnorm
 from segmodels.training.job import Job
 from segmodels.training.loop import recalibrate, validate
-from segmodels.training.losses import Losses
+from segmodels.training.losses import Values
 
 MEASURED = "measured over train"
 
 
 def exchange(
     first: nn.Module, last: nn.Module, job: Job
-) -> Iterator[tuple[str, str, Losses, np.ndarray]]:
+) -> Iterator[tuple[str, str, Values, np.ndarray]]:
     """Measure both on val, as they are and with other statistics.
 
     Args:

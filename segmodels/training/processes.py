@@ -7,13 +7,21 @@ identity: batches, losses and validation are those of one process.
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from segmodels import process
+
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 VARIABLE = "SEGMODELS_NPROC"
 
@@ -56,9 +64,24 @@ def run(module: str, argument: str, work: Callable[[str, Processes], None]) -> N
     """
     if (count := requested()) > 1:
         launch(module, argument, count=count)
+    elif "RANK" in os.environ:
+        _work_in_one_of_many(argument, work)
     else:
+        work(argument, Processes())
+
+
+def _work_in_one_of_many(argument: str, work: Callable[[str, Processes], None]) -> None:
+    """Do this process's part; `launch` shows the error of one process in place of all of them."""
+    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+    try:
         with joined() as processes:
             work(argument, processes)
+    except Exception as error:
+        line = process.one_line(error)
+        get_error_handler().record_exception(ValueError(line) if line else error)
+        sys.stdout.flush()
+        os._exit(1)  # or threads that wait for other processes would end with messages of C++
 
 
 def requested() -> int:
@@ -75,35 +98,57 @@ def launch(module: str, *arguments: str, count: int) -> None:
     """Run a module in `count` processes of this machine and wait for them.
 
     Raises:
-        ValueError: one of them failed; the message is that of the first to fail.
+        ValueError: one of them failed, see `_reason`.
     """
-    from torch.distributed import run as torchrun  # slow to import, and one process needs it not
+    from torch.distributed import run as torchrun  # slow, and of no use to a single process
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
-    try:
-        options = ["--standalone", "--nproc-per-node", str(count), "--module", module]
-        torchrun.run(torchrun.parse_args([*options, *arguments]))
-    except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
+    with TemporaryDirectory() as logs:  # torchrun would leave one of its own behind
+        options = ["--standalone", "--nproc-per-node", str(count), "--log-dir", logs]
+        try:
+            torchrun.run(torchrun.parse_args([*options, "--module", module, *arguments]))
+        except ChildFailedError as error:
+            raise ValueError(_reason(error.failures, count)) from None
+
+
+def _reason(failures: "dict[int, ProcessFailure]", count: int) -> str:
+    """Why processes failed: a process that was killed, bad input, or else the first traceback.
+
+    A process that has lost another one fails too: what it says comes last.
+
+    Args:
+        failures: of each rank that failed, as torchrun has them.
+    """
+    defects = []
+    for rank, failure in sorted(failures.items(), key=lambda item: _moment(item[1])):
         if failure.exitcode == -signal.SIGKILL:
-            raise ValueError(
+            return (
                 f"process {rank} of {count} was killed: out of memory? "
-                f"Try {VARIABLE}={max(1, count // 2)} or a smaller batch_size"
-            ) from None
-        raise ValueError(failure.message) from None
+                f"Try {VARIABLE}={count // 2} or a smaller batch_size"
+            )
+        if isinstance(failure.message, str):  # of torchrun: the process has left none
+            defects.append(failure.message)
+            continue
+        kind, _, message = failure.message["message"].partition(": ")
+        if kind == "ValueError":
+            return message
+        defects.append(failure.message["extraInfo"]["py_callstack"])
+    return defects[0]
+
+
+def _moment(failure: "ProcessFailure") -> float:
+    """When a process failed; torchrun notes whole seconds, in which all of them fail."""
+    try:
+        return os.stat(failure.error_file).st_mtime
+    except FileNotFoundError:  # it was killed
+        return failure.timestamp
 
 
 @contextmanager
 def joined() -> Iterator[Processes]:
-    """Meet the processes that torchrun has started, this one among them; alone without torchrun.
-
-    Only the first prints.
-    """
-    if "RANK" not in os.environ:
-        yield Processes()
-        return
+    """Meet the other processes that torchrun has started; only the first prints."""
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))

@@ -22,22 +22,33 @@ def parameter_groups(model: nn.Module, recipe: Train) -> list[dict[str, Any]]:
         {"params": [...], "factor": float} of backbone, aux_classifier and the rest, in this order,
         without the empty ones.
     """
-    named = list(model.named_parameters())
-    pretrained = any(name.startswith("backbone.") for name, _ in named)
-    rest = recipe.head_lr if pretrained else 1.0
-    factors = {"backbone.": 1.0, "aux_classifier.": recipe.aux_lr, "": rest}
-    groups: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in factors}
-    for name, parameter in named:
-        if parameter.requires_grad:
-            groups[next(prefix for prefix in factors if name.startswith(prefix))].append(parameter)
-    return [{"params": groups[key], "factor": factors[key]} for key in factors if groups[key]]
+    backbone: list[nn.Parameter] = []
+    aux: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
+    has_backbone = False
+    for name, parameter in model.named_parameters():
+        has_backbone = has_backbone or name.startswith("backbone.")
+        if not parameter.requires_grad:
+            continue
+        if name.startswith("backbone."):
+            backbone.append(parameter)
+        elif name.startswith("aux_classifier."):
+            aux.append(parameter)
+        else:
+            rest.append(parameter)
+    groups = [
+        {"params": backbone, "factor": 1.0},
+        {"params": aux, "factor": recipe.aux_lr},
+        {"params": rest, "factor": recipe.head_lr if has_backbone else 1.0},
+    ]
+    return [group for group in groups if group["params"]]
 
 
 def uncompiled(kind: Any) -> Any:
     """A class of torch.optim without its wrappers for torch.compile, which keep out of its graphs.
 
-    No graph has an optimizer's step here, and the wrappers import the compiler, which takes nearly
-    as long as `import torch`. What is left of `step` is that it is done without gradients.
+    No graph contains an optimizer's step here, and the wrappers import the compiler, which takes
+    nearly as long as `import torch`. Of those of `step`, the one that turns gradients off is kept.
     """
     wrapped = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
     methods = {name: inspect.unwrap(getattr(kind, name)) for name in wrapped}
@@ -45,50 +56,48 @@ def uncompiled(kind: Any) -> Any:
     return type(kind.__name__, (kind,), methods)
 
 
-SGD, AdamW = uncompiled(torch.optim.SGD), uncompiled(torch.optim.AdamW)
+SGD = uncompiled(torch.optim.SGD)
+AdamW = uncompiled(torch.optim.AdamW)
 
 
-def optimizer(model: nn.Module, recipe: Train) -> torch.optim.Optimizer:
-    """SGD with momentum, or AdamW, whose beta1 is the momentum; groups as in parameter_groups."""
+def build_optimizer(model: nn.Module, recipe: Train) -> torch.optim.Optimizer:
+    """SGD with momentum, or AdamW with the momentum as beta1; groups as in parameter_groups."""
     groups = parameter_groups(model, recipe)
-    updates: torch.optim.Optimizer
+    decay = recipe.weight_decay
+    optimizer: torch.optim.Optimizer
     if recipe.optimizer == "sgd":
-        updates = SGD(
-            groups, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=True
-        )
+        optimizer = SGD(groups, momentum=recipe.momentum, weight_decay=decay, fused=True)
     else:
-        updates = AdamW(
-            groups,
-            betas=(recipe.momentum, 0.999),
-            weight_decay=recipe.weight_decay,
-            fused=True,
-        )
-    set_lr(updates, recipe.lr)
-    return updates
+        betas = (recipe.momentum, 0.999)
+        optimizer = AdamW(groups, betas=betas, weight_decay=decay, fused=True)
+    set_lr(optimizer, recipe.lr)
+    return optimizer
 
 
-def start_momentum(updates: torch.optim.Optimizer) -> None:
+def start_momentum(optimizer: torch.optim.Optimizer) -> None:
     """Begin SGD's momentum at 0, for fp16.
 
     Fused SGD allocates it in its first step and does not write to it if that step overflows, which
     is usual: the next step would add whatever was in that memory.
     """
-    if isinstance(updates, torch.optim.SGD):
-        for group in updates.param_groups:
-            for parameter in group["params"] if group["momentum"] else []:
-                updates.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    if not isinstance(optimizer, torch.optim.SGD):
+        return
+    for group in optimizer.param_groups:
+        if group["momentum"]:
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
-def set_lr(updates: torch.optim.Optimizer, lr: float) -> None:
-    """Give every group of `optimizer` its learning rate: lr times the group's factor."""
-    for group in updates.param_groups:
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every group its learning rate: lr times the group's factor."""
+    for group in optimizer.param_groups:
         group["lr"] = lr * group["factor"]
 
 
 def lr_factor(step: int, *, recipe: Train, steps_per_epoch: int) -> float:
-    """Learning rate of a step as a share of the largest, which the last step of warm-up has.
+    """Learning rate of a step as a share of the largest, which is that of the last warm-up step.
 
-    Schedules, t being the share of the steps after the warm-up that is done:
+    Schedules, with t the share of the steps after the warm-up that is done:
 
     - `poly`: up linearly, down as (1 - t)^power.
     - `cosine`: up linearly, down as half a cosine to 0.
@@ -98,7 +107,7 @@ def lr_factor(step: int, *, recipe: Train, steps_per_epoch: int) -> float:
         step: 0 for the first step of the first epoch.
     Reference:
         poly: DeepLab v2, arXiv 1606.00915, section 4.1. onecycle: Smith and Topin,
-        arXiv 1708.07120, with cosines for lines and a constant momentum.
+        arXiv 1708.07120, with cosines in place of lines and a constant momentum.
     """
     warmup = round(recipe.warmup_epochs * steps_per_epoch)
     total = recipe.epochs * steps_per_epoch

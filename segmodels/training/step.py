@@ -1,11 +1,11 @@
 """The gradients of one step, whether its batch comes whole, in parts, or over many processes.
 
-The loss is a function of sums over all pixels of the batch (`losses.class_sums`), so its gradient
-is the slope of that function at the sums of the WHOLE batch times the gradient of a part's sums,
-added up over the parts: exact, where a mean of the parts' losses would count the pixels of a part
-with much void for more. What the slope needs is known before the first part is learned from: the
-cross-entropy's are the true pixels; Dice's need the probabilities, so with Dice and several parts
-each of them is seen twice.
+The objective is a function of sums over all pixels of the batch (`losses.class_sums`). Its gradient
+is the slope of that function at the sums of the WHOLE batch, times the gradient of a part's sums,
+added up over the parts. That is exact; a mean of the parts' losses would give the pixels of a part
+with much void more weight. The slope must be known before the first part is learned from. For
+losses that are linear in their sums, as cross-entropy, it follows from the targets alone. For
+others, as Dice, it takes the probabilities, so that several parts pass the model twice.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -21,12 +21,13 @@ from segmodels.training import losses
 from segmodels.training.processes import Processes
 
 Batch = tuple[Tensor, Tensor]  # image (N, 3, H, W) uint8 and target (N, H, W) uint8
-See = Callable[[nn.Module, Tensor], dict[str, Tensor]]
+Forward = Callable[[nn.Module, Tensor], dict[str, Tensor]]
+HEADS = ("out", "aux")
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What a step minimises: the loss of "out" and, weighted, that of "aux"."""
+    """What a step minimises: the losses of "out" and, times a weight, those of "aux"."""
 
     loss: Loss
     aux_weight: float
@@ -35,30 +36,32 @@ class Objective:
     ignore_index: int
 
     def sums(self, logits: dict[str, Tensor], target: Tensor) -> Tensor:
-        """(heads, 4, C) class sums of "out" and, if there is one, of "aux"."""
-        heads = [logits[name] for name in ("out", "aux") if name in logits]
-        learn_dice = self.loss.dice > 0
-        return torch.stack(
-            [
-                losses.class_sums(
-                    head, target, ignore_index=self.ignore_index, learn_dice=learn_dice
+        """(heads, R, C) class sums of "out" and, if there is one, of "aux"."""
+        sums = []
+        for name in HEADS:
+            if name in logits:
+                head = losses.class_sums(
+                    logits[name], target, self.loss, ignore_index=self.ignore_index
                 )
-                for head in heads
-            ]
-        )
+                sums.append(head)
+        return torch.stack(sums)
 
     def true_pixels(self, target: Tensor) -> Tensor:
-        """(4, C) float64 class sums of a target alone: the others are 0."""
-        pixels = torch.bincount(target.flatten(), minlength=256)[: self.num_classes]
-        return torch.cat([torch.zeros_like(pixels).expand(3, -1), pixels[None]]).double()
+        """(R, C) float64 class sums of a target alone: all but the last row, "true", are 0."""
+        rows = len(losses.quantities(self.loss))
+        sums = target.new_zeros(rows, self.num_classes, dtype=torch.float64)
+        sums[-1] = torch.bincount(target.flatten(), minlength=256)[: self.num_classes]
+        return sums
 
     def value(self, sums: Tensor) -> Tensor:
-        """The objective at sums (heads, 4, C)."""
-        out, *aux = [losses.objective(head, self.loss, self.class_weights) for head in sums]
-        return out + self.aux_weight * aux[0] if aux else out
+        """The objective at sums (heads, R, C)."""
+        value = losses.objective(sums[0], self.loss, self.class_weights)
+        for aux in sums[1:]:
+            value = value + self.aux_weight * losses.objective(aux, self.loss, self.class_weights)
+        return value
 
     def slope(self, sums: Tensor) -> Tensor:
-        """Derivative of the objective, (heads, 4, C)."""
+        """Derivative of the objective, (heads, R, C)."""
         with torch.enable_grad():
             at = sums.detach().requires_grad_()
             return torch.autograd.grad(self.value(at), at)[0]
@@ -69,7 +72,7 @@ def gradients(
     parts: list[Batch],
     *,
     objective: Objective,
-    see: See,
+    forward: Forward,
     processes: Processes,
     scale: Callable[[Tensor], Tensor],
 ) -> Tensor:
@@ -77,31 +80,39 @@ def gradients(
 
     Args:
         parts: the batch, or this process's share of it, in pieces.
-        see: (model, image uint8) -> logits.
+        forward: (model, image uint8) -> logits.
         scale: enlarges a loss for fp16.
     Returns:
-        (heads, 4, C) float64, the sums of the whole batch.
+        (heads, R, C) float64, the sums of the whole batch.
     """
-    whole = processes.total(_known(model, parts, objective, see)) if len(parts) > 1 else None
-    seen = torch.zeros((), device=parts[0][0].device)
+    whole = None
+    if len(parts) > 1:
+        whole = processes.total(_sums_for_slope(model, parts, objective, forward))
+    total = torch.zeros((), device=parts[0][0].device)
     for k, (image, target) in enumerate(parts):
-        with nullcontext() if k + 1 == len(parts) else _without_exchange(model):
-            sums = objective.sums(see(model, image), target)  # (heads, 4, C)
-            seen = seen + sums.detach().double()
-            at = (processes.total(seen) if whole is None else whole).expand_as(sums)
+        last = k + 1 == len(parts)
+        with nullcontext() if last else _without_exchange(model):
+            sums = objective.sums(forward(model, image), target)  # (heads, R, C)
+            total = total + sums.detach().double()
+            at = processes.total(total) if whole is None else whole
             # DistributedDataParallel takes the mean over the processes where we need the sum.
-            slope = processes.count * objective.slope(at)
+            slope = processes.count * objective.slope(at.expand_as(sums))
             scale((sums * slope.to(sums.dtype)).sum()).backward()
-    return at if whole is None else processes.total(seen)
+    return at if whole is None else processes.total(total)
 
 
 @torch.no_grad()
-def _known(model: nn.Module, parts: list[Batch], objective: Objective, see: See) -> Tensor:
+def _sums_for_slope(
+    model: nn.Module, parts: list[Batch], objective: Objective, forward: Forward
+) -> Tensor:
     """Sums over all parts, as far as the slope of the objective depends on them."""
-    if objective.loss.dice == 0:
+    if losses.linear(objective.loss):
         return sum_of(objective.true_pixels(target) for _, target in parts)
+    sums = []
     with torch.random.fork_rng(), untouched(model):  # learned from with the same dropout later
-        return sum_of(objective.sums(see(model, image), target).double() for image, target in parts)
+        for image, target in parts:
+            sums.append(objective.sums(forward(model, image), target).double())
+    return sum_of(sums)
 
 
 @contextmanager
@@ -115,8 +126,10 @@ def untouched(model: nn.Module) -> Iterator[None]:
 
 
 def sum_of(tensors: Iterable[Tensor]) -> Tensor:
+    """Sum of tensors of one shape."""
     return torch.stack(list(tensors)).sum(0)
 
 
 def _without_exchange(model: nn.Module) -> AbstractContextManager[None]:
+    """Keep the gradients in this process, until the last part."""
     return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()

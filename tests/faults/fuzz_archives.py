@@ -8,7 +8,7 @@ import random
 import tarfile
 from pathlib import Path
 
-from segmodels.data import archive, voc
+from segmodels.data import archive, layout
 
 from .fuzz import Trial
 from .fuzz_samples import (
@@ -124,7 +124,7 @@ def tar(rng: random.Random, home: Path) -> Trial:
                     return f"{name} has other bytes"
         for split in (root / archive.LISTS).iterdir():
             for image_id in split.read_text().split():
-                if not voc.image_path(root, image_id).is_file():
+                if not layout.image_path(root, image_id).is_file():
                     return f"{image_id} is listed and not there"
         return None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from segmodels.data import index, own, voc
+from segmodels.data import index, layout, own
 from segmodels.sections import Dataset
 
 from .fuzz import Trial
@@ -36,7 +36,7 @@ def split_list(rng: random.Random, home: Path) -> Trial:
         content, _ = damaged(rng, content)
     else:
         content = b""
-    path = voc.split_path(home, "val")
+    path = layout.split_path(home, "val")
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
 
@@ -48,7 +48,7 @@ def split_list(rng: random.Random, home: Path) -> Trial:
         outside = [i for i in found if os.path.basename(i) != i or i in (".", "..")]
         return f"{outside} lie elsewhere" if outside else None
 
-    return Trial(what, lambda: voc.read_split(home, "val"), complaint, ["val.txt"])
+    return Trial(what, lambda: layout.read_split(home, "val"), complaint, ["val.txt"])
 
 
 def data_set(rng: random.Random, home: Path) -> Trial:
@@ -56,29 +56,29 @@ def data_set(rng: random.Random, home: Path) -> Trial:
     root, i = tree(home / "voc"), rng.choice(IDS)
     what = rng.choice(["image", "mask", "ids", "both", "swap"])
     if what == "image":
-        path = voc.image_path(root, i)
+        path = layout.image_path(root, i)
         path.write_bytes(damaged(rng, path.read_bytes())[0])
     elif what == "mask":
         content, how, _ = wrong_mask(rng, labels(IDS.index(i)))
-        voc.target_path(root, i).write_bytes(content)
+        layout.target_path(root, i).write_bytes(content)
         what = f"mask {how}"
     elif what == "ids":
-        with open(voc.split_path(root, rng.choice(["train", "val"])), "ab") as file:
+        with open(layout.split_path(root, rng.choice(["train", "val"])), "ab") as file:
             file.write(rng.choice([*STRANGE_IDS, "a", "c", "\xff"]).encode("latin-1") + b"\n")
     elif what == "both":
-        os.remove(rng.choice([voc.image_path, voc.target_path])(root, i))
+        os.remove(rng.choice([layout.image_path, layout.target_path])(root, i))
     else:
-        Image.fromarray(picture(0)).rotate(90, expand=True).save(voc.image_path(root, i))
+        Image.fromarray(picture(0)).rotate(90, expand=True).save(layout.image_path(root, i))
 
     def attempt() -> object:
         return index.build(root, Dataset(classes=CLASSES, void=VOID))[0]
 
     def complaint(table: object) -> str | None:
         for row in table.to_dict("records"):
-            with Image.open(voc.target_path(root, row["image_id"])) as image:
+            with Image.open(layout.target_path(root, row["image_id"])) as image:
                 pixels = image.histogram()
                 size = image.size
-            with Image.open(voc.image_path(root, row["image_id"])) as image:
+            with Image.open(layout.image_path(root, row["image_id"])) as image:
                 if not image.size == size == (row["width"], row["height"]):
                     return f"size of {row['image_id']}"
             if [row[name] for name in CLASSES] != pixels[:3] or sum(pixels[3:255]):

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 
 from segmodels import models
-from segmodels.data import index, tidy, voc
+from segmodels.data import images, index, layout, tidy
 from segmodels.evaluation import folder, submitted
+from segmodels.models import pretrained
 from segmodels.sections import VOID, Dataset
-from segmodels.training import weights
 
 from .fuzz import Trial
 
@@ -62,12 +62,12 @@ def tree(rng: random.Random, home: Path) -> tuple[Path, dict[str, np.ndarray]]:
     root = home / "own"
     truth = {image_id: drawn(rng) for image_id in TRAIN + VAL}
     for image_id, labels in truth.items():
-        path = voc.image_path(root, image_id)
+        path = layout.image_path(root, image_id)
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image_of(labels)).save(path, quality=95)
-        voc.write_target(voc.target_path(root, image_id), labels, voc.palette())
+        images.write_target(layout.target_path(root, image_id), labels, images.palette())
     for split, ids in (("train", TRAIN), ("val", VAL)):
-        path = voc.split_path(root, split)
+        path = layout.split_path(root, split)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(f"{i}\n" for i in ids))
     return root, truth
@@ -84,10 +84,10 @@ def taken(root: Path, data: Dataset) -> Path:
 def differs(root: Path, truth: dict[str, np.ndarray]) -> str | None:
     """Whether training would see other labels than were drawn, or other images with them."""
     for image_id, labels in truth.items():
-        found = voc.read_target(voc.target_path(root, image_id))
+        found = images.read_target(layout.target_path(root, image_id))
         if found.shape != labels.shape or (found != labels).any():
             return f"labels of {image_id}"
-        image = voc.read_image(voc.image_path(root, image_id))
+        image = images.read_image(layout.image_path(root, image_id))
         counted = labels != 255
         if image.shape[:2] != labels.shape:
             return f"size of {image_id}"
@@ -102,7 +102,7 @@ def meaning(rng: random.Random, home: Path) -> Trial:
     values = np.arange(256)
     keys: dict[str, Any] = {}
     how = rng.choice(["plain", "shifted", "void for one", "gaps", "colours", "palette", "swapped"])
-    colours = voc.palette().copy()
+    colours = images.palette().copy()
     if how == "shifted":  # 0 stands for nothing
         values[[0, 1, 2]] = [1, 2, 3]
         values[255] = 0
@@ -122,7 +122,7 @@ def meaning(rng: random.Random, home: Path) -> Trial:
     if how == "palette" or (how == "swapped" and not told):  # of all, it would be what is meant
         only = rng.choice([["i1"], ["i3"], ["i0", "i4"]])
     for image_id in only:
-        path = voc.target_path(root, image_id)
+        path = layout.target_path(root, image_id)
         _store(rng, path, values[truth[image_id]].astype(np.uint8), how, colours)
     data = Dataset(classes=CLASSES, **keys)
     return Trial(
@@ -154,7 +154,7 @@ def _store(
         if mode == "I;16":
             Image.fromarray(values.astype(np.uint16)).save(path)
         elif mode == "P":
-            voc.write_target(path, values, voc.palette())
+            images.write_target(path, values, images.palette())
         else:
             Image.fromarray(values).convert(mode).save(path)
 
@@ -172,7 +172,7 @@ def turned(rng: random.Random, home: Path) -> Trial:
             rng.choice([orientation, orientation, 0, 9]) if orientation == 1 else orientation
         )
         kind, suffix = rng.choice([("JPEG", ".jpg"), ("PNG", ".png"), ("WEBP", ".webp")])
-        voc.image_path(root, image_id).unlink()
+        layout.image_path(root, image_id).unlink()
         path = root / f"JPEGImages/{image_id}{suffix}"
         Image.fromarray(np.ascontiguousarray(stored)).save(path, kind, exif=exif, quality=95)
     data = Dataset(classes=CLASSES)
@@ -195,14 +195,14 @@ def named(rng: random.Random, home: Path) -> Trial:
     suffix = rng.choice(
         [".jpg", ".JPG", ".jpeg", ".JPEG", ".jpe", ".png", ".PNG", ".heic", ".JFIF"]
     )
-    voc.image_path(root, "i1").unlink()
+    layout.image_path(root, "i1").unlink()
     kind = "PNG" if suffix.lower() == ".png" else "JPEG"
     Image.fromarray(image_of(truth[image_id])).save(
         root / f"JPEGImages/{spelt}{suffix}", kind, quality=95
     )
     mask = rng.choice([".png", ".PNG", ".tif", ".bmp"])
-    labels = voc.read_target(voc.target_path(root, "i1"))
-    voc.target_path(root, "i1").unlink()
+    labels = images.read_target(layout.target_path(root, "i1"))
+    layout.target_path(root, "i1").unlink()
     Image.fromarray(labels).save(root / f"SegmentationClass/{spelt}{mask}", _kind(mask))
     line = unicodedata.normalize(rng.choice(["NFC", "NFD"]), base)
     line = rng.choice(["{}"] * 4 + ["{}.jpg", "{} 1", "JPEGImages/{}.jpg", "{}\t0", "./{}"]).format(
@@ -211,7 +211,7 @@ def named(rng: random.Random, home: Path) -> Trial:
     lines = ["i0", line, "i2"]
     encoding = rng.choice(["utf-8"] * 5 + ["utf-8-sig", "utf-16", "latin-1"])
     content = rng.choice(["\n", "\r\n"]).join(lines).encode(encoding, "replace")
-    voc.split_path(root, "train").write_bytes(content)
+    layout.split_path(root, "train").write_bytes(content)
 
     def complaint(made: Path) -> str | None:
         table, _ = index.build(made, Dataset(classes=CLASSES))
@@ -235,9 +235,9 @@ def _answer(path: Path, labels: np.ndarray, how: str) -> None:
     if how == "sorted":
         order = np.array([1, 2, 0, *range(3, 256)])
         image = Image.fromarray(np.argsort(order)[labels].astype(np.uint8))
-        image.putpalette(voc.palette()[order].tobytes())
+        image.putpalette(images.palette()[order].tobytes())
     elif how == "colours":
-        image = Image.fromarray(voc.palette()[labels])
+        image = Image.fromarray(images.palette()[labels])
     elif how == "16 bits":
         image = Image.fromarray(labels.astype(np.uint16))
     image.save(path, _kind(path.suffix))
@@ -320,7 +320,7 @@ def start_file(rng: random.Random, home: Path) -> Trial:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
     def attempt() -> dict[str, Any]:
-        return weights.start(model, arch="unet", arguments={"width": 2}, init=str(path))
+        return pretrained.start(model, arch="unet", arguments={"width": 2}, init=str(path))
 
     def complaint(coverage: dict[str, Any]) -> str | None:
         loaded = set(coverage["loaded"])

@@ -12,7 +12,7 @@ import torch
 import torchvision
 from PIL import Image, ImageOps
 
-from segmodels.data import voc
+from segmodels.data import images
 from segmodels.evaluation import folder
 from segmodels.prediction import photos
 
@@ -58,7 +58,7 @@ def jpeg(rng: random.Random, home: Path) -> Trial:
         apart = np.abs(expected.permute(1, 2, 0).numpy().astype(int) - image).max()
         return f"{apart} apart from the witness" if apart > 4 else None
 
-    return Trial(what, lambda: voc.read_image(path), complaint, ["a.jpg"])
+    return Trial(what, lambda: images.read_image(path), complaint, ["a.jpg"])
 
 
 def _chunks(content: bytes) -> list[tuple[bytes, bytes]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from segmodels.data import voc
+from segmodels.data.layout import read_index
 from segmodels.reporting import checks, page, printed, tables
 
 from .fuzz import Trial
@@ -88,7 +88,7 @@ def index_table(rng: random.Random, home: Path) -> Trial:
         return None
 
     def attempt() -> pd.DataFrame:
-        return voc.read_index("toy", CLASSES)
+        return read_index("toy", CLASSES)
 
     return Trial(what, attempt, complaint, ["index.csv"])
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from segmodels.data import voc
+from segmodels.data import images, layout
 
 torch.set_num_threads(1)  # a process that forks may have no others
 CLASSES, VOID = ["background", "cat", "dog"], 255
@@ -37,7 +37,7 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 def mask_bytes(values: np.ndarray, mode: str = "P") -> bytes:
     image = Image.fromarray(values)
     if mode == "P":
-        image.putpalette(voc.palette().tobytes())
+        image.putpalette(images.palette().tobytes())
     return encoded(image, "PNG")
 
 
@@ -49,14 +49,14 @@ def tree(root: Path) -> Path:
     """A good VOC tree of three pictures, two to train."""
     for k, image_id in enumerate(IDS):
         for path, content in (
-            (voc.image_path(root, image_id), JPEGS[k]),
-            (voc.target_path(root, image_id), MASKS[k]),
+            (layout.image_path(root, image_id), JPEGS[k]),
+            (layout.target_path(root, image_id), MASKS[k]),
         ):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
     for split, ids in (("train", "a\nb\n"), ("val", "c\n")):
-        voc.split_path(root, split).parent.mkdir(parents=True, exist_ok=True)
-        voc.split_path(root, split).write_text(ids)
+        layout.split_path(root, split).parent.mkdir(parents=True, exist_ok=True)
+        layout.split_path(root, split).write_text(ids)
     return root
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from segmodels import models
-from segmodels.training import tensors, weights
+from segmodels.models import pretrained, safe_load
 from segmodels.training.checkpoint import Checkpoints, save_weights
 
 from .fuzz import Trial, must_be_refused
@@ -72,7 +72,7 @@ def weight_file(rng: random.Random, home: Path) -> Trial:
         tensor.zero_()
 
     def attempt() -> dict:
-        weights.fill(model, tensors.read(path), path)
+        pretrained.fill(model, safe_load.read(path), path)
         return model.state_dict()
 
     return Trial(what, attempt, complaint, ["weights.pt"])

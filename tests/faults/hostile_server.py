@@ -71,13 +71,6 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"HTTP/1.1 200 OK\r\nETag: ")
         self.silence()
 
-    def drips(self):
-        self.head(Content_Length=len(CONTENT))
-        for byte in CONTENT:
-            self.wfile.write(bytes([byte]))
-            if self.server.closing.wait(0.05):
-                return
-
     def resets(self):
         self.rest(until=1_500_000)
         self.wfile.flush()

@@ -23,6 +23,7 @@ TESTS = {
     "segmodels/evaluation/scores.py": ["scores", "evaluate", "folder"],
     "segmodels/evaluation/confusion.py": ["confusion", "scores"],
     "segmodels/training/losses.py": ["losses", "step"],
+    "segmodels/data/augment.py": ["transforms", "loading"],
     "segmodels/data/transforms.py": ["transforms", "loading"],
     "segmodels/data/archive.py": ["archive", "download_stage"],
     "segmodels/training/loop.py": ["loop", "loop_options", "batchnorm", "checkpoint"],

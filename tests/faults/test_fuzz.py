@@ -14,7 +14,7 @@ from PIL import Image
 
 from faults import fuzz, fuzz_params, fuzz_pictures, fuzz_samples, fuzz_weights
 from faults.conftest import count
-from segmodels.data import voc
+from segmodels.data import layout
 from segmodels.training.checkpoint import save_weights
 
 pytestmark = pytest.mark.slow
@@ -126,7 +126,7 @@ def ended(home, *arguments):
 @pytest.mark.parametrize("k", range(4))
 def test_masks_through_the_command_evaluate(project, k):
     fuzz_pictures.mask(random.Random(f"cli:{k}"), project)
-    voc.split_path(project / "voc", "val").write_text("a\nb\nc\n")
+    layout.split_path(project / "voc", "val").write_text("a\nb\nc\n")
     status, told = ended(
         project, "segmodels.cli", "evaluate", "--predictions", "masks", "--voc", "voc"
     )

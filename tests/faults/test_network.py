@@ -6,19 +6,17 @@ the end is one line within the time that the time-outs allow, with nothing wrong
 
 import hashlib
 import time
-from functools import partial
 
 import pytest
 
 from faults.conftest import attack
 from faults.hostile_server import CONTENT, FAILS, GETS_THERE, OTHER, Server
 from segmodels.data import download
-from segmodels.training import weights
+from segmodels.models import pretrained
 
 MD5 = hashlib.md5(CONTENT).hexdigest()
 NAME = f"resnet18-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"
-PATIENT = 15  # seconds; time-outs of 0.3 s, tenfold for a STEP, two attempts
-HASTY = {"timeout": (2, 0.3), "waits": (0,)}
+PATIENT = 15  # seconds; time-outs of 0.3 s, two attempts
 
 
 pytestmark = pytest.mark.slow
@@ -30,14 +28,19 @@ def server():
         yield server
 
 
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch):
+    monkeypatch.setattr(download, "TIMEOUT", (2, 0.3))
+    monkeypatch.setattr(download, "WAITS", (0,))
+
+
 @pytest.fixture
 def archive(server, tmp_path):
     """archive(behaviour): fetch the archive into `folder`, one address only."""
 
     def fetch(*behaviours, md5=(MD5,)):
         urls = [f"{server.url}/{behaviour}/voc.tar" for behaviour in behaviours]
-        watch = download.Watch(lambda *_: None, lambda _: None, **HASTY)
-        return download.fetch(urls, md5, fetch.folder, "SEGMODELS_VOC_ARCHIVE", watch)
+        return download.fetch(urls, md5, fetch.folder, "SEGMODELS_VOC_ARCHIVE")
 
     fetch.folder = tmp_path / "scratch"
     return fetch
@@ -47,14 +50,13 @@ def archive(server, tmp_path):
 def published(server, tmp_path, monkeypatch):
     """published(behaviour): starting weights from torchvision's address, into `folder`."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr(download, "Watch", partial(download.Watch, timeout=(2, 0.3)))
-    monkeypatch.setattr(weights, "ATTEMPTS", (0,))
+    monkeypatch.setattr(pretrained, "ATTEMPTS", (0,))
 
     def fetch(behaviour):
-        monkeypatch.setitem(weights.IMAGENET, "resnet18", f"{server.url}/{behaviour}/{NAME}")
+        monkeypatch.setitem(pretrained.IMAGENET, "resnet18", f"{server.url}/{behaviour}/{NAME}")
         arguments = {"backbone": "resnet18"}
-        url = weights.source(arch="fcn", arguments=arguments, init="imagenet")
-        return weights._download(url)
+        url = pretrained.source(arch="fcn", arguments=arguments, init="imagenet")
+        return pretrained._download(url)
 
     fetch.folder = tmp_path / "torch/hub/checkpoints"
     return fetch
@@ -91,7 +93,7 @@ def test_failure_is_one_line_in_time_and_keeps_nothing_wrong(fetch, behaviour):
         assert len(reason) == 1 or "the download needs" in told, told
         assert "Traceback" not in told and "object at 0x" not in told
         left = sorted(fetch.folder.iterdir()) if fetch.folder.exists() else []
-        parts = [path for path in left if path.suffix not in (".part", ".json")]
+        parts = [path for path in left if path.suffix not in (".part", ".validator")]
         assert not parts, "under the name of the result there is nothing"
         if fetch.folder.name == "checkpoints":
             assert not left, "nor a part that another process would find"
@@ -105,22 +107,32 @@ def test_next_address_is_tried_after_each_failure(archive):
             assert archive(behaviour, "good").read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("left", ["", "[]", "{}", '{"bytes": "x", "validator": 3}', "\0\0", None])
-def test_damaged_note_of_a_part_starts_over(archive, left):
-    """What an earlier process left may itself be half written; the part is then of no use."""
+@pytest.mark.parametrize("left", [b"", b'"2"', b"\0\0", b"\xff\n", None])
+def test_wrong_note_beside_a_part_starts_over(archive, left):
+    """The note of an earlier process may be damaged, or missing; the part is then of no use."""
     with attack():
         refused(archive, "truncates")
-        (state,) = archive.folder.glob("*.json")
-        part = state.with_suffix(".part")
-        for path in (state, part):  # as of the address that is good
-            digest = hashlib.sha256(archive_url(archive).encode()).hexdigest()[:16]
+        (note,) = archive.folder.glob("*.validator")
+        digest = hashlib.sha256(archive_url(archive).encode()).hexdigest()[:16]
+        for path in (note, note.with_suffix(".part")):  # as of the address that is good
             path.rename(path.with_stem(digest))
+        note = note.with_stem(digest)
         if left is None:
-            part.with_stem(digest).write_bytes(OTHER[:1_000_000])
+            note.unlink()
         else:
-            state.with_stem(digest).write_text(left)
-        if left is None:  # the part is of another file, which only its checksum can tell
-            refused(archive, "good")
+            note.write_bytes(left)
+        assert archive("good").read_bytes() == CONTENT
+
+
+def test_part_of_another_file_is_found_out_by_the_checksum(archive):
+    """Its note is that of the file on offer; the next attempt starts over."""
+    with attack():
+        refused(archive, "truncates")
+        (note,) = archive.folder.glob("*.validator")
+        digest = hashlib.sha256(archive_url(archive).encode()).hexdigest()[:16]
+        note.rename(note.with_stem(digest))
+        note.with_stem(digest).with_suffix(".part").write_bytes(OTHER[:1_000_000])
+        assert "md5 is" in refused(archive, "good")
         assert archive("good").read_bytes() == CONTENT
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from segmodels.prediction import runtime
+from segmodels.core import machine
 
 FOLDER = Path(__file__).parent
 SKIP = pytest.mark.skip(reason="no CUDA device")
@@ -15,7 +15,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Name the mark, and tell cuBLAS what it reads when it starts."""
     config.addinivalue_line("markers", "gpu: needs a CUDA device")
     if torch.cuda.is_available():
-        runtime.start("fp32", "auto", deterministic=True, seed=0)
+        machine.start("fp32", "auto", deterministic=True, seed=0)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

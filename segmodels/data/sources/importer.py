@@ -19,13 +19,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from segmodels.data import tidy, voc
-from segmodels.data.download import check_space
+from segmodels.data import images, layout, tidy
 from segmodels.data.sources import formats, splits
 from segmodels.data.sources.formats.naming import Names
 from segmodels.data.sources.formats.painting import NotInstalled
 from segmodels.data.sources.formats.sample import Asked, Sample, Size, Sizes
-from segmodels.files import write_bytes, write_text
+from segmodels.files import check_space, write_bytes, write_text
 
 KEPT = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png"}  # formats whose files are copied
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
@@ -85,7 +84,7 @@ def bring(
 
     Args:
         source: folder or file in one of the formats.
-        root: becomes a VOC tree, see segmodels.data.voc.
+        root: becomes a VOC tree, see segmodels.data.layout.
         form: key of `formats.FORMATS`, or "auto".
         skip: leave out images that have a problem, in place of refusing all.
         watch: wraps the work, e.g. in a progress bar.
@@ -146,7 +145,7 @@ def _fill(tree: Path, plan: Iterable[Planned], report: Report) -> list[str]:
             report.count(split, labels)
             lists.setdefault(split, []).append(image_id)
     for split, members in lists.items():
-        write_text(voc.split_path(tree, split), "".join(f"{member}\n" for member in members))
+        write_text(layout.split_path(tree, split), "".join(f"{member}\n" for member in members))
     return problems
 
 
@@ -157,10 +156,10 @@ def _write(tree: Path, sample: Sample, image_id: str, report: Report) -> np.ndar
         ValueError: one cannot be read, or they differ in size.
     """
     try:
-        with voc.opened(sample.image, *voc.FORMATS) as image:
-            kind, turned = str(image.format), voc.orientation(image) in TURNED
+        with images.open_image(sample.image, *images.FORMATS) as image:
+            kind, turned = str(image.format), images.orientation(image) in TURNED
             width, height = image.size
-        pixels = voc.read_image(sample.image)
+        pixels = images.read_image(sample.image)
     except FileNotFoundError:
         raise ValueError(f"{sample.image}: missing, expected an image: put it there") from None
     sizes = Sizes(Size(*pixels.shape[:2]), Size(height, width))
@@ -177,7 +176,9 @@ def _write(tree: Path, sample: Sample, image_id: str, report: Report) -> np.ndar
         content = BytesIO()
         Image.fromarray(pixels).save(content, "PNG")
         write_bytes(path, content.getvalue())
-    voc.write_target(voc.target_path(tree, image_id), labels, voc.palette(report.names.palette))
+    images.write_target(
+        layout.target_path(tree, image_id), labels, images.palette(report.names.palette)
+    )
     return labels
 
 
@@ -197,7 +198,7 @@ def ids(names: Sequence[PurePath]) -> list[str]:
         twice = [n for n, i in zip(names, found, strict=True) if count[i.casefold()] > 1]
         raise ValueError(f"{twice[0]} and {twice[1]}: one id for both, expected two: rename one")
     for name, image_id in zip(names, found, strict=True):
-        if not voc.is_name(image_id) or image_id.startswith("."):
+        if not layout.is_name(image_id) or image_id.startswith("."):
             raise ValueError(
                 f"{str(name)!r}: no name for an image, expected printable letters, the first no "
                 "dot: rename it"

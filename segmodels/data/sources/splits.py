@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from segmodels.data import voc
+from segmodels.data import layout
 
 SHARE = 0.2  # of the samples that validate, where nobody says another
 
@@ -82,13 +82,13 @@ def _listed(path: Path, image_ids: list[str]) -> set[str]:
     Raises:
         ValueError: one is that of no sample.
     """
-    known, chosen = set(image_ids), voc.read_ids(path)
+    known, chosen = set(image_ids), layout.read_ids(path)
     strange = [line for line in chosen if line not in known]
     if strange:
-        meant = voc.meant_id(strange[0], known) or image_ids[0]
+        meant = layout.likely_id(strange[0], known) or image_ids[0]
         raise ValueError(
-            f"{path}: {voc.shown(strange[0])!r} (and {len(strange) - 1} more) is the id of no "
-            f"image, expected one as {voc.shown(meant)!r}: correct the list"
+            f"{path}: {layout.printable(strange[0])!r} (and {len(strange) - 1} more) is the id of "
+            f"no image, expected one as {layout.printable(meant)!r}: correct the list"
         )
     return set(chosen)
 
@@ -117,8 +117,8 @@ def _group(name: str, pattern: re.Pattern[str] | None) -> str:
     match = pattern.search(name)
     if match is None:
         raise ValueError(
-            f"--group {pattern.pattern}: finds nothing in {voc.shown(name)}, expected a match in "
-            "the path of every image: correct the expression"
+            f"--group {pattern.pattern}: finds nothing in {layout.printable(name)}, expected a "
+            "match in the path of every image: correct the expression"
         )
     return match.group(1 if pattern.groups else 0) or ""
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from segmodels.data import voc
+from segmodels.data import layout
 from segmodels.data.sources.formats import naming, painting
 from segmodels.data.sources.formats.naming import VOID_LABEL, Names
 from segmodels.data.sources.formats.sample import (
@@ -236,7 +236,8 @@ def _image(images: Images, path: Path, picture: Picture, asked: Asked) -> Path:
     if len(there) != 1:
         found_in = f"in {len(there)} folders" if there else "not found"
         raise ValueError(
-            f"{where} = {voc.shown(name)}: {found_in}, expected one file: --images names its folder"
+            f"{where} = {layout.printable(name)}: {found_in}, expected one file: --images names "
+            "its folder"
         )
     return there[0]
 

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from segmodels.data import voc
+from segmodels.data import layout
 from segmodels.data.sources.formats import naming, painting
 from segmodels.data.sources.formats.sample import (
     SPLITS,
@@ -110,8 +110,8 @@ def _file(images: Images, asked: Asked, name: str | None, where: str) -> Path:
         if found := images.find(folder, name, f"{where}.name"):
             return found
     raise ValueError(
-        f"{where}.name = {voc.shown(name)}: not in {folders[0]}, expected there: --images names "
-        "another folder"
+        f"{where}.name = {layout.printable(name)}: not in {folders[0]}, expected there: --images "
+        "names another folder"
     )
 
 

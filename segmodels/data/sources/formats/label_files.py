@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from segmodels.data import masks, voc
+from segmodels.data import images, masks
+from segmodels.data.palettes import Palettes, used_colours
 from segmodels.data.sources.formats import naming
 from segmodels.data.sources.formats.naming import VOID_LABEL, Names
 from segmodels.data.sources.formats.sample import Asked, Size, Sizes, read_text
@@ -50,7 +51,7 @@ class Table:
     labels: dict[int, int]
     colours: bool
     names: Names
-    palettes: masks.Palettes | None = None
+    palettes: Palettes | None = None
 
     def read(self, path: Path, sizes: Sizes) -> np.ndarray:
         """The labels of a mask, (H, W) uint8.
@@ -78,9 +79,9 @@ class Table:
         return labels[np.searchsorted(used, codes)]
 
     def _compare_palette(self, path: Path, values: np.ndarray) -> None:
-        with voc.opened(path) as image:
+        with images.open_image(path) as image:
             if self.palettes and image.mode == "P":
-                self.palettes.add(path, masks.used_colours(image, values))
+                self.palettes.add(path, used_colours(image, values))
 
 
 def stored_codes(path: Path, *, colours: bool) -> np.ndarray:
@@ -140,11 +141,13 @@ def table(
         known, asked.meaning, asked.classes, usual={**void, **(targets or {})}, objects=False
     )
     labels = {code: names.labels[name] for code, name in entries.items()}
-    labels.setdefault(_code(voc.palette()[voc.VOID_COLOUR]) if colours else VOID_LABEL, VOID_LABEL)
+    labels.setdefault(
+        _code(images.palette()[images.VOID_COLOUR]) if colours else VOID_LABEL, VOID_LABEL
+    )
     if colours:
         names = Names(names.classes, names.labels, _palette(labels, len(names.classes)))
     advice = "--map VALUE=CLASS says that values count, --map R,G,B=CLASS that colours do"
-    palettes = None if own or colours else masks.Palettes(advice=advice)
+    palettes = None if own or colours else Palettes(advice=advice)
     return Table(labels, colours, names, palettes)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from segmodels.data import voc
+from segmodels.data import images, layout
 from segmodels.data.sources.formats import naming, painting
 from segmodels.data.sources.formats.naming import BACKGROUND
 from segmodels.data.sources.formats.sample import (
@@ -78,8 +78,8 @@ def read(source: Path, asked: Asked) -> Found:
         image = images.find(path.parent, content["imagePath"], f"{path}: imagePath")
         if image is None:
             raise ValueError(
-                f"{path}: imagePath = {voc.shown(content['imagePath'])}: no such file: put the "
-                "image there or remove the JSON"
+                f"{path}: imagePath = {layout.printable(content['imagePath'])}: no such file: put "
+                "the image there or remove the JSON"
             )
         if other := taken.get(image):
             raise ValueError(
@@ -169,7 +169,7 @@ def _bitmap(text: str, corners: np.ndarray, size: Size, where: str) -> np.ndarra
                     f"{height} within {size}, as its points say: draw it again"
                 )
             mask[top : bottom + 1, left : right + 1] = np.asarray(image.convert("L")) > 0
-    except (*voc.DAMAGED, *voc.BOMB, binascii.Error) as error:
+    except (*images.DAMAGED, *images.BOMB, binascii.Error) as error:
         if str(error).startswith(where):
             raise
         raise ValueError(f"{where}: no PNG in base64: draw it again") from None

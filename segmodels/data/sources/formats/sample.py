@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from segmodels.data import voc
+from segmodels.data import layout
 from segmodels.data.sources.formats.naming import Names
 from segmodels.params import shown
 
@@ -141,7 +141,7 @@ class Images:
         return unicodedata.normalize("NFC", inside)
 
 
-def files(folder: Path, suffixes: tuple[str, ...] = voc.SUFFIXES) -> list[Path]:
+def files(folder: Path, suffixes: tuple[str, ...] = layout.SUFFIXES) -> list[Path]:
     """Files of a folder and its sub-folders with certain endings, hidden ones left out, sorted."""
     found, entered = list[Path](), set[str]()
     for place, folders, names in os.walk(folder, followlinks=True):
@@ -181,7 +181,7 @@ def read_text(path: Path) -> str:
     Raises:
         ValueError: it is in another encoding.
     """
-    voc.check_regular(path)
+    layout.check_regular(path)
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:

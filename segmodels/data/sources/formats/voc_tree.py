@@ -8,7 +8,7 @@ Source: VOC2012 development kit, section 4.
 from functools import partial
 from pathlib import Path, PurePath
 
-from segmodels.data import tidy, voc
+from segmodels.data import layout, tidy
 from segmodels.data.sources.formats import label_files
 from segmodels.data.sources.formats.sample import Asked, Found, Sample
 
@@ -30,8 +30,8 @@ def read(source: Path, asked: Asked) -> Found:
     root = _root(source)
     if root is None:
         raise ValueError(f"{source}: expected JPEGImages/ and SegmentationClass/ in it")
-    images = _only(root / "JPEGImages", voc.SUFFIXES)
-    targets = _only(root / "SegmentationClass", voc.SUFFIXES)
+    images = _only(root / "JPEGImages", layout.SUFFIXES)
+    targets = _only(root / "SegmentationClass", layout.SUFFIXES)
     splits = _listed(root, {"JPEGImages": images, "SegmentationClass": targets})
     why = "in none of the lists train, val, test"
     if not splits:
@@ -56,19 +56,19 @@ def _listed(root: Path, folders: dict[str, dict[str, Path]]) -> dict[str, str | 
     """
     splits = dict[str, str | None]()
     for split in LISTS:
-        path = voc.split_path(root, split)
-        for image_id in voc.read_split(root, split) if path.is_file() else []:
+        path = layout.split_path(root, split)
+        for image_id in layout.read_split(root, split) if path.is_file() else []:
             if image_id in splits:
                 raise ValueError(
-                    f"{path}: {voc.shown(image_id)} is also in {splits[image_id]}.txt, expected "
-                    "in one: remove the line"
+                    f"{path}: {layout.printable(image_id)} is also in {splits[image_id]}.txt, "
+                    "expected in one: remove the line"
                 )
             splits[image_id] = split
             lacking = [folder for folder, there in folders.items() if image_id not in there]
             if lacking:
                 raise ValueError(
-                    f"{path}: {voc.shown(image_id)} is not in {root / lacking[0]}, expected its "
-                    "file: put it there or remove the line"
+                    f"{path}: {layout.printable(image_id)} is not in {root / lacking[0]}, expected "
+                    "its file: put it there or remove the line"
                 )
     return splits
 

@@ -7,23 +7,20 @@ is named in the coverage, so that models with unequal starts are never taken for
 batch counters decide nothing and are left out.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from segmodels import files, models
 from segmodels.data import download
+from segmodels.models import matching, safe_load
 from segmodels.models.backbones import IMAGENET
-from segmodels.training import matching, tensors
-from segmodels.training.matching import BACKBONE, Match
+from segmodels.models.matching import BACKBONE, Match
 
 ATTEMPTS = (1,)  # seconds before each new one to reach a server
 
@@ -53,7 +50,7 @@ def start(model: nn.Module, *, arch: str, arguments: dict[str, Any], init: str) 
     }
     if isinstance(origin, Path):
         return facts | _foreign(model, origin, f"{arch} {arguments}")
-    given = {} if path is None else _counted(tensors.read(path))
+    given = {} if path is None else _counted(safe_load.read(path))
     coverage = load(model, given, [BACKBONE] if init == "imagenet" else ["", BACKBONE])
     if path and not coverage["loaded"]:
         raise ValueError(f"{path}: none of its {len(given)} tensors fits {arch} {arguments}")
@@ -105,7 +102,7 @@ def load(model: nn.Module, given: dict[str, Tensor], prefixes: Sequence[str]) ->
 
     Args:
         model: on the meta device, only the coverage is of use.
-        given: name -> tensor, from `tensors.read`.
+        given: name -> tensor, from `safe_load.read`.
         prefixes: of which one is put before the names of the file, the one with which most fits.
     Returns:
         loaded, missing, unexpected and wrong_shape, see `start`.
@@ -144,7 +141,7 @@ def _foreign(model: nn.Module, path: Path, what: str) -> dict[str, Any]:
     Args:
         what: the model's arch and arguments, for the error.
     """
-    found = {keys: _counted(state) for keys, state in tensors.state_dicts(path).items()}
+    found = {keys: _counted(state) for keys, state in safe_load.state_dicts(path).items()}
     usable = {keys: _usable(state) for keys, state in found.items()}
     own = _counted(model.state_dict())
     try:
@@ -233,20 +230,13 @@ def _download(url: str) -> Path:
 
 def _fetch(url: str, path: Path, prefix: str) -> None:
     """Download into a folder of this process alone, and keep a file of the right checksum only."""
-    bar = tqdm(desc=path.name, unit="B", unit_scale=True, disable=None)
-    with bar, TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         part = Path(folder) / path.name
-        note = partial(tqdm.write, file=sys.stderr)
-        download.complete(url, part, download.Watch(partial(_show, bar), note, waits=ATTEMPTS))
+        download.complete(url, part, ATTEMPTS)
         found = files.sha256(part)
         if not found.startswith(prefix):
             raise download.Refused(f"invalid hash {found}, expected {prefix}...")
         part.replace(path)
-
-
-def _show(bar: tqdm, done: int, total: int | None) -> None:
-    bar.total = total
-    bar.update(done - bar.n)
 
 
 def _counted(given: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -254,7 +244,7 @@ def _counted(given: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _usable(given: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor for name, tensor in given.items() if tensors.is_plain(tensor)}
+    return {name: tensor for name, tensor in given.items() if safe_load.is_plain(tensor)}
 
 
 def _counts(name: str) -> bool:

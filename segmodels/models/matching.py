@@ -79,7 +79,7 @@ def chosen(
     """Of the state dicts in a file the one that fits best.
 
     Args:
-        found: from `tensors.state_dicts`.
+        found: from `safe_load.state_dicts`.
     Returns:
         the keys that lead to it, its match, and the keys of others that fit equally well.
     Raises:
