@@ -270,7 +270,7 @@ def test_smaller_object_lies_on_top_in_coco_and_the_later_in_cvat(tmp_path, caps
     for name in ("a", "b"):
         save(tmp_path / f"coco/{name}.png", one.pixels)
         save(tmp_path / f"cvat/{name}.png", one.pixels)
-    images = [
+    entries = [
         {"id": k, "file_name": f"{name}.png", "width": width, "height": height}
         for k, name in enumerate("ab")
     ]
@@ -286,7 +286,7 @@ def test_smaller_object_lies_on_top_in_coco_and_the_later_in_cvat(tmp_path, caps
         for k, n in ((0, 0), (0, 1), (1, 0), (1, 1))
     ]
     categories = [{"id": 1, "name": "road"}, {"id": 2, "name": "car"}]
-    content = {"images": images, "annotations": annotations, "categories": categories}
+    content = {"images": entries, "annotations": annotations, "categories": categories}
     write(tmp_path / "coco/a.json", json.dumps(content))
     bring(tmp_path / "coco", tmp_path / "own/coco")
     assert (images.read_target(layout.target_path(tmp_path / "own/coco", "a")) == 2).sum() == 25
