@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from segmodels import importing
 from segmodels.params import shown
 from segmodels.prediction import crf, export
 from segmodels.sections import Predict
@@ -16,7 +17,9 @@ def parser() -> argparse.ArgumentParser:
     """Of all commands; of what it makes, `refuse(line)` ends the program with status 2."""
     whole = argparse.ArgumentParser(prog="segmodels", description="Use what was trained.")
     commands = whole.add_subparsers(
-        required=True, dest="command", metavar="predict | export | evaluate | check | bn-probe"
+        required=True,
+        dest="command",
+        metavar="predict | export | evaluate | check | import | bn-probe",
     )
     _add_predict(commands.add_parser("predict", help="label maps of photographs"))
     _add_export(commands.add_parser("export", help="a model as an ONNX file"))
@@ -29,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
         dataset = "of params.yaml (default: its `dataset`)"
         command.add_argument("--dataset", metavar="NAME", help=dataset)
         command.set_defaults(refuse=command.error)
+    importing.add(commands.add_parser("import", help="a labelled data set becomes one of your own"))
     return whole
 
 

@@ -1,4 +1,4 @@
-"""`segmodels predict | export | evaluate | check | bn-probe`: to use models, and to check data.
+"""`segmodels predict | export | evaluate | check | import | bn-probe`: what a person asks of it.
 
 Run in the project's folder: params.yaml says which data sets and models there are. Results go to
 stdout, all else to stderr. Exit status: 0 all done; 1 some or all of it not, with a line for each
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from segmodels import arguments, files, params, process
+from segmodels import arguments, files, importing, params, process
 from segmodels.core import machine
 from segmodels.core.machine import Runtime
 from segmodels.data import images, layout, masks
@@ -307,6 +307,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "check": check,
     "bn-probe": bn_probe,
+    "import": importing.run,
 }
 
 

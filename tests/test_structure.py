@@ -30,7 +30,11 @@ FLOORS = {
     "core": 0,
 }
 # The command line joins the wings, as the stages do.
-ABOVE = {"cli.py": ["arguments.py", "process.py", *FLOORS], "arguments.py": FLOORS}
+ABOVE = {
+    "cli.py": ["arguments.py", "importing.py", "process.py", *FLOORS],
+    "arguments.py": ["importing.py", *FLOORS],
+    "importing.py": ["data"],
+}
 
 
 def stage_deps(stage):

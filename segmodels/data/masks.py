@@ -59,6 +59,26 @@ def read(path: Path, data: Dataset, palettes: Palettes | None = None) -> np.ndar
         return _labels_of_values(values, None if marked else data.labels, data)
 
 
+def stored(path: Path, *, colours: bool) -> np.ndarray:
+    """What a mask stores, before it means anything.
+
+    Args:
+        colours: whether those of a palette are wanted, not its indices.
+    Returns:
+        (H, W) integers, or (H, W, 3) uint8 of an image in colour.
+    Raises:
+        FileNotFoundError, ValueError: see `read`.
+    """
+    with _open_mask(path) as file:
+        raw = _raw_mode(file)
+        image = file if images.is_upright(file) else ImageOps.exif_transpose(file)
+        if image.mode in ("RGB", "RGBA"):
+            return _opaque(image, raw)
+        if image.mode == "P" and colours:
+            return np.asarray(image.convert("RGB"))
+        return _values(image, raw)
+
+
 def is_plain(path: Path, data: Dataset) -> bool:
     """Whether a mask's stored values are labels that `images.read_target` reads.
 

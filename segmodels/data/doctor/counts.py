@@ -69,8 +69,8 @@ def _in_no_list(index: pd.DataFrame, data: Dataset) -> list[Finding]:
         return []
     text = (
         f"no pixel of {first_few(nowhere)} in {data.train} or {data.val}, which `allow_absent` "
-        "lets through: they are neither learnt nor scored; leave them out of `classes`, unless other "
-        "labels shall keep their numbers"
+        "lets through: they are neither learnt nor scored; leave them out of `classes`, unless "
+        "other labels shall keep their numbers"
     )
     return [Finding(text)]
 

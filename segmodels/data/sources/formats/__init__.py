@@ -1,0 +1,56 @@
+"""Forms in which labelled data sets come; each module recognises one and reads it.
+
+`recognise(source)` says what of a source is in the form, "" if nothing is; `read(source, asked)`
+gives classes and samples, see `sample.Found`. A new form is a module and a line here.
+"""
+
+from pathlib import Path
+from typing import Protocol
+
+from segmodels.data.sources.formats import (
+    camvid,
+    cityscapes,
+    coco,
+    cvat,
+    labelme,
+    pairs,
+    voc_tree,
+    yolo,
+)
+from segmodels.data.sources.formats.sample import Asked, Found
+
+
+class Format(Protocol):
+    """A module of this package."""
+
+    def recognise(self, source: Path) -> str: ...
+
+    def read(self, source: Path, asked: Asked) -> Found: ...
+
+
+FORMATS: dict[str, Format] = {
+    "coco": coco,
+    "labelme": labelme,
+    "cvat": cvat,
+    "yolo": yolo,
+    "voc": voc_tree,
+    "cityscapes": cityscapes,
+    "camvid": camvid,
+    "pairs": pairs,
+}
+
+
+def recognise(source: Path) -> tuple[str, str]:
+    """The form of a source, and what it was recognised by.
+
+    Raises:
+        ValueError: it is in none, or in several.
+    """
+    found = {name: sign for name, form in FORMATS.items() if (sign := form.recognise(source))}
+    if len(found) == 1:
+        return next(iter(found.items()))
+    names = ", ".join(FORMATS)
+    if found:
+        signs = ", ".join(f"{name} ({sign})" for name, sign in found.items())
+        raise ValueError(f"{source}: looks like {signs}: --format says which it is")
+    raise ValueError(f"{source}: in no form that is known: --format says which of {names} it is")

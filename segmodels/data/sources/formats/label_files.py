@@ -1,0 +1,293 @@
+"""Label maps in files: what their values or colours stand for.
+
+A table file (`--table`), or keys of `--map`, name values ("255") or colours ("128,0,0" or
+"#800000"). Where there are but `--classes`, the values are their places in it. Nothing is guessed:
+where nobody says what a value is, the values that occur are listed with their pixels.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segmodels.data import images, masks
+from segmodels.data.palettes import Palettes, used_colours
+from segmodels.data.sources.formats import naming
+from segmodels.data.sources.formats.naming import VOID_LABEL, Names
+from segmodels.data.sources.formats.sample import Asked, Size, Sizes, read_text
+from segmodels.sections import VOID
+
+TABLES = ("class_dict.csv", "label_colors.txt", "labelmap.txt")  # what programs call theirs
+LARGEST = 65535
+COLOUR = re.compile(r"#([0-9a-fA-F]{6})")
+TRIPLE = re.compile(r"(\d{1,3}),(\d{1,3}),(\d{1,3})")
+GAP = r"[\s,;:=]+"
+NUMBERS = rf"(\d+){GAP}(\d+){GAP}(\d+)"
+LINES = [  # of a table: name and colour, or name and value, either first
+    re.compile(rf"(?P<name>.*?\D){GAP}{NUMBERS}[\s,;:]*"),
+    re.compile(rf"{NUMBERS}{GAP}(?P<name>.*?\D.*?)[\s,;:]*"),
+    re.compile(rf"(?P<name>\D.*?){GAP}(\d+)[\s,;:]*"),
+    re.compile(rf"(\d+){GAP}(?P<name>\D.*?)[\s,;:]*"),
+]
+MANY = 64  # more values than a label map has
+SHOWN = 20
+LONGEST = 300  # letters of a line of a table
+
+
+@dataclass(frozen=True)
+class Table:
+    """The label of each value, or of each colour as one number.
+
+    Args:
+        colours: whether the keys are colours.
+        names: of the classes.
+        palettes: of the files read so far, which may not contradict each other; None: the person
+            has said that values count.
+    """
+
+    labels: dict[int, int]
+    colours: bool
+    names: Names
+    palettes: Palettes | None = None
+
+    def read(self, path: Path, sizes: Sizes) -> np.ndarray:
+        """The labels of a mask, (H, W) uint8.
+
+        Raises:
+            ValueError: it cannot be read, has another size than its image, or holds what the table
+                does not name; or its palette contradicts that of another mask.
+        """
+        codes = stored_codes(path, colours=self.colours)
+        if self.palettes:
+            self._compare_palette(path, codes)
+        height, width = codes.shape
+        sizes.checked(Size(height, width), str(path))
+        used, counts = np.unique(codes, return_counts=True)
+        strange = [place for place, code in enumerate(used.tolist()) if code not in self.labels]
+        if strange:
+            keys = [shown_key(int(used[place]), self.colours) for place in strange]
+            what = "colours" if self.colours else "values"
+            raise ValueError(
+                f"{path}: {counts[strange].sum():,} pixels have the {what} {naming.some(keys)}, "
+                f"which stand for nothing: --map {keys[0]}=CLASS or {keys[0]}=void says what they "
+                "are"
+            )
+        labels = np.array([self.labels[code] for code in used.tolist()], np.uint8)
+        return labels[np.searchsorted(used, codes)]
+
+    def _compare_palette(self, path: Path, values: np.ndarray) -> None:
+        with images.open_image(path) as image:
+            if self.palettes and image.mode == "P":
+                self.palettes.add(path, used_colours(image, values))
+
+
+def stored_codes(path: Path, *, colours: bool) -> np.ndarray:
+    """(H, W) integers: the values of a mask, or its colours as numbers.
+
+    Raises:
+        ValueError: it cannot be read, or stores colours where values are wanted.
+    """
+    try:
+        pixels = masks.stored(path, colours=colours)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: missing, expected the mask of an image: put it there") from None
+    if pixels.ndim == 2:
+        if not colours:
+            return pixels.astype(np.int64)
+        if pixels.max() > 255:
+            raise ValueError(f"{path}: 16 bits, expected the colours of a table: save it in 8 bits")
+        pixels = np.stack([pixels] * 3, axis=-1)
+    if not colours:
+        if (pixels != pixels[..., :1]).any():
+            raise ValueError(
+                f"{path}: stores colours, expected values: --map R,G,B=CLASS or --table FILE says "
+                "what colours are"
+            )
+        return pixels[..., 0].astype(np.int64)
+    return pixels.astype(np.int64) @ np.array([65536, 256, 1])
+
+
+def table(
+    source: Path,
+    paths: list[Path],
+    asked: Asked,
+    usual: Mapping[int, str] | None = None,
+    targets: Mapping[str, str] | None = None,
+) -> Table:
+    """What the masks of a source mean.
+
+    Args:
+        paths: of the masks, from which it is proposed where nobody says it.
+        usual: names of the values, where the format has some.
+        targets: the class, or void, that the format's own tool makes of these names.
+    Raises:
+        ValueError: nobody says it: a proposal, with the pixels of each value.
+    """
+    entries, colours = _of_file(source, asked)
+    by_place = dict(enumerate(asked.classes or []))
+    base = entries or dict(usual or by_place)
+    own, colours = _of_options(asked, colours if entries else None)
+    if not own and not entries and not usual and asked.classes:
+        refuse_binary(paths, asked.classes)
+    entries = own if colours and not entries else base | own
+    if not entries:
+        raise ValueError(proposal(paths))
+    known = list(dict.fromkeys(entries.values()))
+    void = {name: VOID for name in known if name.casefold() == VOID}
+    names = naming.named(
+        known, asked.meaning, asked.classes, usual={**void, **(targets or {})}, objects=False
+    )
+    labels = {code: names.labels[name] for code, name in entries.items()}
+    labels.setdefault(
+        _code(images.palette()[images.VOID_COLOUR]) if colours else VOID_LABEL, VOID_LABEL
+    )
+    if colours:
+        names = Names(names.classes, names.labels, _palette(labels, len(names.classes)))
+    advice = "--map VALUE=CLASS says that values count, --map R,G,B=CLASS that colours do"
+    palettes = None if own or colours else Palettes(advice=advice)
+    return Table(labels, colours, names, palettes)
+
+
+def _of_file(source: Path, asked: Asked) -> tuple[dict[int, str], bool]:
+    """What a table file names: codes, and whether they are colours."""
+    if asked.table:
+        return read_table(asked.table)
+    there = [source / name for name in TABLES if (source / name).is_file()]
+    return read_table(there[0]) if there else ({}, False)
+
+
+def _of_options(asked: Asked, colours: bool | None) -> tuple[dict[int, str], bool]:
+    """What keys of --map name that are values or colours; `colours` is what a table names."""
+    entries = dict[int, str]()
+    for key, target in asked.meaning.items():
+        parsed = parsed_key(key)
+        if parsed is None:
+            continue
+        code, is_colour = parsed
+        if colours is not None and is_colour != colours:
+            kind = "colour" if colours else "value"
+            raise ValueError(f"--map {key}={target}: expected a {kind} as the others: use one form")
+        entries[code] = key
+        colours = is_colour
+    return entries, bool(colours)
+
+
+def parsed_key(key: str) -> tuple[int, bool] | None:
+    """A value as "255", a colour as "128,0,0" or "#800000"; and whether it is a colour."""
+    if match := COLOUR.fullmatch(key):
+        return int(match[1], 16), True
+    if match := TRIPLE.fullmatch(key):
+        parts = [int(part) for part in match.groups()]
+        return (_code(parts), True) if max(parts) < 256 else None
+    return (int(key), False) if key.isascii() and key.isdecimal() and len(key) < 6 else None
+
+
+def shown_key(code: int, colours: bool) -> str:
+    """A value or colour as --map takes it."""
+    return f"{code >> 16},{code >> 8 & 255},{code & 255}" if colours else str(code)
+
+
+def read_table(path: Path) -> tuple[dict[int, str], bool]:
+    """The names of values or colours, one a line, the name first or last; a heading is passed over.
+
+    Returns:
+        names by code, and whether the codes are colours.
+    Raises:
+        ValueError: a line is none of these, names a code twice, or is out of range.
+    """
+    if not path.is_file():
+        raise ValueError(f"--table {path}: no such file; expected lines NAME R G B or NAME VALUE")
+    entries, kinds = dict[int, str](), set[bool]()
+    lines = [line.strip() for line in read_text(path).splitlines()]
+    lines = [line for line in lines if line and not line.startswith(("#", "//"))]
+    for place, line in enumerate(lines):
+        forms = LINES if len(line) <= LONGEST else []
+        match = next((found for form in forms if (found := form.fullmatch(line))), None)
+        numbers = [int(part) for part in match.groups() if part.isdecimal()] if match else []
+        if not numbers and place == 0:
+            continue
+        limit = 255 if len(numbers) == 3 else LARGEST
+        if match is None or len(numbers) not in (1, 3) or max(numbers) > limit:
+            raise ValueError(
+                f"{path}: {line[:60]!r}: expected NAME R G B or NAME VALUE, numbers to "
+                f"{limit}: correct it"
+            )
+        kinds.add(len(numbers) == 3)
+        code = _code(numbers) if len(numbers) == 3 else numbers[0]
+        if code in entries or len(kinds) > 1:
+            raise ValueError(
+                f"{path}: {line[:60]!r}: expected each value or colour once: correct it"
+            )
+        entries[code] = match["name"].strip(" \t,;:=\"'")
+    if not entries:
+        raise ValueError(f"{path}: names nothing, expected lines NAME R G B or NAME VALUE")
+    return entries, kinds.pop()
+
+
+def proposal(paths: list[Path]) -> str:
+    """What the masks hold, and the options that would name it."""
+    counts, files, colours = counted(paths)
+    what = "colours" if colours else "values"
+    if len(counts) > MANY:
+        return (
+            f"{paths[0].parent}: {len(counts)} {what} in {len(paths)} masks, expected one for each "
+            "class: were they resized with interpolation, or once JPEGs? Take the originals"
+        )
+    lines = [f"{paths[0].parent}: nobody says what the {what} of its {len(paths)} masks are:"]
+    for code, count in counts.most_common(SHOWN):
+        images = "1 mask" if files[code] == 1 else f"{files[code]} masks"
+        lines.append(f"  {shown_key(code, colours):>12}  {count:>14,} pixels in {images}")
+    each = [shown_key(code, colours) for code in sorted(counts)[:SHOWN]]
+    lines.append("name each, a class or void: " + " ".join(f"--map {key}=NAME" for key in each))
+    return "\n".join(lines)
+
+
+def counted(paths: list[Path]) -> tuple[Counter[int], Counter[int], bool]:
+    """Pixels and masks of each value; of each colour, where a mask is in colour."""
+    try:
+        every, colours = [stored_codes(path, colours=False) for path in paths[:1]], False
+    except ValueError:
+        every, colours = [], True
+    pixels, files = Counter[int](), Counter[int]()
+    for path in paths[len(every) :]:
+        _count(stored_codes(path, colours=colours), pixels, files)
+    for codes in every:
+        _count(codes, pixels, files)
+    return pixels, files, colours
+
+
+def _count(codes: np.ndarray, pixels: Counter[int], files: Counter[int]) -> None:
+    used, counts = np.unique(codes, return_counts=True)
+    for code, count in zip(used.tolist(), counts.tolist(), strict=True):
+        pixels[code] += count
+        files[code] += 1
+
+
+def refuse_binary(paths: list[Path], classes: list[str]) -> None:
+    """Refuse masks of 0 and 255 alone, in which 255 is hardly void.
+
+    Raises:
+        ValueError: they are.
+    """
+    pixels, _, colours = counted(paths)
+    if set(pixels) == {0, VOID_LABEL} and not colours:
+        raise ValueError(
+            f"{paths[0].parent}: its masks hold 0 and 255 alone, and 255 is void: "
+            f"--map 0={classes[0]} --map 255={classes[1]} says that it is a class"
+        )
+
+
+def _palette(labels: Mapping[int, int], count: int) -> list[naming.Colour] | None:
+    """The first colour of each class; None where a class has none."""
+    first = dict[int, naming.Colour]()
+    for code, label in labels.items():
+        first.setdefault(label, (code >> 16, code >> 8 & 255, code & 255))
+    return [first[label] for label in range(count)] if set(range(count)) <= set(first) else None
+
+
+def _code(colour: Iterable[int]) -> int:
+    red, green, blue = (int(part) for part in colour)
+    return red << 16 | green << 8 | blue
