@@ -18,8 +18,7 @@ import pandas as pd
 
 from segmodels.evaluation import scores, statistics
 from segmodels.evaluation.confusion import class_accuracy, iou
-from segmodels.reporting import checks
-from segmodels.reporting.checks import BANDS
+from segmodels.reporting.checks import BANDS, read
 from segmodels.sections import Loss
 
 FLOOR = "all background"  # how tables name the baseline that predicts background everywhere
@@ -110,7 +109,7 @@ def read_result(model: str, folder: str | Path = "reports/models") -> Result:
     Raises:
         ValueError: a file is missing, damaged, or contradicts another one.
     """
-    return Result(model=model, **checks.read(Path(folder) / model))
+    return Result(model=model, **read(Path(folder) / model))
 
 
 def check_comparable(results: Sequence[Result], otherwise: Collection[str] = ()) -> None:
