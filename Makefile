@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 .DEFAULT_GOAL := repro
 
 repro: setup
-	@$(PY) .dvc/repair.py
+	@$(PY) tools/repair.py
 	@$(PY) -m dvc --wait-for-lock repro
 	@$(PY) tools/after_repro.py
 

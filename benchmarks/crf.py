@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from segmodels.data import miniature
 from segmodels.data.images import read_image
-from segmodels.data.miniature_objects import LOOKS
-from segmodels.prediction import crf
+from segmodels.data.sources.miniature import generate
+from segmodels.data.sources.miniature.objects import LOOKS
+from segmodels.inference import crf
 
 WIDTH, HEIGHT, CLASSES, SIDE, PICTURES = 500, 375, 21, 24, 4
 SETTINGS = {  # DeepLab v2's for VOC, and those of Krähenbühl's code, which has wider kernels
@@ -45,7 +45,7 @@ def pictures(files: list[str]) -> list[Tensor]:
     if files:
         arrays = [read_image(file) for file in files]
     else:
-        scenes = miniature.draw(["background", *LOOKS], HEIGHT, WIDTH, seed=(0, 0))
+        scenes = generate.draw(["background", *LOOKS], HEIGHT, WIDTH, seed=(0, 0))
         arrays = [scene.image for scene in islice(scenes, PICTURES)]
     resized = [np.asarray(Image.fromarray(array).resize((WIDTH, HEIGHT))) for array in arrays]
     return [torch.from_numpy(array.copy()).permute(2, 0, 1) for array in resized]

@@ -24,7 +24,7 @@ import torch
 
 from segmodels.data.images import palette, read_target, write_target
 from segmodels.data.layout import read_ids, split_path, target_path
-from segmodels.evaluation import folder
+from segmodels.evaluation import score_masks
 from segmodels.evaluation.confusion import confusion_matrix
 
 CLASSES, VOID = 21, 255
@@ -52,7 +52,7 @@ def main() -> None:
 def folder_row(root: Path, masks: Path, ids: list[str]) -> str:
     """Seconds to score masks with all boundary scores, and what that adds to the largest memory."""
     before, begin = peak_mib(), time.perf_counter()
-    counts = folder.per_image(masks, root, ids, num_classes=CLASSES, ignore_index=VOID)
+    counts = score_masks.per_image(masks, root, ids, num_classes=CLASSES, ignore_index=VOID)
     seconds = time.perf_counter() - begin
     counts.check_complete()
     return (

@@ -22,9 +22,10 @@ import torch
 
 from benchmarks import gpu_checks, gpu_runs, gpu_speed, timing
 from benchmarks.gpu_common import Failed, Place
-from segmodels import params
+from segmodels.config import params
 from segmodels.core.machine import loader_workers, start
-from segmodels.data import layout, miniature
+from segmodels.data import layout
+from segmodels.data.sources.miniature import generate
 
 MINUTES = 7.0  # after which no row is begun
 PARTS = ("checks", "speed", "compiled")
@@ -101,7 +102,7 @@ def pictures(given: Path | None, place: Place) -> Iterator[tuple[Path, list[str]
         root = Path(folder)
         short, long, count = (48, 64, 8) if place.small else (375, 500, PICTURES)
         classes = params.load().datasets["miniature"].classes
-        miniature.generate(
+        generate.generate(
             root, train=count, val=1, short_side=short, long_side=long, classes=classes, seed=0
         )
         yield root, layout.read_ids(layout.split_path(root, "train"))

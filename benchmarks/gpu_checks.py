@@ -29,8 +29,8 @@ from benchmarks.gpu_common import (
     without_dropout,
 )
 from benchmarks.train_step import CLASSES, random_batch, sgd
+from segmodels.core.distributed import Processes
 from segmodels.models import layers
-from segmodels.training.processes import Processes
 from segmodels.training.step import Objective, gradients
 
 LOGITS = 1e-4  # of the largest logit: float32 has 24 bits, some 50 layers lose a few of them

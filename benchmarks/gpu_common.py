@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from benchmarks.train_step import CLASSES, NORMALIZE, random_batch, sgd
 from segmodels import models
+from segmodels.config.schema import Loss
 from segmodels.core import machine
+from segmodels.core.distributed import Processes
 from segmodels.models.network import forward
-from segmodels.sections import Loss
-from segmodels.training.processes import Processes
-from segmodels.training.recipe import start_momentum
+from segmodels.training.optim import start_momentum
 from segmodels.training.step import Objective, gradients
 
 RESNET18 = {"backbone": "resnet18"}

@@ -21,13 +21,14 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.gpu_common import Failed, Place, build, deterministic, expect, tf32, without_dropout
-from segmodels import params
-from segmodels.data import index, layout, miniature
+from segmodels.config import params
+from segmodels.data import index, layout
 from segmodels.data.augment import RandomCrop
 from segmodels.data.loading import training_batches, whole_images
+from segmodels.data.sources.miniature import generate
 from segmodels.training import loop
 from segmodels.training.checkpoint import Checkpoints
-from segmodels.training.job import Job, Progress
+from segmodels.training.task import Job, Progress
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN, VAL, BATCH = 12, 5, 4
@@ -44,7 +45,7 @@ def drawn(root: Path) -> Path:
     pictures = root / "pictures"
     if not pictures.exists():
         classes = params.load(ROOT / "params.yaml").datasets["miniature"].classes
-        miniature.generate(
+        generate.generate(
             pictures, train=TRAIN, val=VAL, short_side=48, long_side=64, classes=classes, seed=0
         )
     return pictures

@@ -13,11 +13,13 @@ import pandas as pd
 import torch
 
 from benchmarks import timing
-from segmodels import models, params
+from segmodels import models
+from segmodels.config import params
 from segmodels.core import machine
-from segmodels.data import index, miniature
+from segmodels.data import index
+from segmodels.data.sources.miniature import generate
 from segmodels.training import checkpoint, loop
-from segmodels.training.job import Job
+from segmodels.training.task import Job
 
 COUNTS, VAL = (100, 300, 1000, 3000), 20
 RECIPE = {"epochs": 1, "crop_size": 96, "warmup_epochs": 0, "precision": "fp32"}
@@ -60,7 +62,7 @@ def main() -> None:
     data = params.load().datasets["miniature"]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        miniature.generate(
+        generate.generate(
             root,
             train=COUNTS[-1],
             val=VAL,

@@ -16,7 +16,7 @@ import torch
 import torchvision
 
 from segmodels.core.machine import reuse_memory, start
-from segmodels.data import archive
+from segmodels.data.sources import archive
 
 VARIABLE = "SEGMODELS_VOC_ARCHIVE"
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from benchmarks import recipe, timing
 from segmodels import models
+from segmodels.config.schema import Loss, Normalize
+from segmodels.core.distributed import Processes
 from segmodels.models.network import forward, normalize
-from segmodels.sections import Loss, Normalize
-from segmodels.training.processes import Processes
 from segmodels.training.step import Objective, gradients
 
 CLASSES = 21

@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader
 
 from benchmarks import recipe, timing
 from segmodels import models
+from segmodels.config.schema import Loss, Normalize
 from segmodels.data import layout
 from segmodels.data.loading import whole_images
 from segmodels.models.network import forward, label_map
-from segmodels.sections import Loss, Normalize
 from segmodels.training.validation import count_pairs, measure, strips
 
 CLASSES = 21

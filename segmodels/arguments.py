@@ -6,9 +6,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from segmodels import importing
-from segmodels.params import shown
-from segmodels.prediction import crf, export
-from segmodels.sections import Predict
+from segmodels.config.params import shown
+from segmodels.config.schema import Predict
+from segmodels.inference import crf, export
 
 PLAIN = {"scales": [1], "flip": False, "window": None, "tile": None, "crf": None}  # one pass
 

@@ -14,19 +14,20 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from segmodels import arguments, files, importing, params, process
-from segmodels.core import machine
+from segmodels import arguments, importing
+from segmodels.config import params
+from segmodels.config.params import Params
+from segmodels.core import files, machine, supervise
+from segmodels.core.distributed import Processes
 from segmodels.core.machine import Runtime
 from segmodels.data import images, layout, masks
 from segmodels.data.doctor import trees
-from segmodels.evaluation import folder, scores, submitted
+from segmodels.evaluation import score_masks, scores, submitted
+from segmodels.inference import drawing, export, photos
 from segmodels.models import network
 from segmodels.models.network import Network
-from segmodels.params import Params
-from segmodels.prediction import drawing, export, photos
 from segmodels.training import probe
-from segmodels.training.job import Job
-from segmodels.training.processes import Processes
+from segmodels.training.task import Job
 
 PROBED = ["miou", "miou_present", "pixel_acc", "mean_acc"]
 SMALL_SHARE = 0.0005  # of a picture; what is less would be printed as 0.0%
@@ -38,7 +39,7 @@ def main(words: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # the name of a file may be no text
-    process.run(lambda: COMMANDS[options.command](options))
+    supervise.run(lambda: COMMANDS[options.command](options))
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -58,7 +59,7 @@ def predict(options: argparse.Namespace) -> None:
     _complain(*found.problems)
     failed, warned = len(found.problems), options.start == "coco"
     work = list(zip(found.files, photos.stems(found.files, names), strict=True))
-    for path, stem in process.progress(work, len(work), "predict"):
+    for path, stem in supervise.progress(work, len(work), "predict"):
         try:
             image = photos.read(path)
             if (count := photos.frames(path)) > 1:
@@ -109,10 +110,10 @@ def evaluate(options: argparse.Namespace) -> None:
     data = settings.data
     image_ids = layout.read_split(options.voc, options.split)
     files = submitted.Folder(options.predictions, options.voc, options.model)
-    counts = folder.per_image(
+    counts = score_masks.per_image(
         options.predictions,
         options.voc,
-        process.progress(image_ids, len(image_ids), "evaluate"),
+        supervise.progress(image_ids, len(image_ids), "evaluate"),
         num_classes=len(data.classes),
         ignore_index=data.void,
         read=submitted.Reader(data, options.read, files),
@@ -157,7 +158,7 @@ def bn_probe(options: argparse.Namespace) -> None:
     models = {
         key: network.load(settings, name, runtime=runtime).module for key, name in names.items()
     }
-    job = Job.of(trained, options.last, runtime, process.progress, Processes())
+    job = Job.of(trained, options.last, runtime, supervise.progress, Processes())
     rows = []
     for weights, origin, losses, confusion in probe.exchange(**models, job=job):
         score = scores.summarize(confusion)
@@ -259,7 +260,7 @@ def _shares(labels: np.ndarray, classes: list[str]) -> str:
     return ", ".join(f"{classes[k]} {share}" for k, share in zip(order, shown, strict=True))
 
 
-def _table(counts: folder.Counts, classes: list[str]) -> str:
+def _table(counts: score_masks.Counts, classes: list[str]) -> str:
     """Scores for people: of each class, then over all."""
     overlap = counts.overlap.sum(0)
     summary = scores.of_overlap(overlap)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import yaml
 
-from segmodels import process
+from segmodels.config.params import RESERVED_DATASETS
+from segmodels.core import supervise
 from segmodels.data.sources import importer, splits
 from segmodels.data.sources.formats import FORMATS
 from segmodels.data.sources.formats.naming import VOID_LABEL
 from segmodels.data.sources.formats.sample import Asked
 from segmodels.data.sources.importer import Report
-from segmodels.params import RESERVED_DATASETS
 
 OWN = "own"  # folder of data/ in which the pipeline looks for data sets
 FORBIDDEN = set(".@$\\:,")  # in the name of a data set
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> None:
         asked,
         choice,
         skip=options.skip,
-        watch=lambda work: process.progress(work, len(work), "import"),
+        watch=lambda work: supervise.progress(work, len(work), "import"),
     )
     for line in [*summary(report, options.to), "", *lines_for_params(report, name)]:
         print("".join(letter if letter.isprintable() else "?" for letter in line))

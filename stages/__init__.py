@@ -20,6 +20,6 @@ if sys.argv[0] == "-m":  # while Python looks for the module that it shall run
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C amid imports: no traceback
     sys.excepthook = show
-    from segmodels import process
+    from segmodels.core import supervise
 
-    process.begin()
+    supervise.begin()

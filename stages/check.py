@@ -1,6 +1,6 @@
 """params.yaml and the code -> data/code and data/facts: a bad value stops everything at once.
 
-data/code has a digest for each stage and each architecture, see `segmodels.code`. data/facts has
+data/code has a digest for each stage and each architecture, see config/code.py. data/facts has
 what the stages need to know of params.yaml, with its defaults filled in, in files of their own:
 another address of an archive changes nothing but download.json, another name of a class nothing in
 train/ and predict/, and a key that is written out with its default nothing at all. DVC would read
@@ -15,9 +15,10 @@ from typing import Any
 
 import torch
 
-from segmodels import code, models, params, process
-from segmodels.core import machine
-from segmodels.files import write_json, write_text
+from segmodels import models
+from segmodels.config import code, params
+from segmodels.core import machine, supervise
+from segmodels.core.files import write_json, write_text
 from segmodels.training import estimate, parts
 
 LEAST = 4e9  # bytes of memory; training the miniature's largest model takes 2.9
@@ -26,7 +27,7 @@ GROUPS, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # cgroups(7), v
 
 def main() -> None:
     start_seconds = time.process_time()
-    here = process.study()
+    here = supervise.study()
     settings = params.load(f"{here}params.yaml")
     paths = settings.paths
     for name, model in settings.models.items():
@@ -142,4 +143,4 @@ def memory_bytes() -> float:
 
 
 if __name__ == "__main__":
-    process.run(main)
+    supervise.run(main)

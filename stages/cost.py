@@ -9,23 +9,23 @@ import os
 
 import torch
 
-from segmodels import params, process
-from segmodels.core import machine
+from segmodels.config import params
+from segmodels.core import machine, supervise
+from segmodels.core.files import write_json
 from segmodels.data import layout
 from segmodels.data.loading import whole_images
 from segmodels.data.transforms import seen_size
-from segmodels.files import write_json
+from segmodels.inference import cost, testtime
 from segmodels.models import network
 from segmodels.models.flops import gflops
-from segmodels.prediction import cost, testtime
 
 
 def main() -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    here = process.study()
+    here = supervise.study()
     settings = params.load(f"{here}params.yaml")
     paths = settings.paths
-    name = process.argument(settings.runs)
+    name = supervise.argument(settings.runs)
     choices = settings.prediction(name)
     runtime = machine.start(choices.precision, choices.threads, deterministic=True, seed=0)
     model = network.load(settings, name, runtime=runtime)
@@ -49,4 +49,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    process.run(main)
+    supervise.run(main)

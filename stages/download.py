@@ -8,22 +8,24 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from segmodels import params, process, sections
-from segmodels.data import archive, download, miniature, own, sbd, tidy
+from segmodels.config import params, schema
+from segmodels.core import supervise
+from segmodels.data.sources import archive, download, own, sbd, tidy
+from segmodels.data.sources.miniature import generate
 
 SEED = 2012  # of miniature; not params.seed: that makes another training, not another data set
 SCRATCH = Path(os.environ.get("DVC_ROOT", ".")) / ".scratch"  # DVC empties outs before a stage runs
 
 
 def main() -> None:
-    here = process.study()
+    here = supervise.study()
     settings = params.load(f"{here}params.yaml")
     data, root = settings.data, settings.paths.tree
     tree = root.with_name(f".{root.name}.part")  # renamed once it is whole
     with download.alone(SCRATCH / (data.archive.md5[0] if data.archive else "download")) as scratch:
         shutil.rmtree(tree, ignore_errors=True)
         if data.generate:
-            miniature.generate(tree, **dict(data.generate), classes=data.classes, seed=SEED)
+            generate.generate(tree, **dict(data.generate), classes=data.classes, seed=SEED)
         elif data.archive:
             voc_tar = obtain(data.archive, "SEGMODELS_VOC_ARCHIVE", scratch)
             archive.unpack(voc_tar, tree, data.archive.only)
@@ -48,7 +50,7 @@ def report(done: dict[str, int]) -> None:
         )
 
 
-def obtain(source: sections.Download, variable: str, folder: Path) -> Path:
+def obtain(source: schema.Download, variable: str, folder: Path) -> Path:
     """The archive that an environment variable names, or a download; verified either way."""
     if os.environ.get(variable):
         return download.verify(os.environ[variable], source.md5)
@@ -56,4 +58,4 @@ def obtain(source: sections.Download, variable: str, folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    process.run(main)
+    supervise.run(main)

@@ -7,18 +7,19 @@ from typing import Any
 
 import pandas as pd
 
-from segmodels import params, process
+from segmodels.config import params
+from segmodels.config.schema import Predict
+from segmodels.core import supervise
+from segmodels.core.files import sha256, write_csv, write_json
 from segmodels.data import layout
-from segmodels.evaluation import folder
-from segmodels.files import sha256, write_csv, write_json
-from segmodels.sections import Predict
+from segmodels.evaluation import score_masks
 
 
 def main() -> None:
-    here = process.study()
+    here = supervise.study()
     settings = params.load(f"{here}params.yaml")
     paths = settings.paths
-    name = process.argument(settings.runs)
+    name = supervise.argument(settings.runs)
     data = settings.data
     choices = settings.prediction(name)
     run_dir = paths.train(name)
@@ -27,27 +28,27 @@ def main() -> None:
     root = paths.tree
     index = layout.read_index(paths.index, data.classes)
     image_ids = index.loc[index["split"] == choices.split, "image_id"].tolist()
-    counts = folder.per_image(
+    counts = score_masks.per_image(
         masks,
         root,
-        process.progress(image_ids, len(image_ids), f"evaluate {name}"),
+        supervise.progress(image_ids, len(image_ids), f"evaluate {name}"),
         num_classes=len(data.classes),
         ignore_index=data.void,
     )
     counts.check_complete()
     metrics: dict[str, Any] = {"model": name, "dataset": settings.dataset}
     metrics |= scored(settings, choices, counts, run_dir)
-    metrics["protocol"] = protocol(choices, run_dir) | folder.protocol(masks, root, counts)
+    metrics["protocol"] = protocol(choices, run_dir) | score_masks.protocol(masks, root, counts)
     weights = run_dir / choices.weights_file
     metrics["protocol"]["weights_sha256"] = sha256(weights)
     write_json(report_dir / "metrics.json", metrics)
-    for file, table in folder.tables(counts, data.classes, data.groups).items():
+    for file, table in score_masks.tables(counts, data.classes, data.groups).items():
         write_csv(report_dir / f"{file}.csv", table)
     copy_training(run_dir, report_dir, data.classes)
 
 
 def scored(
-    settings: params.Params, choices: Predict, counts: folder.Counts, run_dir: Path
+    settings: params.Params, choices: Predict, counts: score_masks.Counts, run_dir: Path
 ) -> dict[str, Any]:
     """The scores, and which epoch was the best."""
     data = settings.data
@@ -57,7 +58,7 @@ def scored(
     best = history.iloc[int(history[f"{chosen_on}_miou"].argmax())]
     cost = read_json(run_dir.parent / "gflops.json")
     scores: dict[str, Any] = {"split": data.val if val else f"holdout of {data.train}"}
-    scores |= folder.metrics(counts)
+    scores |= score_masks.metrics(counts)
     scores["gflops"] = cost["gflops"]
     scores["best_epoch"] = int(best["epoch"])
     scores["best_epoch_miou"] = float(best["val_miou"])
@@ -94,4 +95,4 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    process.run(main)
+    supervise.run(main)

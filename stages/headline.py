@@ -1,17 +1,17 @@
 """One run's results -> reports/headline/, fixed paths that `dvc plots diff` can compare."""
 
-from segmodels import process
 from segmodels.config.paths import Paths
-from segmodels.files import write_csv, write_json
+from segmodels.core import supervise
+from segmodels.core.files import write_csv, write_json
 from segmodels.reporting import tables
 
 SHOWN = ("model", "dataset", "split", "miou", "miou_low", "miou_high", "pixel_acc")  # on a screen
 
 
 def main() -> None:
-    paths = Paths(process.study())
+    paths = Paths(supervise.study())
     runs = sorted(path.name for path in paths.report().glob("*") if path.is_dir())
-    result = tables.read_result(process.argument(runs, str(paths.report())), paths.report())
+    result = tables.read_result(supervise.argument(runs, str(paths.report())), paths.report())
     floor = result.floor["miou"]
     shown = {name: result.metrics[name] for name in SHOWN}
     shown["floor_miou"] = floor
@@ -22,4 +22,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    process.run(main)
+    supervise.run(main)

@@ -4,14 +4,16 @@ from functools import partial
 
 from tqdm import tqdm
 
-from segmodels import params, process
-from segmodels.data import index, layout, tidy
+from segmodels.config import params
+from segmodels.core import supervise
+from segmodels.core.files import write_csv, write_json
+from segmodels.data import index, layout
 from segmodels.data.doctor import counts, likeness
-from segmodels.files import write_csv, write_json
+from segmodels.data.sources import tidy
 
 
 def main() -> None:
-    here = process.study()
+    here = supervise.study()
     settings = params.load(f"{here}params.yaml")
     data, paths = settings.data, settings.paths
     watch = partial(tqdm, unit=" images", disable=None)
@@ -32,4 +34,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    process.run(main)
+    supervise.run(main)

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from segmodels import params, process
+from segmodels.config import params
 from segmodels.config.paths import Paths
+from segmodels.core import supervise
+from segmodels.core.files import write_bytes, write_text
 from segmodels.data import images, layout
-from segmodels.files import write_bytes, write_text
 from segmodels.reporting import costs, examples, gallery, page, tables
 
 
 def main() -> None:
-    here = process.study()
+    here = supervise.study()
     settings = params.load(f"{here}params.yaml")
     data, paths = settings.data, settings.paths
     statistics = page.read_statistics(paths.statistics, data.classes)
@@ -25,7 +26,7 @@ def main() -> None:
     colours = gallery.mask_colours(data.palette, data.void)
 
     miou = gallery.mean_miou(results)
-    chosen = process.progress(gallery.sample(miou), min(len(miou), gallery.SAMPLE), "page")
+    chosen = supervise.progress(gallery.sample(miou), min(len(miou), gallery.SAMPLE), "page")
     pictures = gallery.pictures(chosen, results, paths.tree, paths.predictions())
     truth = gallery.exemplar(paths.tree, [entry["id"] for entry in pictures])
     views = gallery.views(**truth, colours=colours) if truth else {}
@@ -61,4 +62,4 @@ def draw_examples(results: Sequence[tables.Result], paths: Paths, colours: np.nd
 
 
 if __name__ == "__main__":
-    process.run(main)
+    supervise.run(main)

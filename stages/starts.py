@@ -6,16 +6,17 @@ data/links gets a link to each file: DVC looks at what a link leads to, wherever
 import os
 from pathlib import Path
 
-from segmodels import params, process
+from segmodels.config import params
 from segmodels.config.paths import Paths
-from segmodels.files import sha256, write_json
+from segmodels.core import supervise
+from segmodels.core.files import sha256, write_json
 
 NAMED = {"none", "imagenet", "coco"}  # starts that are no files
 MADE = ("runs", "predictions", "costs", "page", "starts")  # folders of data/ that DVC empties
 
 
 def main() -> None:
-    here = process.study()
+    here = supervise.study()
     settings = params.load(f"{here}params.yaml")
     paths = settings.paths
     files = dict[str, Path]()
@@ -59,4 +60,4 @@ def start_file(model: str, init: str, paths: Paths) -> Path:
 
 
 if __name__ == "__main__":
-    process.run(main)
+    supervise.run(main)

@@ -8,27 +8,28 @@ from typing import Any
 from torch import Tensor
 from torch.nn import Module
 
-from segmodels import code, models, params, process
+from segmodels import models
+from segmodels.config import code, params
 from segmodels.config.paths import Paths
-from segmodels.core import machine
-from segmodels.files import write_json
+from segmodels.core import distributed, machine, supervise
+from segmodels.core.files import write_json
 from segmodels.models import pretrained
-from segmodels.training import checkpoint, history, live, loop, parts, processes
-from segmodels.training.job import Job
+from segmodels.training import checkpoint, history, live, loop, parts
 from segmodels.training.state import Epoch
+from segmodels.training.task import Job
 
 Weights = dict[str, Tensor]
 
 
 def main() -> None:
-    here = process.study()
+    here = supervise.study()
     settings = params.load(f"{here}params.yaml")
-    name = process.argument(settings.runs)
+    name = supervise.argument(settings.runs)
     model = settings.shared_weights(name)
     if model:
         share(settings.paths, model, name)
     else:
-        processes.run("stages.train", sys.argv[1:], partial(train, settings, name))
+        distributed.run("stages.train", sys.argv[1:], partial(train, settings, name))
 
 
 def share(paths: Paths, model: str, name: str) -> None:
@@ -38,7 +39,7 @@ def share(paths: Paths, model: str, name: str) -> None:
     print(f"{name}: weights of {model}", flush=True)
 
 
-def train(settings: params.Params, name: str, group: processes.Processes) -> None:
+def train(settings: params.Params, name: str, group: distributed.Processes) -> None:
     """Train one run, or go on with its last checkpoint."""
     parts.check(settings, name)
     recipe = settings.recipe(name)
@@ -50,7 +51,7 @@ def train(settings: params.Params, name: str, group: processes.Processes) -> Non
     model = models.build(run.arch, num_classes=len(settings.data.classes), **run.arguments)
     start = pretrained.start(model, arch=run.arch, arguments=run.arguments, init=recipe.init)
     print(f"start: {pretrained.summary(start)}", flush=True)
-    bar = process.Bar(name)
+    bar = supervise.Bar(name)
     job = Job.of(settings, name, runtime, bar.progress, group)
     identity: dict[str, Any] = {
         "model": name,
@@ -73,7 +74,12 @@ def train(settings: params.Params, name: str, group: processes.Processes) -> Non
 
 
 def learn(
-    paths: Paths, name: str, model: Module, job: Job, kept: checkpoint.Checkpoints, bar: process.Bar
+    paths: Paths,
+    name: str,
+    model: Module,
+    job: Job,
+    kept: checkpoint.Checkpoints,
+    bar: supervise.Bar,
 ) -> list[Epoch]:
     """Train all epochs; after each its history is on the disk, and on the screen."""
     recipe = job.recipe
@@ -101,10 +107,10 @@ def save(paths: Paths, name: str, last: Weights, best: Weights, record: dict[str
 
 
 def code_digests(arch: str) -> dict[str, str]:
-    """What code the result depends on, see `segmodels.code`."""
+    """What code the result depends on, see `segmodels.config.code`."""
     files = {"train": "stages/train.py", "arch": f"segmodels/models/{arch}.py"}
     return {name: code.digest(code.reached(file)) for name, file in files.items()}
 
 
 if __name__ == "__main__":
-    process.run(main)
+    supervise.run(main)

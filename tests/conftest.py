@@ -72,7 +72,7 @@ def voc_archive() -> Path:
 @pytest.fixture(scope="session")
 def made_up_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished pipeline with its page; nothing may write into it but the page stage."""
-    import made_up_page  # it imports this file
+    from helpers import made_up_page  # it imports this file
 
     home = tmp_path_factory.mktemp("project")
     made_up_page.write_project(home)
@@ -82,7 +82,7 @@ def made_up_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def made_up_results(made_up_project: Path) -> list[tables.Result]:
-    import made_up_page
+    from helpers import made_up_page  # it imports this file
 
     reports = made_up_project / "reports/models"
     return [tables.read_result(model, reports) for model in made_up_page.MODELS]

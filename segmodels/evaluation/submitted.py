@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from segmodels.data import images, layout, masks, tidy
+from segmodels.config.schema import Dataset
+from segmodels.data import images, layout, masks
 from segmodels.data.palettes import Colour, Palettes
-from segmodels.evaluation.folder import Counts, one_line_errors
-from segmodels.sections import Dataset
+from segmodels.data.sources import tidy
+from segmodels.evaluation.score_masks import Counts, one_line_errors
 
 ADVICE = "--read colour or --read index says which of both counts"
 MASK_ENDING = "_mask"  # of the names that `segmodels predict` gives to masks

@@ -19,11 +19,11 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from segmodels import models
+from segmodels.config.params import Params
+from segmodels.config.schema import Model, Normalize
 from segmodels.core.machine import Runtime
 from segmodels.data import images
 from segmodels.models import pretrained, safe_load
-from segmodels.params import Params
-from segmodels.sections import Model, Normalize
 
 RECORDED = {"arch": str, "arguments": dict, "recipe": dict, "seed": int, "normalize": dict}
 COCO_CLASSES = 21  # torchvision trained on those of COCO's images that show VOC's classes

@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segmodels import files, models
-from segmodels.data import download
+from segmodels import models
+from segmodels.core import files
+from segmodels.data.sources import download
 from segmodels.models import matching, safe_load
 from segmodels.models.backbones import IMAGENET
 from segmodels.models.matching import BACKBONE, Match

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from segmodels.reporting.canvas import drawable
+from segmodels.reporting.style import drawable
 
 Groups = Mapping[str, Sequence[str]]  # group -> its classes
 

@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from segmodels.config.params import Params
+from segmodels.config.schema import Dataset
+from segmodels.core.files import write_text
 from segmodels.data import images, layout
 from segmodels.data.augment import RandomCrop
 from segmodels.data.doctor.examine import Diagnosis
 from segmodels.data.doctor.finding import Group
-from segmodels.files import write_text
-from segmodels.params import Params
-from segmodels.prediction import drawing
+from segmodels.inference import drawing
 from segmodels.reporting.gallery import jpeg_uri, mask_colours
-from segmodels.sections import Dataset
 
 WEB = Path(__file__).with_name("web")
 SUSPECTS = 6  # groups of images shown of a finding

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from segmodels.config.params import Params
 from segmodels.data.doctor import trees
 from segmodels.data.doctor.examine import Diagnosis, examine
 from segmodels.data.doctor.finding import plural
-from segmodels.params import Params
 
 
 def run(root: Path, settings: Params, page: Path | None) -> Diagnosis:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
-from segmodels.reporting.canvas import GREY, Look, framed, styled
+from segmodels.reporting.style import GREY, Look, framed, styled
 from segmodels.reporting.tables import FLOOR
 
 ROW = 0.5  # inches from run to run

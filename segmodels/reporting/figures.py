@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from segmodels.reporting.canvas import (
+from segmodels.reporting.class_rows import Groups, arrange, class_heights, name_rows
+from segmodels.reporting.style import (
     COLOURS,
     GREY,
     Look,
@@ -25,7 +26,6 @@ from segmodels.reporting.canvas import (
     plain_numbers,
     styled,
 )
-from segmodels.reporting.class_rows import Groups, arrange, class_heights, name_rows
 from segmodels.reporting.tables import FLOOR
 
 INDEX_FACTS = 5  # index.csv has so many columns before those of the classes

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from segmodels.reporting import costs, pareto, printed, tables
-from segmodels.reporting.canvas import COLOURS, looks
-from segmodels.reporting.checks import read_json
+from segmodels.config.schema import Comparison
+from segmodels.reporting import costs, markdown, pareto, tables
 from segmodels.reporting.gallery import numbers
+from segmodels.reporting.results import read_json
+from segmodels.reporting.style import COLOURS, looks
 from segmodels.reporting.tables import Result
-from segmodels.sections import Comparison
 
 WEB = Path(__file__).with_name("web")
 DASHES = ["", "7 4", "2 3"]  # of curves; the next one once every colour has been used
@@ -66,19 +66,19 @@ def report(
     class_iou = [result.per_class.set_index("class")["iou"] for result in results]
     group_miou = [result.groups.set_index("group")["miou"] for result in results]
     return {
-        "head": printed.HEAD[:-1],  # GMACs are among the costs
-        "rows": printed.each_row(tables.summary(results), scores_row),
+        "head": markdown.HEAD[:-1],  # GMACs are among the costs
+        "rows": markdown.each_row(tables.summary(results), scores_row),
         "floor": tables.FLOOR,
-        "caption": printed.caption(results),
-        "counted": printed.counted(results),
-        "differences": printed.each_row(differences, difference_row),
-        "differences_head": printed.DIFFERENCES_HEAD,
-        "meaning": printed.DIFFERENCES_MEANING,
-        "seeds_head": printed.SEEDS_HEAD,
-        "seeds": printed.each_row(tables.over_seeds(results), seeds_row),
-        "seeds_meaning": printed.SEEDS_MEANING,
+        "caption": markdown.caption(results),
+        "counted": markdown.counted(results),
+        "differences": markdown.each_row(differences, difference_row),
+        "differences_head": markdown.DIFFERENCES_HEAD,
+        "meaning": markdown.DIFFERENCES_MEANING,
+        "seeds_head": markdown.SEEDS_HEAD,
+        "seeds": markdown.each_row(tables.over_seeds(results), seeds_row),
+        "seeds_meaning": markdown.SEEDS_MEANING,
         "costs_head": ["model", "mIoU", *(column.heading for column in costs.COLUMNS.values())],
-        "costs": printed.each_row(cost_table, costs_row),
+        "costs": markdown.each_row(cost_table, costs_row),
         "machines": costs.machines(results, cost_table),
         "heat_head": ["class", *models],
         "heat": heat(class_iou),
@@ -121,7 +121,7 @@ def drawn(
 
 
 def read_differences(path: str | Path) -> pd.DataFrame:
-    """differences.csv of the plot stage; a model may be called 007 or NA.
+    """differences.csv of the compare stage; a model may be called 007 or NA.
 
     Raises:
         ValueError: it is not that table.
@@ -133,7 +133,7 @@ def read_differences(path: str | Path) -> pd.DataFrame:
             raise ValueError("expected fractions, and True or False")
     except (LookupError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{path}: {reason}; `dvc repro plot` makes it anew") from None
+        raise ValueError(f"{path}: {reason}; `dvc repro compare` makes it anew") from None
     return table
 
 
@@ -154,8 +154,8 @@ def read_statistics(path: str | Path, classes: Sequence[str]) -> dict[str, Any]:
 
 def scores_row(row: pd.Series) -> list[Cell]:
     """One model of `tables.summary` without GMACs; its interval is drawn where it has one."""
-    columns = ["model", *printed.SHOWN.values(), "best_epoch", "parameters"]
-    texts = printed.printed_row(row)[:-1]
+    columns = ["model", *markdown.SHOWN.values(), "best_epoch", "parameters"]
+    texts = markdown.printed_row(row)[:-1]
     cells = []
     for column, text in zip(columns, texts, strict=True):
         value = None if pd.isna(row[column]) else row[column]
@@ -168,7 +168,7 @@ def scores_row(row: pd.Series) -> list[Cell]:
 
 def difference_row(pair: pd.Series) -> list[Cell]:
     """One pair of `tables.differences`, in points of mIoU."""
-    name, gain, interval, excludes_zero = printed.difference_row(pair, minus="−")
+    name, gain, interval, excludes_zero = markdown.difference_row(pair, minus="−")
     return [
         Cell(name, name),
         Cell(gain, float(pair["difference"])),
@@ -179,7 +179,7 @@ def difference_row(pair: pd.Series) -> list[Cell]:
 
 def seeds_row(row: pd.Series) -> list[Cell]:
     """One row of `tables.over_seeds`."""
-    model, runs, seeds, mean, deviation = printed.seeds_row(row)
+    model, runs, seeds, mean, deviation = markdown.seeds_row(row)
     return [
         Cell(model, row["model"]),
         Cell(runs, row["runs"]),

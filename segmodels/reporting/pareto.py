@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from matplotlib.transforms import BboxBase
 
-from segmodels.reporting.canvas import GREY, Look, framed, label_log_ticks, styled
+from segmodels.reporting.style import GREY, Look, framed, label_log_ticks, styled
 
 COSTS = {  # column -> name of the axis
     "gflops": "GMACs of one picture",

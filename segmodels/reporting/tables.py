@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from segmodels.evaluation import scores, statistics
+from segmodels.config.schema import Loss
+from segmodels.evaluation import bootstrap, scores
 from segmodels.evaluation.confusion import class_accuracy, iou
-from segmodels.reporting.checks import BANDS, read
-from segmodels.sections import Loss
+from segmodels.reporting.results import BANDS, read
 
 FLOOR = "all background"  # how tables name the baseline that predicts background everywhere
 HISTORY_SPLIT = "val"  # histories are measured on this split, whichever split is scored
@@ -204,7 +204,7 @@ def differences(results: Sequence[Result], classes: Sequence[str] | None = None)
     Args:
         classes: over which the mean is taken; None: over all.
     """
-    return statistics.differences({result.model: result.of(classes) for result in results})
+    return bootstrap.differences({result.model: result.of(classes) for result in results})
 
 
 def class_scores(results: Sequence[Result], classes: Sequence[str]) -> pd.DataFrame:
@@ -218,7 +218,7 @@ def class_scores(results: Sequence[Result], classes: Sequence[str]) -> pd.DataFr
     rows = list[dict[str, Any]]()
     for result in results:
         overlap = result.of(classes)
-        low, high = statistics.intervals(overlap[None], np.array([[1]]))[0]
+        low, high = bootstrap.intervals(overlap[None], np.array([[1]]))[0]
         row = {"model": result.model, "miou": scores.overlap_miou(overlap.sum(axis=0))}
         row |= {"low": low, "high": high}
         rows.append(row | {key: result.metrics[key] for key in ("miou_present", "pixel_acc")})
@@ -247,7 +247,7 @@ def over_seeds(results: Sequence[Result]) -> pd.DataFrame:
     runs = runs.drop_duplicates(["identity", "seed"])
     runs = runs[runs.duplicated("identity", keep=False)]
     models = runs.groupby("identity", sort=False)["model"]
-    spread = statistics.across_seeds(runs.assign(model=models.transform("first")))
+    spread = bootstrap.across_seeds(runs.assign(model=models.transform("first")))
     return spread.assign(runs=models.agg(", ".join).tolist())
 
 

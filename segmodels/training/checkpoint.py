@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from segmodels import files
+from segmodels.core import files
 from segmodels.models import pretrained, safe_load
 from segmodels.training.state import TrainingState
 

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from segmodels import models
+from segmodels.config.params import Params
+from segmodels.config.schema import Model, Train
 from segmodels.models.flops import gflops
-from segmodels.params import Params
-from segmodels.sections import Model, Train
 
 SECONDS = 2.0  # of the measurement
 MOST_IMAGES = 8  # of its batch

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from segmodels import process
-from segmodels.sections import Train
+from segmodels.config.schema import Train
+from segmodels.core import supervise
 
 EVERY = 50  # steps between two looks at the losses
 ADVICE = "try a smaller lr, a longer warmup_epochs, clip_norm: 1 or precision: fp32"
@@ -59,7 +59,7 @@ def memory(recipe: Train) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not process.out_of_memory(error):
+        if not supervise.out_of_memory(error):
             raise
         raise ValueError(
             f"out of memory with batch_size = {recipe.batch_size}, crop_size = {recipe.crop_size}, "

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from segmodels.core.files import write_csv
 from segmodels.evaluation.confusion import class_accuracy, iou, mean, pixel_accuracy
-from segmodels.files import write_csv
 from segmodels.training.state import Epoch
 
 

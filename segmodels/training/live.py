@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from segmodels.config.paths import Paths
-from segmodels.files import write_csv
+from segmodels.core.files import write_csv
 
 
 def board(paths: Paths, run: str) -> Any:

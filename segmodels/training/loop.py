@@ -17,16 +17,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from segmodels.config.schema import Train
 from segmodels.data.augment import RandomCrop
 from segmodels.data.loading import training_batches, whole_images
-from segmodels.sections import Train
 from segmodels.training import batchnorm, guard, losses
 from segmodels.training.checkpoint import Checkpoints
-from segmodels.training.job import Job
 from segmodels.training.losses import Values
-from segmodels.training.recipe import build_optimizer, lr_factor, set_lr, start_momentum
+from segmodels.training.optim import build_optimizer, lr_factor, set_lr, start_momentum
 from segmodels.training.state import Epoch, TrainingState
 from segmodels.training.step import Batch, gradients, sum_of, untouched
+from segmodels.training.task import Job
 from segmodels.training.validation import measure
 
 

@@ -4,7 +4,7 @@ Every loss is a function of sums over pixels, one sum for each class, and sums o
 those of an epoch. So an epoch's figures are those of one batch of all its images, in whatever order
 they came. Void never counts; where every pixel is void, a loss and its gradient are 0.
 
-To add a loss, write an entry of LOSSES and give it a weight in `segmodels.sections.Loss`. The
+To add a loss, write an entry of LOSSES and give it a weight in `segmodels.config.schema.Loss`. The
 training step, validation, checkpoints, history.csv and the reports go by its name.
 """
 
@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segmodels.sections import Loss
+from segmodels.config.schema import Loss
 
 FOCUS = 2  # gamma of the focal loss
 TRUE = "true"  # among the sums of every loss, the last of them: the pixels of each class

@@ -8,8 +8,8 @@ the meta device, so no data and no memory are needed.
 import torch
 
 from segmodels import models
-from segmodels.params import Params
-from segmodels.sections import Model
+from segmodels.config.params import Params
+from segmodels.config.schema import Model
 
 TOO_FEW = "Expected more than 1 value per channel"  # how torch's error begins
 

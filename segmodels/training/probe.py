@@ -10,9 +10,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from segmodels.training import batchnorm
-from segmodels.training.job import Job
 from segmodels.training.loop import recalibrate, validate
 from segmodels.training.losses import Values
+from segmodels.training.task import Job
 
 MEASURED = "measured over train"
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from segmodels.sections import Loss
+from segmodels.config.schema import Loss
+from segmodels.core.distributed import Processes
 from segmodels.training import losses
-from segmodels.training.processes import Processes
 
 Batch = tuple[Tensor, Tensor]  # image (N, 3, H, W) uint8 and target (N, H, W) uint8
 Forward = Callable[[nn.Module, Tensor], dict[str, Tensor]]

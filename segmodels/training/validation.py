@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segmodels.config.schema import Loss, Normalize
 from segmodels.data.loading import WholeImages
 from segmodels.models.network import forward, label_map, strip_height
-from segmodels.sections import Loss, Normalize
 from segmodels.training import losses
 
 

@@ -8,7 +8,8 @@ import random
 import tarfile
 from pathlib import Path
 
-from segmodels.data import archive, layout
+from segmodels.data import layout
+from segmodels.data.sources import archive
 
 from .fuzz import Trial
 from .fuzz_samples import (

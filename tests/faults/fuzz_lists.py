@@ -6,8 +6,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from segmodels.data import index, layout, own
-from segmodels.sections import Dataset
+from segmodels.config.schema import Dataset
+from segmodels.data import index, layout
+from segmodels.data.sources import own
 
 from .fuzz import Trial
 from .fuzz_pictures import wrong_mask

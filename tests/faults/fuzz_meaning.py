@@ -14,10 +14,11 @@ import torch
 from PIL import Image
 
 from segmodels import models
-from segmodels.data import images, index, layout, tidy
-from segmodels.evaluation import folder, submitted
+from segmodels.config.schema import VOID, Dataset
+from segmodels.data import images, index, layout
+from segmodels.data.sources import tidy
+from segmodels.evaluation import score_masks, submitted
 from segmodels.models import pretrained
-from segmodels.sections import VOID, Dataset
 
 from .fuzz import Trial
 
@@ -260,9 +261,9 @@ def submission(rng: random.Random, home: Path) -> Trial:
         predicted[image_id] = labels
         _answer(answers / name.format(image_id), labels, how)
 
-    def attempt() -> folder.Counts:
+    def attempt() -> score_masks.Counts:
         files = submitted.Folder(answers, root)
-        counts = folder.per_image(
+        counts = score_masks.per_image(
             answers,
             root,
             VAL,
@@ -274,7 +275,7 @@ def submission(rng: random.Random, home: Path) -> Trial:
         counts.check_complete()
         return counts
 
-    def complaint(counts: folder.Counts) -> str | None:
+    def complaint(counts: score_masks.Counts) -> str | None:
         if how == "sorted" and read == "index":
             return None  # as it was asked for
         true = np.concatenate([truth[i].ravel() for i in VAL])

@@ -7,7 +7,8 @@ from typing import Any
 
 from dvc.utils.serialize import parse_yaml
 
-from segmodels import models, params
+from segmodels import models
+from segmodels.config import params
 
 from .fuzz import Trial
 from .fuzz_samples import swapped, write

@@ -13,8 +13,8 @@ import torchvision
 from PIL import Image, ImageOps
 
 from segmodels.data import images
-from segmodels.evaluation import folder
-from segmodels.prediction import photos
+from segmodels.evaluation import score_masks
+from segmodels.inference import photos
 
 from .fuzz import Trial
 from .fuzz_samples import (
@@ -135,7 +135,7 @@ def mask(rng: random.Random, home: Path) -> Trial:
             what, lambda p: os.symlink({"link": p, "device": "/dev/zero"}[what], p)
         )(path)
 
-    def complaint(counts: folder.Counts) -> str | None:
+    def complaint(counts: score_masks.Counts) -> str | None:
         scored = [i for i in IDS if i in counts.image_ids]
         if "b" not in scored and (len(counts.problems) != 1 or "b.png" not in counts.problems[0]):
             return f"problems {counts.problems}"
@@ -152,8 +152,8 @@ def mask(rng: random.Random, home: Path) -> Trial:
         same = np.array_equal(expected, counts.confusion)
         return None if same else f"counts {counts.confusion.tolist()}"
 
-    def attempt() -> folder.Counts:
-        return folder.per_image(masks, root, IDS, num_classes=3, ignore_index=VOID)
+    def attempt() -> score_masks.Counts:
+        return score_masks.per_image(masks, root, IDS, num_classes=3, ignore_index=VOID)
 
     return Trial(what, attempt, complaint, ["b.png"])
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from segmodels.data.layout import read_index
-from segmodels.reporting import checks, page, printed, tables
+from segmodels.reporting import markdown, page, results, tables
 
 from .fuzz import Trial
 from .fuzz_samples import CLASSES, swapped, write
@@ -24,14 +24,14 @@ def report(rng: random.Random, home: Path) -> Trial:
     """One file of reports/models/<model>/; csv and json are the witnesses of what it says."""
     folder = home / "reports/models/fcn8s"
     shutil.copytree(REPORT, folder)
-    stem = rng.choice(["metrics", "provenance", "history", *checks.COLUMNS])
+    stem = rng.choice(["metrics", "provenance", "history", *results.COLUMNS])
     path = folder / f"{stem}.{'json' if stem in ('metrics', 'provenance') else 'csv'}"
     text, what = swapped(rng, path.read_text(encoding="utf-8"))
     write(path, text)
 
     def attempt() -> tuple:
         result = tables.read_result("fcn8s", folder.parent)
-        printed.caption([result])
+        markdown.caption([result])
         return result, tables.summary([result]), tables.curves([result])
 
     def complaint(found: tuple) -> str | None:

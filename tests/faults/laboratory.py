@@ -19,7 +19,7 @@ from test_pipeline import ROOT, copy_project, hashes
 MODEL = {"arch": "unet", "width": 4}
 STAGES = {
     **{"download": "download", "index": "index", "train": "train@small"},
-    **{"predict": "predict@small", "evaluate": "evaluate@small", "plot": "plot"},
+    **{"predict": "predict@small", "evaluate": "evaluate@small", "compare": "compare"},
 }
 OUTS = {
     "download": ["data/tiny/VOCdevkit"],
@@ -27,10 +27,10 @@ OUTS = {
     "train": ["data/runs/tiny/small/train", "data/runs/tiny/small/cost.json"],
     "predict": ["data/predictions/tiny/small"],
     "evaluate": ["reports/models/small"],
-    "plot": ["reports/comparison"],
+    "compare": ["reports/comparison"],
 }
 NAMED = {"train", "predict", "evaluate"}  # stages of one model
-_SPEC = importlib.util.spec_from_file_location("repair", ROOT / ".dvc/repair.py")
+_SPEC = importlib.util.spec_from_file_location("repair", ROOT / "tools/repair.py")
 repair = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(repair)
 PART, PAUSE = 1 << 16, 0.02  # bytes and seconds: a slow line
@@ -146,7 +146,7 @@ def mend(folder):
         json.loads(paths.read_bytes())
         if lock.exists() and repair.whole(lock.read_bytes()):
             return False
-    subprocess.run([sys.executable, ".dvc/repair.py"], cwd=folder, check=True, capture_output=True)
+    subprocess.run([sys.executable, "tools/repair.py"], cwd=folder, check=True, capture_output=True)
     return True
 
 

@@ -25,7 +25,7 @@ TESTS = {
     "segmodels/training/losses.py": ["losses", "step"],
     "segmodels/data/augment.py": ["transforms", "loading"],
     "segmodels/data/transforms.py": ["transforms", "loading"],
-    "segmodels/data/archive.py": ["archive", "download_stage"],
+    "segmodels/data/sources/archive.py": ["archive", "download_stage"],
     "segmodels/training/loop.py": ["loop", "loop_options", "batchnorm", "checkpoint"],
     "segmodels/training/step.py": ["step", "loop_options", "loop", "checkpoint"],
 }

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 SIZE = 60  # MB of the whole file system
 PLACES = {
     **{"download": "data/tiny", "index": "data/tiny", "train": "data/runs/tiny/small"},
-    **{"predict": "data/predictions/tiny", "evaluate": "reports/models", "plot": "reports"},
+    **{"predict": "data/predictions/tiny", "evaluate": "reports/models", "compare": "reports"},
 }
 ONE_LINE = re.compile(r"error: [^\n]*: make space and start the same command again\n")
 

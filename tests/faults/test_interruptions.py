@@ -240,7 +240,7 @@ def test_what_a_killed_stage_had_begun_to_write_goes(laboratory_with_archive):
     assert {"index.csv", "cost.json", "gflops.json"} <= {path.name for path in files}
     with attack("interruptions"):
         begun = []
-        for path in files:  # as segmodels.files.write does
+        for path in files:  # as segmodels.core.files.write does
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
             os.close(handle)
             begun.append(Path(name))
@@ -256,7 +256,7 @@ def test_repair_leaves_alone_what_a_dvc_at_work_holds(laboratory_with_archive):
     held = path.read_text(encoding="utf-8")
     begun = folder / "data/tiny/.index.csv.at_work0"
     begun.touch()
-    done = subprocess.run([sys.executable, ".dvc/repair.py"], cwd=folder, check=True)
+    done = subprocess.run([sys.executable, "tools/repair.py"], cwd=folder, check=True)
     assert done.returncode == 0
     assert json.loads(path.read_text(encoding="utf-8")) == json.loads(held)
     assert json.loads(held)["write"] and begun.exists()

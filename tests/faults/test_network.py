@@ -11,7 +11,7 @@ import pytest
 
 from faults.conftest import attack
 from faults.hostile_server import CONTENT, FAILS, GETS_THERE, OTHER, Server
-from segmodels.data import download
+from segmodels.data.sources import download
 from segmodels.models import pretrained
 
 MD5 = hashlib.md5(CONTENT).hexdigest()

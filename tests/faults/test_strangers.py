@@ -17,7 +17,8 @@ import pytest
 import torch
 import yaml
 
-from segmodels import models, params
+from segmodels import models
+from segmodels.config import params
 from segmodels.models import network, pretrained
 from segmodels.training import checkpoint
 from segmodels.training.checkpoint import Checkpoints

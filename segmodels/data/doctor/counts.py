@@ -10,9 +10,9 @@ what `index.notes` says, is not said again. `train` is everything that is not va
 import numpy as np
 import pandas as pd
 
+from segmodels.config.schema import Dataset
 from segmodels.data.doctor.finding import Finding, alone, plural
 from segmodels.data.masks import first_few
-from segmodels.sections import Dataset
 
 # An IoU is a ratio of sums of pixels, so one large object outweighs many small ones. Where fewer
 # images than this hold half of a class's pixels, one more or less of them moves its IoU by points.

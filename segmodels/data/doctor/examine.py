@@ -14,10 +14,11 @@ from typing import Any
 
 import pandas as pd
 
-from segmodels.data import index, layout, tidy
+from segmodels.config.schema import Dataset
+from segmodels.data import index, layout
 from segmodels.data.doctor import counts, likeness, objects, rims, turned
 from segmodels.data.doctor.finding import Finding
-from segmodels.sections import Dataset
+from segmodels.data.sources import tidy
 
 Watch = Callable[[list[Any]], Iterable[Any]]
 SAYS_SO = "resized with interpolation"  # as `masks.advice` does

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from segmodels.config.schema import Dataset
 from segmodels.data import images, layout
 from segmodels.data.doctor.finding import Finding, plural
-from segmodels.sections import Dataset
 
 GRID = 16  # cells a side: coarse enough for a re-encoded copy, fine enough for two dogs on a lawn
 FLAT = 1.0  # grey values: below this mean difference an image has nothing to compare

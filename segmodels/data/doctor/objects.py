@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from segmodels.config.schema import Dataset
 from segmodels.data import images, layout
 from segmodels.data.doctor.finding import Finding, alone
-from segmodels.sections import Dataset
 
 FINE, COARSE = 8, 16  # output strides: a cell of the features covers as many pixels a side
 # Of a class's pixels. If objects smaller than a cell are not found, recall is at most 1 - LOST.

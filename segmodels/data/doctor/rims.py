@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from segmodels.data import images, layout, tidy
+from segmodels.config.schema import Dataset
+from segmodels.data import images, layout
 from segmodels.data.doctor.finding import Finding, alone, plural
-from segmodels.sections import Dataset
+from segmodels.data.sources import tidy
 
 RAMPS = 0.3  # of the steps: drawn masks have at most 0.07 (CamVid), resized ones at least 0.6
 ENOUGH = 20  # steps, below which a mask has too few borders to tell

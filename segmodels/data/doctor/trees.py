@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from segmodels.config.paths import Paths
-from segmodels.data import own
+from segmodels.data.sources import own
 
 
 def find(said: str, datasets: Collection[str]) -> Path:

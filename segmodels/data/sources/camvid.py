@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from segmodels.core.files import check_space
 from segmodels.data import layout
-from segmodels.data.archive import Members, open_archive, read, select
-from segmodels.files import check_space
+from segmodels.data.sources.archive import Members, open_archive, read, select
 
 SPLITS = ("train", "val", "test")
 MANIFEST = "pixels.sha256"  # lines "<SHA-256>  <split>/<image id>"

@@ -19,12 +19,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from segmodels.data import images, layout, tidy
-from segmodels.data.sources import formats, splits
+from segmodels.core.files import check_space, write_bytes, write_text
+from segmodels.data import images, layout
+from segmodels.data.sources import formats, splits, tidy
 from segmodels.data.sources.formats.naming import Names
 from segmodels.data.sources.formats.painting import NotInstalled
 from segmodels.data.sources.formats.sample import Asked, Sample, Size, Sizes
-from segmodels.files import check_space, write_bytes, write_text
 
 KEPT = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png"}  # formats whose files are copied
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height

@@ -9,9 +9,9 @@ import re
 from functools import partial
 from pathlib import Path
 
+from segmodels.config.schema import VOID
 from segmodels.data.sources.formats import label_files
 from segmodels.data.sources.formats.sample import Asked, Found, Sample, files
-from segmodels.sections import VOID
 
 LISTS = ("train", "val", "test")
 OWN = re.compile(r"(0001TP|0006R0|0016E5|Seq05VD)_f?\d+")  # the four films

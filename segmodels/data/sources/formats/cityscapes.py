@@ -10,10 +10,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePath
 
+from segmodels.config.schema import VOID
 from segmodels.data.sources.formats import label_files
 from segmodels.data.sources.formats.naming import Names
 from segmodels.data.sources.formats.sample import Asked, Found, Sample, files, split_of
-from segmodels.sections import VOID
 
 IMAGE, MASK = "_leftImg8bit", "_labelIds"
 KINDS = ("gtFine", "gtCoarse")

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from segmodels.config.schema import VOID
 from segmodels.data import images, masks
 from segmodels.data.palettes import Palettes, used_colours
 from segmodels.data.sources.formats import naming
 from segmodels.data.sources.formats.naming import VOID_LABEL, Names
 from segmodels.data.sources.formats.sample import Asked, Size, Sizes, read_text
-from segmodels.sections import VOID
 
 TABLES = ("class_dict.csv", "label_colors.txt", "labelmap.txt")  # what programs call theirs
 LARGEST = 65535

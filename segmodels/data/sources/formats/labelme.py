@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from segmodels.config.schema import VOID
 from segmodels.data import images, layout
 from segmodels.data.sources.formats import naming, painting
 from segmodels.data.sources.formats.naming import BACKGROUND
@@ -34,7 +35,6 @@ from segmodels.data.sources.formats.sample import (
     read_json,
     split_of,
 )
-from segmodels.sections import VOID
 
 USUAL = {"_background_": BACKGROUND, "__ignore__": VOID}
 LINE, POINT = 10, 5  # pixels, width and radius

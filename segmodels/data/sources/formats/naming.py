@@ -9,7 +9,7 @@ names in their order.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from segmodels.sections import INDEX_COLUMNS, VOID
+from segmodels.config.schema import INDEX_COLUMNS, VOID
 
 BACKGROUND = "background"
 VOID_LABEL = 255

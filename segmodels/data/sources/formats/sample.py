@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from segmodels.config.params import shown
 from segmodels.data import layout
 from segmodels.data.sources.formats.naming import Names
-from segmodels.params import shown
 
 SPLITS = {
     "train": "train",

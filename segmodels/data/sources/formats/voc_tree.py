@@ -8,7 +8,8 @@ Source: VOC2012 development kit, section 4.
 from functools import partial
 from pathlib import Path, PurePath
 
-from segmodels.data import layout, tidy
+from segmodels.data import layout
+from segmodels.data.sources import tidy
 from segmodels.data.sources.formats import label_files
 from segmodels.data.sources.formats.sample import Asked, Found, Sample
 

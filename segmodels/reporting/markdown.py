@@ -1,0 +1,242 @@
+"""Tables of reporting/tables.py as a person reads them: percent, points, millions; Markdown."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from segmodels.evaluation.bootstrap import LEVEL, RESAMPLES
+from segmodels.reporting.tables import (
+    CROSS_ENTROPY,
+    FLOOR,
+    HISTORY_SPLIT,
+    Result,
+    otherwise,
+    rise,
+    usual,
+)
+
+T = TypeVar("T")
+RISE = 0.01  # a curve whose val mIoU still rises by more than this is still improving
+PREDICTION_KEYS = ["input_long_side", "test_time", "weights"]  # of the protocol
+MARK = "*"  # stands behind the name of a model whose recipe differs from the usual one
+SHOWN = {  # heading of a score -> column of the summary
+    "mIoU": "miou",
+    "95% interval": "miou_low",
+    "mIoU, present": "miou_present",
+    "boundary mIoU": "boundary_miou",
+    "pixel acc": "pixel_acc",
+    "mean acc": "mean_acc",
+}
+HEAD = ["model", *SHOWN, "best epoch", "parameters", "GMACs"]
+DIFFERENCES_HEAD = ["models", "mIoU, points", "95% interval", "excludes 0"]
+DIFFERENCES_MEANING = (
+    f"First model minus second, as written, on the same pictures. Intervals: {LEVEL:.0%}, from "
+    f"{RESAMPLES:,} draws of the split's pictures with replacement. They cover the choice of the "
+    "pictures, not the training seed, and are not corrected for the number of pairs."
+)
+SEEDS_HEAD = ["over seeds", "models", "seeds", "mean mIoU", "standard deviation, points"]
+SEEDS_MEANING = (
+    "Models that are the same but for the training seed, on the same pictures. "
+    "Standard deviation: n - 1 in the denominator."
+)
+
+
+def report(
+    summary: pd.DataFrame,
+    caption: str,
+    differences: pd.DataFrame,
+    comparisons: Mapping[str, Sequence[str]],
+    seeds: pd.DataFrame,
+) -> str:
+    """All tables of a comparison in Markdown, those without rows left out."""
+    parts = [
+        markdown(summary, caption),
+        differences_markdown(differences, comparisons),
+        seeds_markdown(seeds),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def markdown(summary: pd.DataFrame, caption: str) -> str:
+    """A summary as a Markdown table in percent, the caption under it."""
+    return f"{table(HEAD, each_row(summary, printed_row))}\n{caption}\n"
+
+
+def differences_markdown(pairs: pd.DataFrame, comparisons: Mapping[str, Sequence[str]]) -> str:
+    """Differences within comparisons in points of mIoU; "" if none has two runs."""
+    rows = []
+    for comparison, runs in comparisons.items():
+        for _, pair in pairs.iterrows():
+            if pair["first"] in runs and pair["second"] in runs:
+                rows.append([comparison, *difference_row(pair)])
+    if not rows:
+        return ""
+    return f"{table(['comparison', *DIFFERENCES_HEAD], rows)}\n{DIFFERENCES_MEANING}\n"
+
+
+def scores_markdown(
+    name: str, scores: pd.DataFrame, pairs: pd.DataFrame, classes: Sequence[str]
+) -> str:
+    """`tables.class_scores` of a comparison and its differences, as Markdown."""
+    head = ["model", f"mIoU, {len(classes)} classes", "95% interval", "mIoU, present", "pixel acc"]
+    known = f"The {len(classes)} classes: {', '.join(classes)}."
+    differences = differences_markdown(pairs, {name: scores["model"].tolist()})
+    return f"{table(head, each_row(scores, _scores_row))}\n{known}\n\n{differences}"
+
+
+def _scores_row(row: pd.Series) -> list[str]:
+    low, high = row["low"], row["high"]
+    interval = "" if pd.isna(low) else f"{low:.1%} to {high:.1%}"
+    return [
+        row["model"],
+        f"{row['miou']:.1%}",
+        interval,
+        f"{row['miou_present']:.1%}",
+        f"{row['pixel_acc']:.1%}",
+    ]
+
+
+def seeds_markdown(spread: pd.DataFrame) -> str:
+    """`tables.over_seeds` as a Markdown table; "" if it has no rows."""
+    if not len(spread):
+        return ""
+    return f"{table(SEEDS_HEAD, each_row(spread, seeds_row))}\n{SEEDS_MEANING}\n"
+
+
+def each_row(frame: pd.DataFrame, cells: Callable[[pd.Series], list[T]]) -> list[list[T]]:
+    """The cells of every row of a frame."""
+    return [cells(row) for _, row in frame.iterrows()]
+
+
+def printed_row(row: pd.Series) -> list[str]:
+    """The cells of HEAD for one model of a summary: percent, epochs, millions, GMACs."""
+    scores = {}
+    for heading, name in SHOWN.items():
+        scores[heading] = "" if pd.isna(row[name]) else f"{row[name]:.1%}"
+    if scores["95% interval"]:
+        scores["95% interval"] += f" to {row['miou_high']:.1%}"
+    name = row["model"]
+    if row["otherwise"]:
+        name = f"{name} {MARK}"
+    return [name, *scores.values(), *_size_cells(row)]
+
+
+def seeds_row(row: pd.Series) -> list[str]:
+    """The cells of SEEDS_HEAD for one row of `tables.over_seeds`."""
+    spread = f"{100 * row['sd']:.2f}"
+    return [row["model"], row["runs"], str(row["seeds"]), f"{row['mean']:.2%}", spread]
+
+
+def difference_row(pair: pd.Series, minus: str = "-") -> list[str]:
+    """The cells of DIFFERENCES_HEAD for one pair of `tables.differences`."""
+    names = f"{pair['second']} {minus} {pair['first']}"
+    interval = f"{points(pair['low'])} to {points(pair['high'])}"
+    excludes_zero = "yes" if pair["real"] else "no"
+    return [names, points(pair["difference"]), interval, excludes_zero]
+
+
+def points(difference: float) -> str:
+    """A difference of two fractions in signed percentage points."""
+    return f"{100 * difference:+.2f}"
+
+
+def millions(parameters: int) -> str:
+    return f"{parameters / 1e6:.1f} M"
+
+
+def caption(results: Sequence[Result]) -> str:
+    """How the numbers were made, and which models are still improving."""
+    metrics = results[0].metrics
+    protocol = metrics["protocol"]
+    recipe = usual(results)
+    start = "random weights" if recipe["init"] == "none" else recipe["init"]
+    rising = [result.model for result in results if rise(result.history) > RISE]
+    return (
+        f"{metrics['dataset']}, {metrics['split']}: {metrics['images']} images, "
+        f"{protocol['ground_truth']}{_input_size(protocol)}, {protocol['test_time']}, "
+        f"{protocol['weights']}. {_curves(metrics, recipe)}"
+        f"Start: {start}; epochs: {recipe['epochs']}; {protocol['precision']}. "
+        f"{_losses(results)} {_otherwise(results)}{_predicted(results)}{_seeds(results)}"
+        f"Not flattened (val mIoU rose by more than {RISE * 100:g} point over the last quarter of "
+        f"the epochs): {', '.join(rising) or 'none'}."
+    )
+
+
+def counted(results: Sequence[Result]) -> str:
+    """What GMACs are."""
+    picture = results[0].metrics["protocol"]["gflops_picture"]
+    return f"GMACs: billions of multiply-adds to predict one picture of {picture} pixels."
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, the first column to the left and the others to the right."""
+    rule = ["---"] + ["---:"] * (len(head) - 1)
+    lines = [f"| {' | '.join(cells)} |\n" for cells in [head, rule, *rows]]
+    return "".join(lines)
+
+
+def _size_cells(row: pd.Series) -> list[str]:
+    """Best epoch, parameters and GMACs; the baseline has none of them."""
+    if row["model"] == FLOOR:
+        return ["", "", ""]
+    best_epoch = f"{row['best_epoch']} ({row['best_epoch_miou']:.1%})"
+    return [best_epoch, millions(row["parameters"]), f"{row['gflops']:.2f}"]
+
+
+def _input_size(protocol: Mapping[str, Any]) -> str:
+    """To which size images were reduced, in brackets; "" if they were not."""
+    side = protocol["input_long_side"]
+    return "" if side == "original" else f" (seen at long side {side})"
+
+
+def _curves(metrics: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+    """In what the curves' split or input size differs from the scores', as a sentence."""
+    different = []
+    if metrics["split"] != HISTORY_SPLIT:
+        different.append(HISTORY_SPLIT)
+    val_size = recipe.get("val_size")
+    if val_size is not None and val_size != metrics["protocol"]["input_long_side"]:
+        different.append(f"seen at long side {val_size}")
+    return f"Curves: {', '.join(different)}. " if different else ""
+
+
+def _losses(results: Sequence[Result]) -> str:
+    """With which losses the models were trained, as a sentence."""
+    losses = {result.model: result.loss for result in results}
+    if len(set(losses.values())) == 1:
+        return f"Loss: {results[0].loss}."
+    return f"Losses: {_pairs(losses)}; their curves show {CROSS_ENTROPY}, which all have."
+
+
+def _otherwise(results: Sequence[Result]) -> str:
+    """Whose recipes differ from the usual one, and how, as a sentence; "" if none does."""
+    models = [f"{model} {_pairs(values)}" for model, values in otherwise(results).items()]
+    return f"Trained otherwise ({MARK}): {'; '.join(models)}. " if models else ""
+
+
+def _predicted(results: Sequence[Result]) -> str:
+    """Which runs were predicted otherwise than the first, and how, as a sentence."""
+    first = results[0].metrics["protocol"]
+    models = []
+    for result in results[1:]:
+        protocol = result.metrics["protocol"]
+        different = [str(protocol[key]) for key in PREDICTION_KEYS if protocol[key] != first[key]]
+        if different:
+            models.append(f"{result.model} {', '.join(different)}")
+    if not models:
+        return ""
+    return f"Predicted otherwise than {results[0].model}: {'; '.join(models)}. "
+
+
+def _seeds(results: Sequence[Result]) -> str:
+    """With which seeds the models were trained, as a sentence; "" if with one seed."""
+    seeds = {result.model: result.metrics["protocol"]["seed"] for result in results}
+    if len(set(seeds.values())) == 1:
+        return ""
+    return f"Seeds: {_pairs(seeds)}. "
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    """{"a": 1, "b": 2} as "a 1, b 2"."""
+    return ", ".join(f"{key} {value}" for key, value in values.items())

@@ -1,0 +1,63 @@
+"""What `make repro` says at its end."""
+
+import importlib.util
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SPEC = importlib.util.spec_from_file_location(
+    "after_repro", Path(__file__).parents[2] / "tools/after_repro.py"
+)
+after_repro = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(after_repro)
+FACTS = {"gpu": None, "cpu": "A CPU, family 1", "precision": "bf16"}
+
+
+def write(facts):
+    path = Path("reports/models/small/provenance.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(facts), encoding="utf-8")
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A repository with one committed result."""
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text("dataset: tiny\nmodel: small\n", encoding="utf-8")
+    write(FACTS)
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+    for command in (["init", "-q"], ["add", "-A"], [*who, "commit", "-qm", "result"]):
+        subprocess.run(["git", *command], check=True)
+
+
+def lines(capsys):
+    after_repro.main()
+    return capsys.readouterr().out.strip().splitlines()
+
+
+def test_same_results_are_called_so(project, capsys):
+    results, git, following = lines(capsys)
+    assert "data/page/index.html" in results
+    assert git == "git: nothing changed: these are the committed results, bit for bit"
+    assert "train.tiny.lr" in following and "--model small" in following
+
+
+def test_another_machine_is_named_as_the_reason(project, capsys):
+    write(FACTS | {"cpu": "Another, family 2", "precision": "fp32"})
+    git = lines(capsys)[1]
+    assert "1 result files differ" in git and "as expected" in git
+    assert "A CPU, family 1 in bf16" in git and "Another, family 2 in fp32" in git
+
+
+def test_a_change_on_the_same_machine_is_not_called_expected(project, capsys):
+    write(FACTS | {"seed": 1})
+    git = lines(capsys)[1]
+    assert "1 result files differ" in git and "as expected" not in git
+
+
+def test_without_git_there_are_two_lines(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text("dataset: tiny\nmodel: small\n", encoding="utf-8")
+    assert len(lines(capsys)) == 2

@@ -1,0 +1,308 @@
+import json
+import statistics as stdlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.made_up_reports import CLASSES, GROUPS, confusion, counts_of, write_report
+
+from segmodels.evaluation import bootstrap, scores
+from segmodels.reporting import figures, markdown, style, tables
+
+NATS = ("cross_entropy", "cross-entropy (nats per pixel)")
+SEED_1 = {"resamples": 2000, "seed": 1, "level": 0.95}
+WEIGHTED_NAME = "class-weighted cross-entropy"
+
+
+@pytest.fixture
+def results(tmp_path):
+    write_report(tmp_path, "unet", counts=confusion(1))
+    write_report(tmp_path, "fcn", counts=confusion(2), miou=[0.1] * 9)
+    return [tables.read_result(model, tmp_path) for model in ("unet", "fcn")]
+
+
+def test_summary_equals_the_metrics_files_and_ends_with_the_floor(results, tmp_path):
+    summary = tables.summary(results).set_index("model")
+    assert summary.index.tolist() == ["unet", "fcn", tables.FLOOR]
+    for model in ("unet", "fcn"):
+        written = json.loads((tmp_path / model / "metrics.json").read_text(encoding="utf-8"))
+        own = ["classes_counted", "best_epoch", "best_epoch_miou", "miou_low", "miou_high"]
+        for name in [*tables.SCORES, *tables.BANDS, *own]:
+            assert summary.loc[model, name] == written[name]
+        assert summary.loc[model, "parameters"] == 1_250_000
+    assert summary.loc[tables.FLOOR, "miou"] == pytest.approx(0.15)
+
+
+def test_metrics_are_those_of_the_summary(results):
+    summary = tables.summary(results)
+    found = tables.metrics(summary)
+    assert found["fcn"]["miou"] == results[1].metrics["miou"]
+    assert found["unet"]["pixel_acc"] == results[0].metrics["pixel_acc"]
+    assert list(found) == ["unet", "fcn"]
+    json.dumps(found, allow_nan=False)
+
+
+def test_curves_hold_every_history_and_the_floor(results):
+    curves = tables.curves(results)
+    for result in results:
+        rows = curves[curves["model"] == result.model].drop(columns="model").reset_index(drop=True)
+        pd.testing.assert_frame_equal(rows, result.history)
+    floor = curves[curves["model"] == tables.FLOOR]
+    assert floor["epoch"].tolist() == list(range(9))
+    assert floor["val_miou"].tolist() == pytest.approx([0.15] * 9)
+    assert floor["val_pixel_acc"].tolist() == pytest.approx([0.6] * 9)
+    assert floor["val_mean_acc"].tolist() == pytest.approx([0.25] * 9)
+    assert floor["val_loss"].isna().all()  # a constant answer has no cross-entropy
+
+
+def test_per_class_equals_the_files_and_leaves_the_absent_class_blank(results):
+    table = tables.per_class(results).set_index(["model", "class"])
+    for result in results:
+        assert table.loc[result.model, "iou"].equals(result.per_class.set_index("class")["iou"])
+    assert table.loc[tables.FLOOR, "iou"].tolist()[:4] == pytest.approx([0.6, 0, 0, 0])
+    assert np.isnan(table.loc[(tables.FLOOR, "absent"), "iou"])
+
+
+@pytest.mark.parametrize("classes", [CLASSES, ["0", "1", "02", "3.0", "1e3"]])
+def test_class_names_survive_reading(tmp_path, classes):
+    write_report(tmp_path, "unet", counts=confusion(1), classes=classes)
+    result = tables.read_result("unet", tmp_path)
+    assert result.per_class["class"].tolist() == classes
+    assert tables.confusion_matrix(result).columns.tolist() == classes
+
+
+def test_confusion_matrix_is_row_normalised_in_class_order(results):
+    counts = confusion(1)
+    expected = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    assert expected[0, 1] != expected[1, 0]  # so a transposed matrix is seen
+    np.testing.assert_allclose(tables.confusion_matrix(results[0]), expected, rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("miou", "gained"),
+    [
+        ([0.0, 0.1, 0.2, 0.3, 0.4, 0.4, 0.4, 0.4, 0.4], 0.0),  # flat
+        ([0.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.30, 0.31, 0.33], 0.03),  # epochs 6 to 8, not the jump
+        ([0.5, 0.4, 0.3, 0.3, 0.3, 0.3, 0.3, 0.2, 0.1], -0.2),  # falls
+        ([0.1, 0.3], 0.2),  # one epoch: from before the first step
+    ],
+)
+def test_rise_is_the_gain_of_the_last_quarter(miou, gained):
+    history = pd.DataFrame({"epoch": range(len(miou)), "val_miou": miou})
+    assert tables.rise(history) == pytest.approx(gained)
+
+
+def test_caption_names_exactly_the_models_that_still_rise(results):
+    text = markdown.caption(results)  # unet rises in a straight line, fcn stays
+    assert text.startswith("miniature, val: 3 images, original size, single scale, last epoch.")
+    assert "last epoch. Start: random weights; epochs: 8; fp32." in text
+    assert text.endswith("over the last quarter of the epochs): unet.")
+    assert markdown.caption(results[1:]).endswith(": none.")
+
+
+DICE = {"loss": {"cross_entropy": 0, "dice": 1}}
+BOTH = {"loss": {"cross_entropy": 1, "dice": 0.5}}
+WEIGHTED = {"class_weights": "median_frequency"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "common", "said"),
+    [
+        ({}, {}, NATS, "Loss: cross-entropy. "),
+        (DICE, DICE, ("loss", "Dice"), "Loss: Dice. "),
+        (WEIGHTED, WEIGHTED, ("loss", WEIGHTED_NAME), f"Loss: {WEIGHTED_NAME}. "),
+        ({}, BOTH, NATS, "Losses: unet cross-entropy, fcn cross-entropy + 0.5 Dice; their curves"),
+        ({}, WEIGHTED, NATS, f"Losses: unet cross-entropy, fcn {WEIGHTED_NAME}; their curves show"),
+        (DICE, BOTH, NATS, "Losses: unet Dice, fcn cross-entropy + 0.5 Dice; their curves show"),
+    ],
+)
+def test_models_with_different_losses_are_compared_by_cross_entropy(
+    tmp_path, first, second, common, said
+):
+    write_report(tmp_path, "unet", counts=confusion(1), recipe=first)
+    write_report(tmp_path, "fcn", counts=confusion(2), recipe=second)
+    results = [tables.read_result(model, tmp_path) for model in ("unet", "fcn")]
+    tables.check_comparable(results)
+    assert tables.common_loss(results) == common
+    assert said in markdown.caption(results)
+    assert tables.common_loss(results)[0] in tables.curves(results).columns.str.removeprefix("val_")
+
+
+def with_seeds(folder, **seeds):
+    """Results of models <arch>_<letter>, trained with these seeds."""
+    for k, (model, seed) in enumerate(seeds.items()):
+        arch = model.partition("_")[0]
+        write_report(folder, model, counts=confusion(k), arch=arch, protocol={"seed": seed})
+    return [tables.read_result(model, folder) for model in seeds]
+
+
+def test_models_that_differ_by_the_seed_alone_are_summed_up(tmp_path):
+    results = with_seeds(tmp_path, unet_a=0, fcn_a=0, unet_b=1, unet_c=7, fcn_b=3, segnet_a=0)
+    tables.check_comparable(results)
+    table = tables.over_seeds(results).set_index("model")
+    assert table["runs"].to_dict() == {"unet_a": "unet_a, unet_b, unet_c", "fcn_a": "fcn_a, fcn_b"}
+    miou = {result.model: result.metrics["miou"] for result in results}
+    for _, row in table.iterrows():
+        own = [miou[model] for model in row["runs"].split(", ")]
+        assert row["seeds"] == len(own)
+        assert row["mean"] == pytest.approx(stdlib.mean(own))
+        assert row["sd"] == pytest.approx(stdlib.stdev(own))
+    line = markdown.seeds_markdown(table.reset_index()).splitlines()[2]
+    mean, spread = (f"{100 * table.loc['unet_a', name]:.2f}" for name in ("mean", "sd"))
+    assert line == f"| unet_a | unet_a, unet_b, unet_c | 3 | {mean}% | {spread} |"
+    assert "Seeds: unet_a 0, fcn_a 0, unet_b 1, unet_c 7, " in markdown.caption(results)
+
+
+def test_another_recipe_or_argument_or_the_same_seed_makes_no_spread(tmp_path):
+    results = with_seeds(tmp_path, unet_a=0, unet_b=1, unet_c=2, unet_d=0)
+    results[1].provenance["recipe"]["lr"] = 0.5
+    results[2].provenance["arguments"]["width"] = 32
+    assert tables.over_seeds(results).empty
+    assert markdown.seeds_markdown(tables.over_seeds(results)) == ""
+
+
+def test_caption_says_when_pictures_were_shrunk(tmp_path):
+    protocol, recipe = {"input_long_side": 384}, {"init": "imagenet", "val_size": 256}
+    write_report(tmp_path, "unet", counts=confusion(1), protocol=protocol, recipe=recipe)
+    text = markdown.caption([tables.read_result("unet", tmp_path)])
+    assert "original size (seen at long side 384), single scale" in text
+    assert "last epoch. Curves: seen at long side 256. Start: imagenet" in text
+
+
+def test_curves_are_of_val_where_other_pictures_are_scored(tmp_path):
+    """So the floor of those pictures is not theirs."""
+    recipe = {"init": "imagenet", "val_size": 256}
+    write_report(tmp_path, "unet", counts=confusion(1), split="holdout of train", recipe=recipe)
+    results = [tables.read_result("unet", tmp_path)]
+    assert "last epoch. Curves: val, seen at long side 256. Start" in markdown.caption(results)
+    curves = tables.curves(results)
+    assert set(curves["model"]) == {"unet"}
+    (axes,) = figures.miou(curves, style.looks(["unet"]), "", "").axes
+    assert [line.get_label() for line in axes.lines if line.get_label()[0] != "_"] == ["unet"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"dataset": "voc2012"}, "dataset is 'miniature' and 'voc2012'"),
+        ({"split": "train"}, "split is 'val' and 'train'"),
+        ({"pictures": list("abcd")}, "images is 3 and 4"),
+        ({"protocol": {"precision": "bf16"}}, "precision is 'fp32' and 'bf16'"),
+        ({"protocol": {"flip": True}}, "flip is None and True"),
+        ({"protocol": {"ids_sha256": "ab"}}, "ids_sha256 is None and 'ab'"),
+        ({"protocol": {"evaluation": 2}}, "evaluation is 1 and 2"),
+        ({"protocol": {"bootstrap": SEED_1}}, "bootstrap of seed is 0 and 1"),
+        ({"counts": confusion(2, [60, 20, 14, 6, 0])}, "pixels of 007 is 15 and 14"),
+        ({"classes": ["background", "NA", "007", "a", "b"]}, r"pixels of a\$b\$ is 5 and None"),
+    ],
+)
+def test_models_measured_differently_are_refused(tmp_path, change, named):
+    write_report(tmp_path, "unet", counts=confusion(1))
+    write_report(tmp_path, "fcn", **{"counts": confusion(2), **change})
+    results = [tables.read_result(model, tmp_path) for model in ("unet", "fcn")]
+    with pytest.raises(ValueError, match=f"^unet and fcn do not belong in one table: .*{named}"):
+        tables.check_comparable(results)
+
+
+def test_models_measured_alike_are_accepted_with_weights_of_their_own(results):
+    assert len({result.metrics["protocol"]["weights_sha256"] for result in results}) == 2
+    tables.check_comparable(results)
+
+
+def test_models_trained_otherwise_than_most_are_marked(tmp_path):
+    own = {"unet": {}, "fcn": {"epochs": 30}, "segnet": {"init": "imagenet", "bn": "frozen"}}
+    for k, (model, recipe) in enumerate(own.items()):
+        loss = {"loss": {"cross_entropy": 1, "dice": k}}
+        write_report(tmp_path, model, counts=confusion(k), recipe=recipe | loss)
+    results = [tables.read_result(model, tmp_path) for model in own]
+    tables.check_comparable(results)
+    assert tables.otherwise(results) == {model: recipe for model, recipe in own.items() if recipe}
+    text = markdown.report(
+        tables.summary(results),
+        markdown.caption(results),
+        tables.differences(results),
+        {},
+        tables.over_seeds(results),
+    )
+    marked = ["unet", "fcn *", "segnet *", "all background"]
+    assert [line.split(" | ")[0][2:] for line in text.splitlines()[2:6]] == marked
+    assert "last epoch. Start: random weights; epochs: 8; fp32." in text
+    assert "Trained otherwise (*): fcn epochs 30; segnet init imagenet, bn frozen. " in text
+
+
+FOCAL = {"loss": {"cross_entropy": 0, "dice": 0, "focal": 1}}
+
+
+def test_another_loss_is_in_the_tables_of_the_models_that_have_it(tmp_path):
+    write_report(tmp_path, "unet", counts=confusion(1))
+    write_report(tmp_path, "fcn", counts=confusion(2), recipe=FOCAL)
+    path = tmp_path / "fcn" / "history.csv"
+    history = pd.read_csv(path)
+    history["train_focal"] = history["train_dice"] / 2
+    history["val_focal"] = history["val_dice"] / 2
+    history.to_csv(path, index=False)
+    results = [tables.read_result(model, tmp_path) for model in ("unet", "fcn")]
+    summary = tables.summary(results).set_index("model")
+    assert summary.loc["fcn", "val_focal"] == history["val_focal"].iloc[-1]
+    assert np.isnan(summary.loc["unet", "val_focal"])
+    assert "Losses: unet cross-entropy, fcn focal; " in markdown.caption(results)
+    assert tables.common_loss(results[1:]) == ("loss", "focal")
+
+
+def test_a_history_without_the_loss_of_its_training_is_refused(tmp_path):
+    write_report(tmp_path, "fcn", counts=confusion(2), recipe=FOCAL)
+    with pytest.raises(ValueError, match=r"history\.csv: lacks the column train_focal"):
+        tables.read_result("fcn", tmp_path)
+
+
+def test_missing_report_says_which_stage_makes_it(tmp_path):
+    write_report(tmp_path, "unet", counts=confusion(1))
+    (tmp_path / "unet" / "history.csv").unlink()
+    with pytest.raises(ValueError, match=r"unet.history\.csv is missing: run `dvc repro evaluate@"):
+        tables.read_result("unet", tmp_path)
+
+
+def test_overlap_and_groups_are_those_that_were_written(results):
+    counts = counts_of(confusion(1))
+    np.testing.assert_array_equal(results[0].overlap, counts.overlap)
+    table = tables.groups(results)
+    assert table["group"].tolist() == 2 * list(GROUPS)
+    own = scores.groups_table(confusion(2), CLASSES, GROUPS)
+    pd.testing.assert_frame_equal(
+        table[table["model"] == "fcn"].drop(columns="model").reset_index(drop=True), own
+    )
+
+
+def test_differences_are_those_of_the_pictures(results):
+    table = tables.differences(results)
+    expected = bootstrap.differences(
+        {"unet": counts_of(confusion(1)).overlap, "fcn": counts_of(confusion(2)).overlap}
+    )
+    pd.testing.assert_frame_equal(table, expected)
+    gain = results[1].metrics["miou"] - results[0].metrics["miou"]
+    assert table.loc[0, "difference"] == pytest.approx(gain)
+
+
+def test_differences_are_answered_for_the_pairs_of_each_comparison():
+    rows = [("a", "b", 0.0512, 0.011, 0.0909, True), ("a", "c", -0.02, -0.05, 0.01, False)]
+    columns = ["first", "second", "difference", "low", "high", "real"]
+    table = pd.DataFrame([*rows, ("b", "c", -0.07, -0.1, -0.04, True)], columns=columns)
+    lines = markdown.differences_markdown(table, {"x": ["b", "a"], "y": ["a", "c"]}).splitlines()
+    assert lines[2:4] == [
+        "| x | b - a | +5.12 | +1.10 to +9.09 | yes |",
+        "| y | c - a | -2.00 | -5.00 to +1.00 | no |",
+    ]
+    assert lines[-1] == markdown.DIFFERENCES_MEANING and "2,000 draws" in lines[-1]
+    assert markdown.differences_markdown(table, {"alone": ["a"]}) == ""
+
+
+def test_markdown_is_in_percent_with_the_protocol_under_it(results):
+    lines = markdown.markdown(tables.summary(results), "As measured.").splitlines()
+    metrics = results[0].metrics
+    shown = [f"{metrics[name]:.1%}" for name in ("miou", "miou_low", "miou_high", "boundary_miou")]
+    miou, low, high, band = shown
+    assert lines[0].startswith("| model | mIoU | 95% interval | mIoU, present | boundary mIoU |")
+    assert lines[2].startswith(f"| unet | {miou} | {low} to {high} | {miou} | {band} |")
+    assert lines[2].endswith("| 8 (40.0%) | 1.2 M | 2.50 |")
+    assert lines[4] == "| all background | 15.0% |  | 15.0% |  | 60.0% | 25.0% |  |  |  |"
+    assert lines[-1] == "As measured."
