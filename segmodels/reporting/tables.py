@@ -213,8 +213,11 @@ def summary(results: Sequence[Result]) -> pd.DataFrame:
 
 def metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Of a summary what `dvc metrics show` has a row for: mIoU and pixel accuracy of each model."""
-    scores = table.set_index("model")[["miou", "pixel_acc"]].drop(index=FLOOR)
-    return scores.to_dict(orient="index")
+    models = table[table["model"] != FLOOR]
+    return {
+        row["model"]: {"miou": float(row["miou"]), "pixel_acc": float(row["pixel_acc"])}
+        for _, row in models.iterrows()
+    }
 
 
 def rise(history: pd.DataFrame) -> float:
