@@ -1,15 +1,17 @@
 """The training loop: a model and a `Job` in, one `Epoch` at a time out.
 
-Epoch 0 is measured before the first step, so that every curve shows where its model started. The
-training losses are over all pixels that counted in the epoch, taken while the weights changed; the
-validation losses are of the weights at the epoch's end. What a step does depends on the state
-before it and on (seed, epoch, step) alone, dropout included, so a training that goes on from a
-checkpoint ends with the bits of one that was never interrupted.
+Epoch 0 is measured before the first step, so that every curve shows where its model started; its
+training losses are those of a few batches. Later training losses are over all pixels that counted
+in the epoch, taken while the weights changed; the validation losses are of the weights at the
+epoch's end. What a step does depends on the state before it and on (seed, epoch, step) alone,
+dropout included, so a training that goes on from a checkpoint ends with the bits of one that was
+never interrupted.
 """
 
 import time
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from typing import cast
 
 import numpy as np
@@ -28,6 +30,8 @@ from segmodels.training.state import Epoch, TrainingState
 from segmodels.training.step import Batch, gradients, sum_of, untouched
 from segmodels.training.task import Job
 from segmodels.training.validation import measure
+
+START_BATCHES = 4  # on which the training loss of epoch 0 is measured
 
 
 def epochs(model: nn.Module, job: Job, checkpoints: Checkpoints | None = None) -> Iterator[Epoch]:
@@ -234,11 +238,11 @@ def _seed(job: Job, epoch: int, step: int) -> None:
 
 @torch.no_grad()
 def _initial_sums(model: nn.Module, job: Job) -> Tensor:
-    """What the first epoch's sums would be without any step; the model stays as it was."""
+    """Sums over the first epoch's first START_BATCHES batches; the model stays as it was."""
     _learn(model, job.recipe)
     sums = []
     with untouched(model):
-        for step, (image, target) in enumerate(_batches(job, 1)):
+        for step, (image, target) in enumerate(islice(_batches(job, 1), START_BATCHES)):
             _seed(job, 0, step)
             sums.append(job.objective.sums(job.see(model, image), target).double())
     return job.processes.total(sum_of(sums))

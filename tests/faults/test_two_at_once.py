@@ -18,7 +18,11 @@ from faults.laboratory import NAMED, OUTS, STAGES, check, make, repro, results, 
 pytestmark = pytest.mark.slow
 BUSY = ("is busy, it is being blocked by", "Unable to acquire lock")  # DVC's words
 LAST = "train@small"  # by then two queue workers have long met
-READERS = {"predict": "evaluate", "evaluate": "compare", "compare": "page"}  # what reads a stage's files
+READERS = {
+    "predict": "evaluate",
+    "evaluate": "compare",
+    "compare": "page",
+}  # what reads a stage's files
 
 
 @pytest.fixture(scope="module")
