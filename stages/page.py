@@ -40,7 +40,9 @@ def main() -> None:
         shown=(len(pictures), len(miou)),
         data={
             **page.drawn(results, settings.comparisons, spent),
-            **{"classes": data.classes, "void": data.void, "colours": colours.tolist()},
+            "classes": data.classes,
+            "void": data.void,
+            "colours": colours.tolist(),
             "pictures": pictures,
         },
     )

@@ -109,8 +109,10 @@ class Job:
     def identity(self) -> dict[str, Any]:
         """What decides the result beside model and machine, for provenance.json."""
         return {
-            **{"seed": self.seed, "recipe": self.recipe.model_dump()},
-            **{"normalize": self.normalize.model_dump(), "void": self.ignore_index},
+            "seed": self.seed,
+            "recipe": self.recipe.model_dump(),
+            "normalize": self.normalize.model_dump(),
+            "void": self.ignore_index,
             "processes": self.processes.count,
             "index_sha256": checkpoint.fingerprint(self._numbered_index().to_dict("tight")),
             "pictures_sha256": self.pictures_sha256,
