@@ -18,38 +18,29 @@ from segmodels.reporting.style import Look, looks, png
 def main() -> None:
     here = supervise.study()
     settings = params.load(f"{here}params.yaml")
-    paths, out = settings.paths, settings.paths.comparison
-    groups, comparisons = settings.data.groups, settings.comparisons
-    results = [tables.read_result(run, paths.report()) for run in settings.runs]
+    out = settings.paths.comparison
+    results = [tables.read_result(run, settings.paths.report()) for run in settings.runs]
     otherwise = [name for name, run in settings.runs.items() if run.predict]
     tables.check_comparable(results, otherwise)
-    curves, per_class = tables.curves(results), tables.per_class(results)
-    summary, caption = tables.summary(results), markdown.caption(results)
-    differences, seeds = tables.differences(results), tables.over_seeds(results)
+    curves = tables.curves(results)
+    per_class = tables.per_class(results)
+    summary = tables.summary(results)
     write_csv(out / "curves.csv", curves)
     write_csv(out / "per_class.csv", per_class)
-    write_csv(out / "groups.csv", tables.groups(results))
-    write_csv(out / "summary.csv", summary)
-    write_csv(out / "differences.csv", differences)
-    if len(seeds):
-        write_csv(out / "seeds.csv", seeds)
-    counted = markdown.counted(results)
-    runs = {name: comparison.runs for name, comparison in comparisons.items()}
-    text = markdown.report(summary, f"{caption} {counted}", differences, runs, seeds)
-    write_text(out / "summary.md", text)
-    for name, scored in tables.metrics(summary).items():  # `dvc metrics show` has a row for each
-        write_json(out / "metrics" / f"{name}.json", scored)
+    write_tables(settings, results, summary)
 
     look = looks(list(settings.runs))
-    index = layout.read_index(paths.index, settings.data.classes)
+    index = layout.read_index(settings.paths.index, settings.data.classes)
+    groups = settings.data.groups
+    caption = markdown.caption(results)
     shown = tables.common_loss(results)
-    title = overview_title(settings)
+    note = f"{markdown.counted(results)} {caption}"
     drawings = {
-        "overview": figures.overview(curves, look, shown, title, caption),
-        "cost": pareto.against_cost(summary, look, note=f"{counted} {caption}"),
+        "overview": figures.overview(curves, look, shown, overview_title(settings), caption),
+        "cost": pareto.against_cost(summary, look, note=note),
         "dataset": figures.dataset(index, groups, f"Classes of {settings.dataset}"),
     }
-    for name, comparison in comparisons.items():
+    for name, comparison in settings.comparisons.items():
         some = [result for run in comparison.runs for result in results if result.model == run]
         seen = {run: look[run] for run in comparison.runs}
         drawings |= comparison_figures(name, some, curves, per_class, seen, groups)
@@ -57,6 +48,25 @@ def main() -> None:
             drawings[f"{name}_scores"] = scores(name, comparison, some, seen, out)
     for name, figure in drawings.items():
         write_bytes(out / f"{name}.png", png(figure))
+
+
+def write_tables(
+    settings: params.Params, results: Sequence[tables.Result], summary: pd.DataFrame
+) -> None:
+    """Write the scores of all runs, their differences, and what they are over seeds."""
+    out = settings.paths.comparison
+    differences = tables.differences(results)
+    seeds = tables.over_seeds(results)
+    write_csv(out / "groups.csv", tables.groups(results))
+    write_csv(out / "summary.csv", summary)
+    write_csv(out / "differences.csv", differences)
+    if len(seeds):
+        write_csv(out / "seeds.csv", seeds)
+    for name, scored in tables.metrics(summary).items():  # `dvc metrics show` has a row for each
+        write_json(out / "metrics" / f"{name}.json", scored)
+    runs = {name: comparison.runs for name, comparison in settings.comparisons.items()}
+    caption = f"{markdown.caption(results)} {markdown.counted(results)}"
+    write_text(out / "summary.md", markdown.report(summary, caption, differences, runs, seeds))
 
 
 def comparison_figures(
