@@ -12,7 +12,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from test_pipeline import ROOT, commit, copy_project
+from helpers.projects import ROOT, commit, copy_project
 
 import segmodels
 from segmodels.config import params

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 from dvc.utils.hydra import apply_overrides
-from test_pipeline import dvc, started
+from helpers.projects import dvc, started
 
 from segmodels.config import params, schema
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 from conftest import write_tree
-from test_pipeline import change_params
+from helpers.projects import change_params
 
 from faults import laboratory
 from faults.conftest import attack

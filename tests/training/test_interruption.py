@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import write_tree
-from test_pipeline import ROOT, copy_project, dvc, hashes
+from helpers.projects import ROOT, copy_project, dvc, hashes
 
 KILLS = 20
 MODEL = {"arch": "fcn_skip", "backbone": "resnet18", "stride": 32}
