@@ -102,7 +102,7 @@ def test_a_key_with_a_default_can_be_changed_for_one_run(tmp_path):
 
 CHECK = """
 from pathlib import Path
-from segmodels import params
+from segmodels.config import params
 from stages.check import write_facts
 
 write_facts(params.load(), Path("data/facts"))

@@ -105,12 +105,11 @@ def failing(folder, failure):
     """Status and stderr of two processes of which the second fails and the first waits for it."""
     program = (
         "import os, sys, torch\n"
-        "from segmodels import process\n"
-        "from segmodels.training import processes\n"
+        "from segmodels.core import distributed, supervise\n"
         "def work(group):\n"
         f"    if group.rank == 1:\n        {failure}\n"
         "    group.total(torch.ones(1))\n"
-        "process.run(lambda: processes.run('failing', ['x'], work))\n"
+        "supervise.run(lambda: distributed.run('failing', ['x'], work))\n"
     )
     (folder / "failing.py").write_text(program)
     environment = {**os.environ, distributed.VARIABLE: "2", "PYTHONPATH": str(HERE.parents[1])}

@@ -74,7 +74,7 @@ def test_sha256_equals_hashlib(tmp_path):
 def test_folder_is_held_by_one_process_and_freed_by_its_end(tmp_path):
     folder = tmp_path / "new" / "folder"
     hold = (
-        "import pathlib, sys, time; from segmodels import files\n"
+        "import pathlib, sys, time; from segmodels.core import files\n"
         "with files.held(pathlib.Path(sys.argv[1]), 0, 'busy'):\n"
         "    print('held', flush=True); time.sleep(60)"
     )
@@ -105,7 +105,7 @@ def test_held_folder_stays_after_an_error_and_is_free(tmp_path):
 def test_folder_that_changes_hands_is_never_held_by_two(tmp_path):
     """Each process takes and removes the folder again and again; a mark shows who is in it."""
     take = (
-        "import os, pathlib, sys; from segmodels import files\n"
+        "import os, pathlib, sys; from segmodels.core import files\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "for _ in range(100):\n"
         "    with files.held(folder, 60, 'busy'):\n"

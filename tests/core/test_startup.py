@@ -20,10 +20,11 @@ REPORT = "\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
 FIRST_STEP = """
 import torch
 import stages.train
-from segmodels import models, params
+from segmodels import models
+from segmodels.config import params
 from segmodels.core import machine
 from segmodels.models.flops import gflops
-from segmodels.training import recipe
+from segmodels.training import optim
 
 machine.start("fp32", 1, deterministic=True, seed=0)
 settings = params.load()
@@ -33,7 +34,7 @@ small, image = models.build("unet", num_classes=3, width=4), torch.rand(2, 3, 32
 gflops(lambda: small(image))
 for kind in ["sgd", "adamw"]:
     train = settings.train["miniature"].model_copy(update={"optimizer": kind})
-    optimizer = recipe.build_optimizer(small, train)
+    optimizer = optim.build_optimizer(small, train)
     optimizer.load_state_dict(optimizer.state_dict())
     small(image)["out"].sum().backward()
     optimizer.step()

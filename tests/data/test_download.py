@@ -171,7 +171,7 @@ def test_three_broken_connections_are_continued(fetch, server):
 def test_killed_process_is_continued_by_the_next(fetch, server, tmp_path):
     program = """if True:
         import pathlib, sys
-        from segmodels.data import download
+        from segmodels.data.sources import download
         download.fetch([sys.argv[1]], [sys.argv[2]], pathlib.Path(sys.argv[3]), "X")
     """
     arguments = [f"{server.url}/stalls", MD5, str(tmp_path / "scratch")]

@@ -79,8 +79,8 @@ def test_miniature_is_the_same_in_another_process_and_as_recorded(tmp_path):
     generate.generate(tmp_path / "here", **SMALL)
     code = f"""
 from pathlib import Path
-from segmodels.data import miniature
-miniature.generate(Path({str(tmp_path / "there")!r}), **{SMALL!r})
+from segmodels.data.sources.miniature import generate
+generate.generate(Path({str(tmp_path / "there")!r}), **{SMALL!r})
 """
     for hash_seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}

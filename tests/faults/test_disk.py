@@ -165,7 +165,7 @@ def test_memory_that_is_short_in_a_stage_is_one_line(small_disk, name, key):
 
 @pytest.mark.parametrize("code", ["torch.empty(10**13)", "bytearray(10**15)"])
 def test_memory_that_torch_or_python_lacks_is_one_line(code):
-    program = f"import torch; from segmodels import process; process.run(lambda: {code})"
+    program = f"import torch; from segmodels.core import supervise; supervise.run(lambda: {code})"
     with attack():
         done = subprocess.run(
             [sys.executable, "-c", program], cwd=laboratory.ROOT, capture_output=True, text=True

@@ -215,7 +215,7 @@ import io, sys
 sys.argv[0] = "-m"  # as for `python -m stages.train`
 import stages
 import torch
-from segmodels import process
+from segmodels.core import supervise
 from segmodels.training import checkpoint
 
 class Cut(io.BytesIO):
@@ -227,7 +227,7 @@ class Cut(io.BytesIO):
             raise {"KeyboardInterrupt" if interrupted else "LookupError"}
         return super().write(content)
 
-process.run(lambda: checkpoint._serialise({{"weight": torch.zeros(1000)}}, Cut()))
+supervise.run(lambda: checkpoint._serialise({{"weight": torch.zeros(1000)}}, Cut()))
 """
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
