@@ -113,8 +113,8 @@ def check_comparable(results: Sequence[Result], otherwise: Collection[str] = ())
         free = PREDICTION_KEYS if {first.model, other.model} & set(otherwise) else set()
         ours = _conditions(first)
         theirs = _conditions(other)
-        for key in (ours | theirs).keys() - free:
-            if ours.get(key) != theirs.get(key):
+        for key in ours | theirs:
+            if key not in free and ours.get(key) != theirs.get(key):
                 raise ValueError(
                     f"{first.model} and {other.model} do not belong in one table: {key} is "
                     f"{ours.get(key)!r} and {theirs.get(key)!r}; `dvc repro` makes them equal"
