@@ -8,6 +8,7 @@ reason; 2 a wrong command line.
 import argparse
 import io
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,8 @@ def predict(options: argparse.Namespace) -> None:
 
     found = photos.find(options.photos, options.out.resolve())
     _complain(*found.problems)
-    failed, warned = len(found.problems), options.start == "coco"
+    failed = len(found.problems)
+    warned = options.start == "coco"
     work = list(zip(found.files, photos.stems(found.files, names), strict=True))
     for path, stem in supervise.progress(work, len(work), "predict"):
         try:
@@ -72,10 +74,9 @@ def predict(options: argparse.Namespace) -> None:
         labelled = {each.name: photos.label_photo(each, image, choices) for each in networks}
         _write(options.out / stem, image, labelled, networks[0])
         for name, labels in labelled.items():
-            tqdm.write(f"{_one_line(path)}, {name}: {_shares(labels, networks[0].classes)}")
+            tqdm.write(f"{supervise.plain(path)}, {name}: {_shares(labels, networks[0].classes)}")
     if failed or found.others:
-        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.others.items()))
-        others = f"; not looked at: {kinds} (no images that can be read)" * bool(kinds)
+        others = _not_looked_at(found.others)
         sys.exit(f"error: {failed} not predicted, {len(work)} images in all{others}")
 
 
@@ -128,7 +129,7 @@ def evaluate(options: argparse.Namespace) -> None:
         if wrong:
             raise ValueError(f"{options.voc}: {wrong}")
         _complain(*notes)
-        print(_table(counts, data.classes))
+        print(submitted.table(counts, data.classes))
     print(last)
     if len(counts.image_ids) < max(1, len(image_ids)):
         sys.exit(1)
@@ -142,7 +143,7 @@ def check(options: argparse.Namespace) -> None:
     settings = _evaluated(options)
     diagnosis = data_check.run(options.voc, settings, options.page)
     for line in data_check.lines(diagnosis, settings.dataset):
-        print(_one_line(line))
+        print(supervise.plain(line))
     if diagnosis.problems:
         sys.exit(1)
 
@@ -155,15 +156,16 @@ def bn_probe(options: argparse.Namespace) -> None:
     recipe = trained.recipe(options.last)
     seed = trained.model_seed(options.last)
     runtime = machine.start(recipe.precision, recipe.threads, recipe.deterministic, seed)
-    models = {
-        key: network.load(settings, name, runtime=runtime).module for key, name in names.items()
-    }
+    first = network.load(settings, options.first, runtime=runtime).module
+    last = network.load(settings, options.last, runtime=runtime).module
     job = Job.of(trained, options.last, runtime, supervise.progress, Processes())
     rows = []
-    for weights, origin, losses, confusion in probe.exchange(**models, job=job):
+    for weights, origin, losses, confusion in probe.exchange(first, last, job):
         score = scores.summarize(confusion)
-        shown = {"weights of": names[weights], "statistics": names.get(origin, origin)}
-        rows.append(shown | {name: score[name] for name in PROBED} | losses)
+        row = {"weights of": names[weights], "statistics": names.get(origin, origin)}
+        for name in PROBED:
+            row[name] = score[name]
+        rows.append(row | losses)
     table = pd.DataFrame(rows).drop(columns="loss")
     if options.csv:
         files.write_csv(options.csv, table)
@@ -219,12 +221,14 @@ def _refuse_other_classes(networks: list[Network]) -> None:
 def _renamed(settings: Params, networks: list[Network]) -> list[str]:
     """A line for each model whose classes params.yaml calls otherwise than its training did."""
     now = settings.data.classes
-    return [
-        f"{each.name}: classes are called as when it was trained; params.yaml has "
-        f"{', '.join(now[:10])}"
-        for each in networks
-        if each.classes != now
-    ]
+    lines = list[str]()
+    for each in networks:
+        if each.classes != now:
+            lines.append(
+                f"{each.name}: classes are called as when it was trained; params.yaml has "
+                f"{', '.join(now[:10])}"
+            )
+    return lines
 
 
 def _warn_of_drawings(settings: Params, image: np.ndarray) -> bool:
@@ -237,6 +241,12 @@ def _warn_of_drawings(settings: Params, image: np.ndarray) -> bool:
         "nothing; take --start coco, or weights of another --dataset"
     )
     return True
+
+
+def _not_looked_at(others: Mapping[str, int]) -> str:
+    """What a message says of files that are no images, by suffix; "" where there are none."""
+    kinds = [f"{count} {suffix}" for suffix, count in sorted(others.items())]
+    return f"; not looked at: {', '.join(kinds)} (no images that can be read)" if kinds else ""
 
 
 def _write(
@@ -255,51 +265,19 @@ def _write(
 def _shares(labels: np.ndarray, classes: list[str]) -> str:
     """E.g. "background 60.0%, cat 40.0%": the classes that occur, the largest first."""
     shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
-    order = [label for label in np.argsort(-shares, kind="stable") if shares[label] > 0]
-    shown = ["<0.1%" if shares[k] < SMALL_SHARE else f"{shares[k]:.1%}" for k in order]
-    return ", ".join(f"{classes[k]} {share}" for k, share in zip(order, shown, strict=True))
-
-
-def _table(counts: score_masks.Counts, classes: list[str]) -> str:
-    """Scores for people: of each class, then over all."""
-    overlap = counts.overlap.sum(0)
-    summary = scores.of_overlap(overlap)
-    width = max(map(len, classes))
-    lines = [f"{'class':<{width}}     IoU  accuracy  true pixels"]
-    each = zip(
-        classes,
-        scores.overlap_iou(overlap),
-        scores.overlap_accuracy(overlap),
-        overlap[1],
-        strict=True,
-    )
-    for name, iou, accuracy, pixels in each:
-        lines.append(f"{name:<{width}} {_percent(iou):>7} {_percent(accuracy):>9} {pixels:>12,}")
-    overall = {
-        f"mIoU over the {summary['classes_counted']} classes in truth or prediction": "miou",
-        f"mIoU over the {summary['classes_present']} classes in the truth": "miou_present",
-        "frequency-weighted IoU": "fw_iou",
-        "pixel accuracy": "pixel_acc",
-        "mean class accuracy": "mean_acc",
-    }
-    lines += [f"{name}: {summary[key]:.4%}" for name, key in overall.items()]
-    return "\n".join(lines)
-
-
-def _percent(score: float) -> str:
-    """A fraction for people; "-" where there is none."""
-    return "-" if np.isnan(score) else f"{score:.2%}"
+    parts = list[str]()
+    for label in np.argsort(-shares, kind="stable"):
+        share = shares[label]
+        if share > 0:
+            shown = "<0.1%" if share < SMALL_SHARE else f"{share:.1%}"
+            parts.append(f"{classes[label]} {shown}")
+    return ", ".join(parts)
 
 
 def _complain(*lines: str) -> None:
     """Lines on stderr, above the progress bar if there is one."""
     for line in lines:
-        tqdm.write(_one_line(line), file=sys.stderr)
-
-
-def _one_line(text: object) -> str:
-    """Without line breaks and control characters, which the name of a file may have."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+        tqdm.write(supervise.plain(line), file=sys.stderr)
 
 
 COMMANDS = {

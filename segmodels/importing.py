@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> None:
         watch=lambda work: supervise.progress(work, len(work), "import"),
     )
     for line in [*summary(report, options.to), "", *lines_for_params(report, name)]:
-        print("".join(letter if letter.isprintable() else "?" for letter in line))
+        print(supervise.plain(line))
 
 
 def summary(report: Report, root: Path) -> list[str]:
@@ -103,7 +103,8 @@ def summary(report: Report, root: Path) -> list[str]:
     lines += _absent(report)
     if report.skipped:
         lines.append(f"left out: {len(report.skipped)}")
-        lines += [f"  {line}" for line in report.skipped[:MOST_SKIPPED]]
+        for line in report.skipped[:MOST_SKIPPED]:
+            lines.append(f"  {line}")
         if len(report.skipped) > MOST_SKIPPED:
             lines.append(f"  and {len(report.skipped) - MOST_SKIPPED} more")
     return lines
@@ -117,14 +118,17 @@ def _order(report: Report) -> list[str]:
 def _class_table(report: Report) -> list[str]:
     """Pixels of each class and of void, and the images in which it occurs, by split."""
     order = _order(report)
-    width = max(len(name) for name in (*report.names.classes, "label  class"))
+    width = max(map(len, [*report.names.classes, "label  class"]))
     heading = f"{'label  class':<{width + 7}}{'pixels':>14}{'share':>8}"
     lines = [heading + "".join(f"{split:>8}" for split in order)]
     total = sum(pixels.sum() for pixels in report.pixels.values())
     rows = [*enumerate(report.names.classes), (VOID_LABEL, "void")]
     for label, name in rows:
-        pixels = sum(report.pixels[split][label] for split in order)
-        images = "".join(f"{report.images[split][label]:>8,}" for split in order)
+        pixels = 0
+        images = ""
+        for split in order:
+            pixels += report.pixels[split][label]
+            images += f"{report.images[split][label]:>8,}"
         lines.append(f"{label:>5}  {name:<{width}}{pixels:>14,}{pixels / total:>8.1%}{images}")
     return lines
 

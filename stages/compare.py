@@ -12,6 +12,7 @@ from segmodels.core import supervise
 from segmodels.core.files import write_bytes, write_csv, write_json, write_text
 from segmodels.data import layout
 from segmodels.reporting import endpoints, figures, markdown, pareto, tables
+from segmodels.reporting.result import Result, check_comparable, read_result
 from segmodels.reporting.style import Look, looks, png
 
 
@@ -19,9 +20,9 @@ def main() -> None:
     here = supervise.study()
     settings = params.load(f"{here}params.yaml")
     out = settings.paths.comparison
-    results = [tables.read_result(run, settings.paths.report()) for run in settings.runs]
+    results = [read_result(run, settings.paths.report()) for run in settings.runs]
     otherwise = [name for name, run in settings.runs.items() if run.predict]
-    tables.check_comparable(results, otherwise)
+    check_comparable(results, otherwise)
     curves = tables.curves(results)
     per_class = tables.per_class(results)
     summary = tables.summary(results)
@@ -50,9 +51,7 @@ def main() -> None:
         write_bytes(out / f"{name}.png", png(figure))
 
 
-def write_tables(
-    settings: params.Params, results: Sequence[tables.Result], summary: pd.DataFrame
-) -> None:
+def write_tables(settings: params.Params, results: Sequence[Result], summary: pd.DataFrame) -> None:
     """Write the scores of all runs, their differences, and what they are over seeds."""
     out = settings.paths.comparison
     differences = tables.differences(results)
@@ -71,7 +70,7 @@ def write_tables(
 
 def comparison_figures(
     name: str,
-    some: Sequence[tables.Result],
+    some: Sequence[Result],
     curves: pd.DataFrame,
     per_class: pd.DataFrame,
     look: Look,
@@ -91,7 +90,7 @@ def comparison_figures(
 
 
 def scores(
-    name: str, comparison: Comparison, some: Sequence[tables.Result], look: Look, out: Path
+    name: str, comparison: Comparison, some: Sequence[Result], look: Look, out: Path
 ) -> Figure:
     """Write the tables over `score_classes` of a comparison, and draw their figure."""
     classes = comparison.score_classes or []

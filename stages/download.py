@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from segmodels.config import params, schema
+from segmodels.config import params
+from segmodels.config.origin import Download
 from segmodels.core import supervise
 from segmodels.data.sources import archive, download, own, sbd, tidy
 from segmodels.data.sources.miniature import generate
@@ -50,7 +51,7 @@ def report(done: dict[str, int]) -> None:
         )
 
 
-def obtain(source: schema.Download, variable: str, folder: Path) -> Path:
+def obtain(source: Download, variable: str, folder: Path) -> Path:
     """The archive that an environment variable names, or a download; verified either way."""
     if os.environ.get(variable):
         return download.verify(os.environ[variable], source.md5)

@@ -3,7 +3,7 @@
 from segmodels.config.paths import Paths
 from segmodels.core import supervise
 from segmodels.core.files import write_csv, write_json
-from segmodels.reporting import tables
+from segmodels.reporting.result import read_result
 
 SHOWN = ("model", "dataset", "split", "miou", "miou_low", "miou_high", "pixel_acc")  # on a screen
 
@@ -11,7 +11,7 @@ SHOWN = ("model", "dataset", "split", "miou", "miou_low", "miou_high", "pixel_ac
 def main() -> None:
     paths = Paths(supervise.study())
     runs = sorted(path.name for path in paths.report().glob("*") if path.is_dir())
-    result = tables.read_result(supervise.argument(runs, str(paths.report())), paths.report())
+    result = read_result(supervise.argument(runs, str(paths.report())), paths.report())
     floor = result.floor["miou"]
     shown = {name: result.metrics[name] for name in SHOWN}
     shown["floor_miou"] = floor

@@ -12,7 +12,8 @@ from segmodels.config.paths import Paths
 from segmodels.core import supervise
 from segmodels.core.files import write_bytes, write_text
 from segmodels.data import images, layout
-from segmodels.reporting import costs, examples, gallery, page, tables
+from segmodels.reporting import costs, examples, gallery, page
+from segmodels.reporting.result import Result, read_result
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
     settings = params.load(f"{here}params.yaml")
     data, paths = settings.data, settings.paths
     statistics = page.read_statistics(paths.statistics, data.classes)
-    results = [tables.read_result(run, paths.report()) for run in settings.runs]
+    results = [read_result(run, paths.report()) for run in settings.runs]
     differences = page.read_differences(paths.comparison / "differences.csv")
     spent = costs.read(results, paths.costs)
     colours = gallery.mask_colours(data.palette, data.void)
@@ -50,7 +51,7 @@ def main() -> None:
     draw_examples(results, paths, colours)
 
 
-def draw_examples(results: Sequence[tables.Result], paths: Paths, colours: np.ndarray) -> None:
+def draw_examples(results: Sequence[Result], paths: Paths, colours: np.ndarray) -> None:
     """Write a sheet of examples for each run; all show the same images."""
     chosen = examples.choose(results[0].images["image_id"].tolist())
     for result in results:

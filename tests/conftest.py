@@ -13,7 +13,7 @@ from PIL import Image
 
 from segmodels.data import images, layout
 from segmodels.models.network import Network
-from segmodels.reporting import tables
+from segmodels.reporting.result import Result, read_result
 
 VOID = 255
 # These take longest and begin first, the longest of all before the others.
@@ -81,11 +81,11 @@ def made_up_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def made_up_results(made_up_project: Path) -> list[tables.Result]:
+def made_up_results(made_up_project: Path) -> list[Result]:
     from helpers import made_up_page  # it imports this file
 
     reports = made_up_project / "reports/models"
-    return [tables.read_result(model, reports) for model in made_up_page.MODELS]
+    return [read_result(model, reports) for model in made_up_page.MODELS]
 
 
 def write_picture(root: Path, image_id: str, image: np.ndarray, target: np.ndarray) -> None:

@@ -21,12 +21,11 @@ from segmodels.config.schema import (
     Dataset,
     Model,
     Normalize,
-    Positive,
     Predict,
-    Section,
     Train,
     Variant,
 )
+from segmodels.config.section import Positive, Section
 
 # Folders of data/ with another meaning.
 RESERVED_DATASETS = {

@@ -6,90 +6,33 @@ to into data/facts, which the stages depend on: another default runs what it con
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from segmodels.config.origin import Archive, Download, Generate
+from segmodels.config.section import (
+    RGB,
+    Count,
+    Label,
+    NotNegative,
+    Positive,
+    Precision,
+    Section,
+    Share,
+    Side,
+    Threads,
+    Triple,
+    Value,
+    Whole,
 )
 
 VOID = "void"  # in `labels`, what stands for no class
 INDEX_COLUMNS = {"image_id", "split", "width", "height", "void_share"}  # of index.csv
 
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-Whole = Annotated[int, Field(ge=0)]
-Side = Annotated[int, Field(ge=32)]  # of an image, pixels
-Label = Annotated[int, Field(ge=0, le=255)]
-Value = Annotated[int, Field(ge=0, le=65535)]  # in a mask
-MD5 = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
-RGB = tuple[int, int, int]
-Triple = tuple[float, float, float]
 Masks = Literal["auto", "index", "colour"]
 ClassWeights = Literal["none", "median_frequency"]
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["poly", "cosine", "onecycle"]
 BatchNorm = Literal["train", "frozen", "recalibrate"]
-
-
-def _thread_count(value: int | str) -> int | str:
-    if value != "auto" and (isinstance(value, str) or value < 1):
-        raise ValueError("expected auto or a number from 1")
-    return value
-
-
-Threads = Annotated[
-    int | str,
-    AfterValidator(_thread_count),
-    Field(description="auto: one for each core; another number gives other bits"),
-]
-Precision = Annotated[
-    Literal["auto", "fp32", "bf16", "fp16"],
-    Field(description="auto: bf16 where the processor computes with it, else fp16 (GPU), fp32"),
-]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True
-    )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth_as_number(cls, value: Any, field: ValidationInfo) -> Any:
-        """pydantic would take true for 1."""
-        wants = cls.model_fields[str(field.field_name)].annotation
-        for member in value if isinstance(value, list) else [value]:
-            if isinstance(member, bool) and wants is not bool:
-                raise ValueError("expected no true or false")
-        return value
-
-
-class Download(Section):
-    """A file with a known checksum at any of several addresses."""
-
-    urls: list[str] = Field(min_length=1, description="addresses, tried in turn")
-    md5: list[MD5] = Field(min_length=1, description="checksums, of which the file has one")
-
-
-class Archive(Download):
-    """A VOC archive, or a part of one."""
-
-    only: str | None = Field(None, description="file of the image ids that the splits keep")
-
-
-class Generate(Section):
-    """Size of the generated data set."""
-
-    train: Count = Field(description="number of training images")
-    val: Count = Field(description="number of validation images")
-    short_side: Side = Field(description="pixels")
-    long_side: Side = Field(description="pixels")
 
 
 class Dataset(Section):

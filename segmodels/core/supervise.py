@@ -129,6 +129,11 @@ def _die_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def plain(text: object) -> str:
+    """Without line breaks and control characters, which the name of a file may have."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+
+
 def progress(items: Iterable[Any], count: int, what: str) -> Iterable[Any]:
     """Show on a terminal how far `items` are, with rate and time left; elsewhere pass them on."""
     if not _on_terminal():

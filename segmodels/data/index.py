@@ -200,9 +200,12 @@ def _absent(rows: pd.DataFrame, data: Dataset) -> list[str]:
 
 def _label_map(data: Dataset, absent: list[str]) -> str:
     """`labels` that would explain absent classes: the first is what is taken for void."""
-    names = {label: name for label, name in enumerate(data.classes) if name not in absent}
-    names[data.void] = absent[0]
-    return "{" + ", ".join(f"{value}: {name}" for value, name in names.items()) + "}"
+    entries = list[str]()
+    for label, name in enumerate(data.classes):
+        if name not in absent:
+            entries.append(f"{label}: {name}")
+    entries.append(f"{data.void}: {absent[0]}")
+    return "{" + ", ".join(entries) + "}"
 
 
 def _void_share(rows: pd.DataFrame) -> float:
@@ -239,10 +242,16 @@ def _facts(rows: pd.DataFrame, groups: dict[str, list[str]]) -> dict[str, Any]:
     labelled = int(classes.to_numpy().sum())
     facts: dict[str, Any] = {"images": len(rows), "void_share": (size - labelled) / size}
     for kind, table in (("class", classes), ("group", grouped)):
-        pixels = {name: int(table[name].sum()) for name in table}
+        pixels = {}
+        occurrences = {}
+        shares = {}
+        for name in table:
+            pixels[name] = int(table[name].sum())
+            occurrences[name] = int((table[name] > 0).sum())
+            shares[name] = pixels[name] / max(1, labelled)
         facts[f"{kind}_pixels"] = pixels
-        facts[f"{kind}_images"] = {name: int((table[name] > 0).sum()) for name in table}
-        facts[f"{kind}_shares"] = {name: pixels[name] / max(1, labelled) for name in table}
+        facts[f"{kind}_images"] = occurrences
+        facts[f"{kind}_shares"] = shares
     return facts
 
 

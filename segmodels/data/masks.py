@@ -189,9 +189,10 @@ def _labels_of_colours(pixels: np.ndarray, data: Dataset) -> np.ndarray:
             "add `palette`, one [red, green, blue] for each of `classes`"
         )
     table = np.array([*data.palette, images.palette()[images.VOID_COLOUR]], dtype=np.uint8)
-    label_of = {int(_codes(table[-1])): data.void}
-    for label, code in reversed(list(enumerate(_codes(table[:-1]).tolist()))):
-        label_of[code] = label  # of a colour that stands there twice, the first
+    label_of = dict[int, int]()
+    for label, code in enumerate(_codes(table[:-1]).tolist()):
+        label_of.setdefault(code, label)  # of a colour that stands there twice, the first
+    label_of.setdefault(int(_codes(table[-1])), data.void)
     unknown = np.array([code not in label_of for code in used.tolist()])
     if unknown.any():
         raise ValueError(
@@ -222,8 +223,10 @@ def _labels_of_values(
         raise ValueError(
             f"values {first_few(unknown)}: `labels` of its data set does not name them"
         )
-    names = [meaning[value] for value in used]
-    labels = [data.void if name == VOID else data.classes.index(name) for name in names]
+    labels = list[int]()
+    for value in used:
+        name = meaning[value]
+        labels.append(data.void if name == VOID else data.classes.index(name))
     return np.array(labels, dtype=np.uint8)[np.searchsorted(used, values)]
 
 

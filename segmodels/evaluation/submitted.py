@@ -14,6 +14,7 @@ from segmodels.config.schema import Dataset
 from segmodels.data import images, layout, masks
 from segmodels.data.palettes import Colour, Palettes
 from segmodels.data.sources import tidy
+from segmodels.evaluation import scores
 from segmodels.evaluation.score_masks import Counts, one_line_errors
 
 ADVICE = "--read colour or --read index says which of both counts"
@@ -205,6 +206,33 @@ def doubts(counts: Counts, data: Dataset, name: str) -> tuple[str | None, list[s
     return None, [f"no pixel of {names} in the targets"]
 
 
+def table(counts: Counts, classes: list[str]) -> str:
+    """Scores for people: a line for each class, then those over all."""
+    overlap = counts.overlap.sum(0)
+    summary = scores.of_overlap(overlap)
+    width = max(map(len, classes))
+    lines = [f"{'class':<{width}}     IoU  accuracy  true pixels"]
+    each = zip(
+        classes,
+        scores.overlap_iou(overlap),
+        scores.overlap_accuracy(overlap),
+        overlap[1],
+        strict=True,
+    )
+    for name, iou, accuracy, pixels in each:
+        lines.append(f"{name:<{width}} {_percent(iou):>7} {_percent(accuracy):>9} {pixels:>12,}")
+    overall = {
+        f"mIoU over the {summary['classes_counted']} classes in truth or prediction": "miou",
+        f"mIoU over the {summary['classes_present']} classes in the truth": "miou_present",
+        "frequency-weighted IoU": "fw_iou",
+        "pixel accuracy": "pixel_acc",
+        "mean class accuracy": "mean_acc",
+    }
+    for name, key in overall.items():
+        lines.append(f"{name}: {summary[key]:.4%}")
+    return "\n".join(lines)
+
+
 def _is_marked(path: Path) -> bool:
     """Whether a prediction says that its values are labels; what cannot be read does not."""
     try:
@@ -216,3 +244,8 @@ def _is_marked(path: Path) -> bool:
 def _read(path: Path, data: Dataset, palettes: Palettes | None) -> np.ndarray:
     with one_line_errors(path):
         return masks.read(path, data, palettes)
+
+
+def _percent(score: float) -> str:
+    """A fraction for people; "-" where there is none."""
+    return "-" if np.isnan(score) else f"{score:.2%}"

@@ -61,8 +61,10 @@ def wrapped(own: dict[str, Tensor], given: dict[str, Tensor], puts: Sequence[str
     """
     ways = [plain(own, given, puts)]
     for put in puts:
-        found = [match(own, given, removed, put) for removed in _prefixes(own, given, put)]
-        ways += [way for way in found if _is_wrapper(own, given, way)]
+        for removed in _prefixes(own, given, put):
+            way = match(own, given, removed, put)
+            if _is_wrapper(own, given, way):
+                ways.append(way)
     best = max(ways, key=lambda way: (len(way.fits), -len(way.removed)))
     rivals = [way for way in ways if len(way.fits) == len(best.fits) and way.fits != best.fits]
     if best.removed and rivals:
@@ -130,11 +132,17 @@ def _is_wrapper(own: dict[str, Tensor], given: dict[str, Tensor], way: Match) ->
     """Whether a prefix stands before a model, not before a block that has names like a model's."""
     if sum(name.startswith(way.removed) for name in given) >= SHARE * len(given):
         return True
-    parts = [list(own), [name for name in own if name.startswith(BACKBONE)]]
-    return any(2 * sum(name in way.fits for name in part) >= len(part) for part in parts if part)
+    backbone = [name for name in own if name.startswith(BACKBONE)]
+    for part in (list(own), backbone):
+        fitting = way.fits.keys() & part
+        if part and 2 * len(fitting) >= len(part):
+            return True
+    return False
 
 
 def _rank(keys: str) -> int:
     """How early the last of the keys to a state dict stands in KEYS; a bare one comes first."""
     last = keys.rpartition(".")[2]
-    return KEYS.index(last) if last in KEYS else len(KEYS) if keys else -1
+    if last in KEYS:
+        return KEYS.index(last)
+    return len(KEYS) if keys else -1

@@ -94,8 +94,9 @@ def fill(model: nn.Module, given: dict[str, Tensor], origin: Path) -> None:
     """
     coverage = load(model, _counted(given), [""])
     if coverage["missing"] or coverage["unexpected"] or coverage["wrong_shape"]:
-        found = summary({"init": "weights", "file": origin.name, **coverage})
-        raise ValueError(f"{origin}: of another model or other classes; {found}")
+        coverage["init"] = "weights"
+        coverage["file"] = origin.name
+        raise ValueError(f"{origin}: of another model or other classes; {summary(coverage)}")
 
 
 def load(model: nn.Module, given: dict[str, Tensor], prefixes: Sequence[str]) -> dict[str, Any]:
@@ -114,7 +115,8 @@ def load(model: nn.Module, given: dict[str, Tensor], prefixes: Sequence[str]) ->
 
 def summary(coverage: dict[str, Any]) -> str:
     """The coverage as one line for people."""
-    loaded, wrong = len(coverage["loaded"]), coverage["wrong_shape"]
+    loaded = len(coverage["loaded"])
+    wrong = coverage["wrong_shape"]
     prefix = coverage.get("prefix", "")
     total = loaded + len(coverage["missing"]) + len(wrong)
     origin = coverage["init"] + (f" ({coverage['file']})" if coverage["file"] else "")
@@ -142,8 +144,11 @@ def _foreign(model: nn.Module, path: Path, what: str) -> dict[str, Any]:
     Args:
         what: the model's arch and arguments, for the error.
     """
-    found = {keys: _counted(state) for keys, state in safe_load.state_dicts(path).items()}
-    usable = {keys: _usable(state) for keys, state in found.items()}
+    found = dict[str, dict[str, Tensor]]()
+    usable = dict[str, dict[str, Tensor]]()
+    for keys, state in safe_load.state_dicts(path).items():
+        found[keys] = _counted(state)
+        usable[keys] = _usable(found[keys])
     own = _counted(model.state_dict())
     try:
         key, match, others = matching.chosen(own, usable, ["", BACKBONE])
@@ -159,7 +164,8 @@ def _foreign(model: nn.Module, path: Path, what: str) -> dict[str, Any]:
     if match.removed:
         coverage["prefix"] = match.removed
     if others:
-        coverage |= {"key": key, "other_keys": others}
+        coverage["key"] = key
+        coverage["other_keys"] = others
     if left := [name for name in found[key] if name not in given]:
         coverage["no_numbers"] = left
     return coverage
@@ -168,22 +174,27 @@ def _foreign(model: nn.Module, path: Path, what: str) -> dict[str, Any]:
 def _load(model: nn.Module, given: dict[str, Tensor], match: Match) -> dict[str, Any]:
     """Load what fits in one way, and say what does not."""
     own = _counted(model.state_dict())
-    fits = {
-        name: matching.as_convolution(given[theirs], own[name])
-        for name, theirs in match.fits.items()
-    }
+    fits = dict[str, Tensor]()
+    for name, theirs in match.fits.items():
+        fits[name] = matching.as_convolution(given[theirs], own[name])
     model.load_state_dict(fits, strict=False)
-    known = {name: theirs for theirs in given if (name := match.name(theirs)) in own}
-    return {
-        "loaded": [name for name in own if name in fits],
-        "missing": [name for name in own if name not in known],
-        "unexpected": [theirs for theirs in given if match.name(theirs) not in own],
-        "wrong_shape": [
-            {"name": name, "file": list(given[known[name]].shape), "model": list(own[name].shape)}
-            for name in own
-            if name in known and name not in fits
-        ],
-    }
+    coverage: dict[str, Any] = {"loaded": [], "missing": [], "unexpected": [], "wrong_shape": []}
+    shapes = dict[str, list[int]]()
+    for theirs, tensor in given.items():
+        wanted = match.name(theirs)
+        if wanted in own:
+            shapes[wanted] = list(tensor.shape)
+        else:
+            coverage["unexpected"].append(theirs)
+    for name, tensor in own.items():
+        if name in fits:
+            coverage["loaded"].append(name)
+        elif name not in shapes:
+            coverage["missing"].append(name)
+        else:
+            sizes = {"name": name, "file": shapes[name], "model": list(tensor.shape)}
+            coverage["wrong_shape"].append(sizes)
+    return coverage
 
 
 def _unlike(own: dict[str, Tensor], given: dict[str, Tensor], what: str) -> str:
@@ -206,10 +217,14 @@ def _coco(arch: str, backbone: str | None) -> str:
     weights = models.coco_weights(arch)
     if backbone in weights:
         return weights[backbone]
-    known = {name: ", ".join(models.coco_weights(name)) for name in models.available()}
-    there = ", ".join(f"{name} ({backbones})" for name, backbones in known.items() if backbones)
+    there = list[str]()
+    for name in models.available():
+        if backbones := models.coco_weights(name):
+            there.append(f"{name} ({', '.join(backbones)})")
     wanted = f"{arch} with backbone {backbone}" if backbone else arch
-    raise ValueError(f"init = 'coco': torchvision has none for {wanted}, only for {there}")
+    raise ValueError(
+        f"init = 'coco': torchvision has none for {wanted}, only for {', '.join(there)}"
+    )
 
 
 def _download(url: str) -> Path:
@@ -254,7 +269,10 @@ def _counts(name: str) -> bool:
 
 def _grouped(names: Iterable[str]) -> str:
     """E.g. "classifier 7, aux_classifier 7": how many tensors of each part."""
-    return ", ".join(f"{part} {n}" for part, n in Counter(n.split(".")[0] for n in names).items())
+    counts = Counter[str]()
+    for name in names:
+        counts[name.partition(".")[0]] += 1
+    return ", ".join(f"{part} {count}" for part, count in counts.items())
 
 
 def _shapes(entry: dict[str, Any]) -> str:

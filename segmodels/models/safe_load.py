@@ -181,7 +181,10 @@ def _foreign(path: Path) -> str | None:
             names = {Path(name).name for name in archive.namelist()}
         if "data.pkl" not in names and any(name.endswith(".npy") for name in names):
             return "arrays of numpy"
-        return next((kind for name, kind in MEMBERS.items() if name in names), None)
+        for name, kind in MEMBERS.items():
+            if name in names:
+                return kind
+        return None
     return SUFFIXES.get(path.suffix.lower())
 
 
@@ -219,7 +222,10 @@ def _collect(
         return
     met.add(id(content))
     named = {name: value for name, value in content.items() if isinstance(name, str)}
-    state = {name: value for name, value in named.items() if isinstance(value, Tensor)}
+    state = dict[str, Tensor]()
+    for name, value in named.items():
+        if isinstance(value, Tensor):
+            state[name] = value
     if state:
         found[".".join(place)] = state
     for name, value in named.items():

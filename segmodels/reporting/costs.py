@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from segmodels.reporting.tables import Result
+from segmodels.reporting.result import Result
 
 
 class Column(NamedTuple):

@@ -19,7 +19,7 @@ from PIL import Image
 
 from segmodels.data import images, layout
 from segmodels.evaluation import scores
-from segmodels.reporting.tables import Result
+from segmodels.reporting.result import Result
 
 LONG_SIDE = 400  # pixels
 SAMPLE = 120  # pictures shown of a large split

@@ -6,11 +6,10 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from segmodels.evaluation.bootstrap import LEVEL, RESAMPLES
+from segmodels.reporting.result import CROSS_ENTROPY, Result
 from segmodels.reporting.tables import (
-    CROSS_ENTROPY,
     FLOOR,
     HISTORY_SPLIT,
-    Result,
     otherwise,
     rise,
     usual,

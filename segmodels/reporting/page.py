@@ -15,9 +15,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from segmodels.config.schema import Comparison
 from segmodels.reporting import costs, markdown, pareto, tables
 from segmodels.reporting.gallery import numbers
+from segmodels.reporting.result import MEASURED_ON, PER_MODEL_KEYS, Result
 from segmodels.reporting.results import read_json
 from segmodels.reporting.style import COLOURS, looks
-from segmodels.reporting.tables import Result
 
 WEB = Path(__file__).with_name("web")
 DASHES = ["", "7 4", "2 3"]  # of curves; the next one once every colour has been used
@@ -265,9 +265,9 @@ def _list_text(members: list[Any]) -> str:
 
 def _shared_facts(result: Result) -> dict[str, Any]:
     """On what all models were measured, and the protocol that they share."""
-    shared = {key: result.metrics[key] for key in tables.MEASURED_ON}
+    shared = {key: result.metrics[key] for key in MEASURED_ON}
     for key, value in result.metrics["protocol"].items():
-        if key not in tables.PER_MODEL_KEYS:
+        if key not in PER_MODEL_KEYS:
             shared[key] = value
     return shared
 
@@ -276,7 +276,7 @@ def _own_facts(result: Result) -> dict[str, Any]:
     """A model's provenance, and what its protocol says of this model alone."""
     own = dict(result.provenance)
     for key, value in result.metrics["protocol"].items():
-        if key in tables.PER_MODEL_KEYS:
+        if key in PER_MODEL_KEYS:
             own[key] = value
     return own
 

@@ -347,7 +347,7 @@ def test_nothing_is_left_after_ctrl_c(tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("segmodels.data.sources.importer.write_text", interrupted)
+    monkeypatch.setattr("segmodels.data.layout.write_text", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bring(tmp_path / "source", tmp_path / "own/roads", *words)
     assert not list((tmp_path / "own").iterdir())

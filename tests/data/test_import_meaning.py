@@ -9,8 +9,8 @@ from helpers.import_forms import CLASSES, FORMS, Box, bring, mask_of, pairs, pic
 from PIL import Image
 
 from segmodels.data import images, layout
-from segmodels.data.sources.formats import label_files, naming
-from segmodels.data.sources.formats.label_files import parsed_key, read_table
+from segmodels.data.sources.formats import naming
+from segmodels.data.sources.formats.label_keys import parsed_key, read_table, shown_key
 
 COLOURS = np.array([(0, 0, 0), (200, 10, 10), (10, 200, 10), (224, 224, 192)], np.uint8)
 
@@ -258,7 +258,7 @@ def test_void_is_no_class_and_255_is_void():
     names = naming.named(["a", "b"], {"b": "void"}, ["a", "c"], objects=False)
     assert names.labels == {"a": 0, "b": 255}
     assert naming.VOID_LABEL == images.VOID_COLOUR == 255
-    assert label_files.shown_key(0x800040, True) == "128,0,64"
+    assert shown_key(0x800040, True) == "128,0,64"
 
 
 def test_smaller_object_lies_on_top_in_coco_and_the_later_in_cvat(tmp_path, capsys):

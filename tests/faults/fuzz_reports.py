@@ -12,6 +12,7 @@ import pandas as pd
 
 from segmodels.data.layout import read_index
 from segmodels.reporting import markdown, page, results, tables
+from segmodels.reporting.result import read_result
 
 from .fuzz import Trial
 from .fuzz_samples import CLASSES, swapped, write
@@ -30,13 +31,13 @@ def report(rng: random.Random, home: Path) -> Trial:
     write(path, text)
 
     def attempt() -> tuple:
-        result = tables.read_result("fcn8s", folder.parent)
+        result = read_result("fcn8s", folder.parent)
         markdown.caption([result])
         return result, tables.summary([result]), tables.curves([result])
 
     def complaint(found: tuple) -> str | None:
         result, summary, curves = found
-        clean = tables.read_result("fcn8s", REPORT.parent)
+        clean = read_result("fcn8s", REPORT.parent)
         for name, score in clean.metrics.items():
             derived = name in (*tables.SCORES, *tables.COUNTS, "images", "best_epoch_miou")
             if derived and not math.isclose(result.metrics[name], score, rel_tol=1e-8):

@@ -16,6 +16,7 @@ from segmodels.core.files import write_csv, write_json
 from segmodels.data import images, index
 from segmodels.evaluation import score_masks
 from segmodels.reporting import tables
+from segmodels.reporting.result import read_result
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ["background", "<b>cat</b> & dog", "鳥", "NA"]  # names that careless pages break on
@@ -72,7 +73,7 @@ def write_project(home):
     write_json(home / "data/miniature/statistics.json", facts)
     for worse, model in enumerate(MODELS):
         _write_model(home, root, model, worse)
-    results = [tables.read_result(model, home / "reports/models") for model in MODELS]
+    results = [read_result(model, home / "reports/models") for model in MODELS]
     write_csv(home / "reports/comparison/differences.csv", tables.differences(results))
 
 

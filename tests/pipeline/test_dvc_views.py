@@ -21,6 +21,7 @@ from test_pipeline import change_params, commit, copy_project, dvc, run
 from segmodels.config import params
 from segmodels.core.files import write_json
 from segmodels.reporting import tables
+from segmodels.reporting.result import read_result
 from stages import compare, headline
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +86,7 @@ def test_metrics_of_all_models_fit_on_a_screen(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["headline", EVERY_MODEL[0]])
     headline.main()
-    results = [tables.read_result(model) for model in EVERY_MODEL]
+    results = [read_result(model) for model in EVERY_MODEL]
     compare.write_metrics(tables.summary(results))
     Repo.init(no_scm=True).close()
     lines = dvc(tmp_path, "metrics", "show").splitlines()

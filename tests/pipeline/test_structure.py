@@ -15,7 +15,9 @@ PARAMS = {  # their values are in data/facts
     "segmodels/config/document.py",
     "segmodels/config/paths.py",
     "segmodels/config/params.py",
+    "segmodels/config/origin.py",
     "segmodels/config/schema.py",
+    "segmodels/config/section.py",
 }
 # A wing imports wings of lower floors: training and prediction do not import each other. Every wing
 # may import BASE and the parameters.

@@ -15,6 +15,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from segmodels.core.files import write_csv
 from segmodels.reporting import figures, style, tables
+from segmodels.reporting.result import read_result
 
 ROOT = Path(__file__).parents[2]
 MODELS = ["unet", "fcn", "deeplab"]
@@ -34,7 +35,7 @@ def write_reports(folder):
 @pytest.fixture
 def results(tmp_path):
     write_reports(tmp_path)
-    return [tables.read_result(model, tmp_path) for model in MODELS]
+    return [read_result(model, tmp_path) for model in MODELS]
 
 
 @pytest.fixture
@@ -206,7 +207,7 @@ def test_any_number_of_classes_is_drawn_without_a_warning(tmp_path, classes):
     names = ["背景", *(f"種 {i} $x$" for i in range(1, classes))]
     counts = confusion(1, [50] + [10] * (classes - 1))
     write_report(tmp_path, "unet", counts=counts, classes=names)
-    results = [tables.read_result("unet", tmp_path)]
+    results = [read_result("unet", tmp_path)]
     look = style.looks(["unet"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -11,7 +11,8 @@ from sklearn.metrics import jaccard_score
 
 from segmodels.config.paths import Paths
 from segmodels.data import images
-from segmodels.reporting import gallery, tables
+from segmodels.reporting import gallery
+from segmodels.reporting.result import Result
 
 PREDICTIONS = Path("data/predictions/miniature")
 
@@ -87,9 +88,7 @@ def test_of_a_large_split_the_worst_and_every_so_manyth_are_shown():
 
 
 def test_mean_miou_goes_by_picture_and_not_by_row(made_up_results):
-    other = tables.Result(
-        **{**vars(made_up_results[1]), "images": made_up_results[1].images.iloc[::-1]}
-    )
+    other = Result(**{**vars(made_up_results[1]), "images": made_up_results[1].images.iloc[::-1]})
     mean = gallery.mean_miou([made_up_results[0], other])
     each = [
         dict(zip(r.images["image_id"], r.images["miou"], strict=True)) for r in made_up_results[:2]

@@ -8,6 +8,7 @@ from helpers.made_up_reports import CLASSES, GROUPS, confusion, counts_of, write
 
 from segmodels.evaluation import bootstrap, scores
 from segmodels.reporting import figures, markdown, style, tables
+from segmodels.reporting.result import check_comparable, read_result
 
 NATS = ("cross_entropy", "cross-entropy (nats per pixel)")
 SEED_1 = {"resamples": 2000, "seed": 1, "level": 0.95}
@@ -18,7 +19,7 @@ WEIGHTED_NAME = "class-weighted cross-entropy"
 def results(tmp_path):
     write_report(tmp_path, "unet", counts=confusion(1))
     write_report(tmp_path, "fcn", counts=confusion(2), miou=[0.1] * 9)
-    return [tables.read_result(model, tmp_path) for model in ("unet", "fcn")]
+    return [read_result(model, tmp_path) for model in ("unet", "fcn")]
 
 
 def test_summary_equals_the_metrics_files_and_ends_with_the_floor(results, tmp_path):
@@ -66,7 +67,7 @@ def test_per_class_equals_the_files_and_leaves_the_absent_class_blank(results):
 @pytest.mark.parametrize("classes", [CLASSES, ["0", "1", "02", "3.0", "1e3"]])
 def test_class_names_survive_reading(tmp_path, classes):
     write_report(tmp_path, "unet", counts=confusion(1), classes=classes)
-    result = tables.read_result("unet", tmp_path)
+    result = read_result("unet", tmp_path)
     assert result.per_class["class"].tolist() == classes
     assert tables.confusion_matrix(result).columns.tolist() == classes
 
@@ -121,8 +122,8 @@ def test_models_with_different_losses_are_compared_by_cross_entropy(
 ):
     write_report(tmp_path, "unet", counts=confusion(1), recipe=first)
     write_report(tmp_path, "fcn", counts=confusion(2), recipe=second)
-    results = [tables.read_result(model, tmp_path) for model in ("unet", "fcn")]
-    tables.check_comparable(results)
+    results = [read_result(model, tmp_path) for model in ("unet", "fcn")]
+    check_comparable(results)
     assert tables.common_loss(results) == common
     assert said in markdown.caption(results)
     assert tables.common_loss(results)[0] in tables.curves(results).columns.str.removeprefix("val_")
@@ -133,12 +134,12 @@ def with_seeds(folder, **seeds):
     for k, (model, seed) in enumerate(seeds.items()):
         arch = model.partition("_")[0]
         write_report(folder, model, counts=confusion(k), arch=arch, protocol={"seed": seed})
-    return [tables.read_result(model, folder) for model in seeds]
+    return [read_result(model, folder) for model in seeds]
 
 
 def test_models_that_differ_by_the_seed_alone_are_summed_up(tmp_path):
     results = with_seeds(tmp_path, unet_a=0, fcn_a=0, unet_b=1, unet_c=7, fcn_b=3, segnet_a=0)
-    tables.check_comparable(results)
+    check_comparable(results)
     table = tables.over_seeds(results).set_index("model")
     assert table["runs"].to_dict() == {"unet_a": "unet_a, unet_b, unet_c", "fcn_a": "fcn_a, fcn_b"}
     miou = {result.model: result.metrics["miou"] for result in results}
@@ -164,7 +165,7 @@ def test_another_recipe_or_argument_or_the_same_seed_makes_no_spread(tmp_path):
 def test_caption_says_when_pictures_were_shrunk(tmp_path):
     protocol, recipe = {"input_long_side": 384}, {"init": "imagenet", "val_size": 256}
     write_report(tmp_path, "unet", counts=confusion(1), protocol=protocol, recipe=recipe)
-    text = markdown.caption([tables.read_result("unet", tmp_path)])
+    text = markdown.caption([read_result("unet", tmp_path)])
     assert "original size (seen at long side 384), single scale" in text
     assert "last epoch. Curves: seen at long side 256. Start: imagenet" in text
 
@@ -173,7 +174,7 @@ def test_curves_are_of_val_where_other_pictures_are_scored(tmp_path):
     """So the floor of those pictures is not theirs."""
     recipe = {"init": "imagenet", "val_size": 256}
     write_report(tmp_path, "unet", counts=confusion(1), split="holdout of train", recipe=recipe)
-    results = [tables.read_result("unet", tmp_path)]
+    results = [read_result("unet", tmp_path)]
     assert "last epoch. Curves: val, seen at long side 256. Start" in markdown.caption(results)
     curves = tables.curves(results)
     assert set(curves["model"]) == {"unet"}
@@ -199,14 +200,14 @@ def test_curves_are_of_val_where_other_pictures_are_scored(tmp_path):
 def test_models_measured_differently_are_refused(tmp_path, change, named):
     write_report(tmp_path, "unet", counts=confusion(1))
     write_report(tmp_path, "fcn", **{"counts": confusion(2), **change})
-    results = [tables.read_result(model, tmp_path) for model in ("unet", "fcn")]
+    results = [read_result(model, tmp_path) for model in ("unet", "fcn")]
     with pytest.raises(ValueError, match=f"^unet and fcn do not belong in one table: .*{named}"):
-        tables.check_comparable(results)
+        check_comparable(results)
 
 
 def test_models_measured_alike_are_accepted_with_weights_of_their_own(results):
     assert len({result.metrics["protocol"]["weights_sha256"] for result in results}) == 2
-    tables.check_comparable(results)
+    check_comparable(results)
 
 
 def test_models_trained_otherwise_than_most_are_marked(tmp_path):
@@ -214,8 +215,8 @@ def test_models_trained_otherwise_than_most_are_marked(tmp_path):
     for k, (model, recipe) in enumerate(own.items()):
         loss = {"loss": {"cross_entropy": 1, "dice": k}}
         write_report(tmp_path, model, counts=confusion(k), recipe=recipe | loss)
-    results = [tables.read_result(model, tmp_path) for model in own]
-    tables.check_comparable(results)
+    results = [read_result(model, tmp_path) for model in own]
+    check_comparable(results)
     assert tables.otherwise(results) == {model: recipe for model, recipe in own.items() if recipe}
     text = markdown.report(
         tables.summary(results),
@@ -241,7 +242,7 @@ def test_another_loss_is_in_the_tables_of_the_models_that_have_it(tmp_path):
     history["train_focal"] = history["train_dice"] / 2
     history["val_focal"] = history["val_dice"] / 2
     history.to_csv(path, index=False)
-    results = [tables.read_result(model, tmp_path) for model in ("unet", "fcn")]
+    results = [read_result(model, tmp_path) for model in ("unet", "fcn")]
     summary = tables.summary(results).set_index("model")
     assert summary.loc["fcn", "val_focal"] == history["val_focal"].iloc[-1]
     assert np.isnan(summary.loc["unet", "val_focal"])
@@ -252,14 +253,14 @@ def test_another_loss_is_in_the_tables_of_the_models_that_have_it(tmp_path):
 def test_a_history_without_the_loss_of_its_training_is_refused(tmp_path):
     write_report(tmp_path, "fcn", counts=confusion(2), recipe=FOCAL)
     with pytest.raises(ValueError, match=r"history\.csv: lacks the column train_focal"):
-        tables.read_result("fcn", tmp_path)
+        read_result("fcn", tmp_path)
 
 
 def test_missing_report_says_which_stage_makes_it(tmp_path):
     write_report(tmp_path, "unet", counts=confusion(1))
     (tmp_path / "unet" / "history.csv").unlink()
     with pytest.raises(ValueError, match=r"unet.history\.csv is missing: run `dvc repro evaluate@"):
-        tables.read_result("unet", tmp_path)
+        read_result("unet", tmp_path)
 
 
 def test_overlap_and_groups_are_those_that_were_written(results):

@@ -14,6 +14,7 @@ from segmodels import models
 from segmodels.config import params
 from segmodels.config.paths import Paths
 from segmodels.reporting import tables
+from segmodels.reporting.result import read_result
 from segmodels.reporting.results import read_json
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +38,7 @@ FREQUENT = STUDIES["voc_animals"].comparisons["architectures"].score_classes
 
 @functools.cache
 def result(study, run):
-    return tables.read_result(run, PATHS[study].report())
+    return read_result(run, PATHS[study].report())
 
 
 @functools.cache

@@ -121,18 +121,22 @@ def _void_masks(rows: pd.DataFrame, data: Dataset, split: str) -> list[Finding]:
 
 
 def _few_images(rows: pd.DataFrame, data: Dataset, split: str) -> list[Finding]:
-    halves = {class_: images_for_half(rows[class_]) for class_ in data.classes}
-    few = {class_: count for class_, count in halves.items() if 0 < count < FEW_IMAGES}
-    if not few:
+    ids = rows["image_id"].tolist()
+    shown = list[str]()
+    largest = list[str]()
+    for class_ in data.classes:
+        pixels = rows[class_]
+        half = images_for_half(pixels)
+        if 0 < half < FEW_IMAGES:
+            shown.append(f"{class_} ({half} of {(pixels > 0).sum()})")
+            largest.append(ids[int(pixels.to_numpy().argmax())])
+    if not shown:
         return []
-    shown = [f"{class_} ({count} of {(rows[class_] > 0).sum()})" for class_, count in few.items()]
     text = (
         f"{split}: few images hold half of the pixels of {', '.join(shown)}: "
         "what is learnt or scored of these classes is those images; label more of them, or "
         "compare models over the other classes"
     )
-    ids = rows["image_id"].tolist()
-    largest = [ids[int(rows[class_].to_numpy().argmax())] for class_ in few]
     return [Finding(text, alone(list(dict.fromkeys(largest))))]
 
 
@@ -163,22 +167,21 @@ def _small_share(train: pd.DataFrame, data: Dataset, name: str) -> list[Finding]
 def _other_shares(train: pd.DataFrame, val: pd.DataFrame, data: Dataset) -> list[Finding]:
     """Classes that enough images show, so that it is no chance."""
     shares = pd.DataFrame({"train": _shares(train, data), "val": _shares(val, data)})
-    enough = [
-        class_
-        for class_ in data.classes
-        if min(images_for_half(train[class_]), images_for_half(val[class_])) >= FEW_IMAGES
-    ]
+    enough = list[str]()
+    for class_ in data.classes:
+        fewest = min(images_for_half(train[class_]), images_for_half(val[class_]))
+        if fewest >= FEW_IMAGES:
+            enough.append(class_)
     shares = shares.loc[enough]
     ratio = shares["val"] / shares["train"]
     other = shares[(ratio > SHARE_FACTOR) | (ratio < 1 / SHARE_FACTOR)]
     if other.empty:
         return []
-    shown = ", ".join(
-        f"{class_} ({row['train']:.2%} against {row['val']:.2%})"
-        for class_, row in other.iterrows()
-    )
+    shown = list[str]()
+    for name, row in other.iterrows():
+        shown.append(f"{name} ({row['train']:.2%} against {row['val']:.2%})")
     text = (
-        f"{data.train} and {data.val} show different things, by their shares of pixels: {shown}; "
-        "draw both at random from one pool, or say that it is meant so"
+        f"{data.train} and {data.val} show different things, by their shares of pixels: "
+        f"{', '.join(shown)}; draw both at random from one pool, or say that it is meant so"
     )
     return [Finding(text)]

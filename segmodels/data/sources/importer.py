@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from segmodels.core.files import check_space, write_bytes, write_text
+from segmodels.core.files import check_space, write_bytes
 from segmodels.data import images, layout
 from segmodels.data.sources import formats, splits, tidy
 from segmodels.data.sources.formats.naming import Names
@@ -93,14 +93,10 @@ def bring(
     """
     _check_places(source, root)
     source = Path(os.path.normpath(source))
-    form, sign = formats.recognise(source) if form == "auto" else (form, "")
-    found = formats.FORMATS[form].read(source, asked)
-    if not found.samples:
-        raise ValueError(f"{source}: no image with labels, expected some in the form {form}")
-    report = Report(form, sign, found.names, skipped=found.skipped, remarks=found.remarks)
-    plan = _plan(found.samples, choice)
+    report, samples = _read(source, form, asked)
+    plan = _plan(samples, choice)
     root.parent.mkdir(parents=True, exist_ok=True)
-    check_space(root, sum(s.image.stat().st_size for s in found.samples), "the images")
+    check_space(root, sum(sample.image.stat().st_size for sample in samples), "the images")
     beside = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}."))
     try:
         problems = _fill(beside, watch(plan), report)
@@ -121,6 +117,18 @@ def _check_places(source: Path, root: Path) -> None:
         raise ValueError(f"{source}: no such file or folder; expected a labelled data set")
 
 
+def _read(source: Path, form: str, asked: Asked) -> tuple[Report, list[Sample]]:
+    """The samples of a source, and a report in which none is counted yet."""
+    sign = ""
+    if form == "auto":
+        form, sign = formats.recognise(source)
+    found = formats.FORMATS[form].read(source, asked)
+    if not found.samples:
+        raise ValueError(f"{source}: no image with labels, expected some in the form {form}")
+    report = Report(form, sign, found.names, skipped=found.skipped, remarks=found.remarks)
+    return report, found.samples
+
+
 def _plan(samples: list[Sample], choice: splits.Choice) -> list[Planned]:
     """Ids and splits, in an order that depends on no file system."""
     ordered = sorted(samples, key=lambda sample: _normal(sample.name.as_posix()))
@@ -133,7 +141,8 @@ def _plan(samples: list[Sample], choice: splits.Choice) -> list[Planned]:
 
 def _fill(tree: Path, plan: Iterable[Planned], report: Report) -> list[str]:
     """Write the tree of what can be read; a line for each image that has a problem."""
-    problems, lists = list[str](), dict[str, list[str]]({"train": [], "val": []})
+    problems = list[str]()
+    lists: dict[str, list[str]] = {"train": [], "val": []}
     for sample, image_id, split in plan:
         try:
             labels = _write(tree, sample, image_id, report)
@@ -145,7 +154,7 @@ def _fill(tree: Path, plan: Iterable[Planned], report: Report) -> list[str]:
             report.count(split, labels)
             lists.setdefault(split, []).append(image_id)
     for split, members in lists.items():
-        write_text(layout.split_path(tree, split), "".join(f"{member}\n" for member in members))
+        layout.write_ids(layout.split_path(tree, split), members)
     return problems
 
 
@@ -157,7 +166,8 @@ def _write(tree: Path, sample: Sample, image_id: str, report: Report) -> np.ndar
     """
     try:
         with images.open_image(sample.image, *images.FORMATS) as image:
-            kind, turned = str(image.format), images.orientation(image) in TURNED
+            kind = str(image.format)
+            turned = images.orientation(image) in TURNED
             width, height = image.size
         pixels = images.read_image(sample.image)
     except FileNotFoundError:
@@ -191,11 +201,12 @@ def ids(names: Sequence[PurePath]) -> list[str]:
     depth = max(len(name.parts) for name in names)
     for parts in range(1, depth + 1):
         found = [_normal("_".join(name.parts[-parts:])).strip() for name in names]
-        if len({image_id.casefold() for image_id in found}) == len(found):
+        folded = [image_id.casefold() for image_id in found]
+        if len(set(folded)) == len(found):
             break
     else:
-        count = Counter(image_id.casefold() for image_id in found)
-        twice = [n for n, i in zip(names, found, strict=True) if count[i.casefold()] > 1]
+        count = Counter(folded)
+        twice = [name for name, key in zip(names, folded, strict=True) if count[key] > 1]
         raise ValueError(f"{twice[0]} and {twice[1]}: one id for both, expected two: rename one")
     for name, image_id in zip(names, found, strict=True):
         if not layout.is_name(image_id) or image_id.startswith("."):

@@ -6,6 +6,7 @@ in, or merges some. Masks of the test split, which hold no labels, are left out.
 Source: Cordts et al., arXiv 1604.01685; cityscapesScripts, helpers/labels.py.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePath
@@ -69,7 +70,8 @@ def read(source: Path, asked: Asked) -> Found:
     if kind is None:
         raise ValueError(f"{source}: expected leftImg8bit/ and gtFine/ in it")
     masks = {path.relative_to(source / kind): path for path in files(source / kind, (".png",))}
-    pairs, skipped = list[tuple[Path, Path]](), list[str]()
+    pairs = list[tuple[Path, Path]]()
+    skipped = list[str]()
     for image in files(source / "leftImg8bit"):
         place = image.relative_to(source / "leftImg8bit")
         stem = place.stem.removesuffix(IMAGE)
@@ -86,9 +88,7 @@ def read(source: Path, asked: Asked) -> Found:
     targets = {name: name if name in wanted else VOID for name in NAMES}
     usual = dict(enumerate(NAMES))
     if asked.classes is None:
-        taken = [asked.meaning.get(name, target) for name, target in targets.items()]
-        order = dict.fromkeys([*(name for name in COLOURS if name in taken), *taken])
-        asked = replace(asked, classes=[name for name in order if name != VOID])
+        asked = replace(asked, classes=_classes(targets, asked.meaning))
     table = label_files.table(source, [], asked, usual, targets)
     samples = []
     for image, mask in pairs:
@@ -97,6 +97,16 @@ def read(source: Path, asked: Asked) -> Found:
             Sample(image, name, partial(table.read, mask), split_of(image.relative_to(source)))
         )
     return Found(_coloured(table.names), samples, skipped)
+
+
+def _classes(targets: dict[str, str], meaning: Mapping[str, str]) -> list[str]:
+    """The classes that names become: those of the benchmark in its order, then those of --map."""
+    taken = [meaning.get(name, target) for name, target in targets.items()]
+    classes = [name for name in COLOURS if name in taken]
+    for name in taken:
+        if name != VOID and name not in classes:
+            classes.append(name)
+    return classes
 
 
 def _kind(source: Path) -> str | None:

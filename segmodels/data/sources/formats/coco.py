@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +51,10 @@ class Picture:
 
 def recognise(source: Path) -> str:
     """What of a source is in this form; "" if nothing is."""
-    found = (path.name for path in candidates(source)[:MOST_LOOKED_AT] if _looks_so(path))
-    return next(found, "")
+    for path in candidates(source)[:MOST_LOOKED_AT]:
+        if _looks_so(path):
+            return path.name
+    return ""
 
 
 def read(source: Path, asked: Asked) -> Found:
@@ -65,14 +66,14 @@ def read(source: Path, asked: Asked) -> Found:
     root = source if source.is_dir() else source.parent
     if root.name == "annotations" and not source.is_dir():
         root = root.parent
-    paths = candidates(source)
-    contents = {path: content for path in paths if (content := _content(path)) is not None}
-    if not contents:
-        raise ValueError(f"{source}: no JSON with {', '.join(PARTS)}, expected COCO's instances")
+    skipped = list[str]()
+    contents = _contents(source, skipped)
     tables = {path: _categories(path, content) for path, content in contents.items()}
-    known = list(dict.fromkeys(chain.from_iterable(table.values() for table in tables.values())))
-    names = naming.named(known, asked.meaning, asked.classes, objects=True)
-    found = Found(names, [], [f"{p}: no COCO instances" for p in paths if p not in contents])
+    known = dict[str, None]()
+    for table in tables.values():
+        known.update(dict.fromkeys(table.values()))
+    names = naming.named(list(known), asked.meaning, asked.classes, objects=True)
+    found = Found(names, [], skipped)
     images = Images(root)
     taken = dict[Path, str]()
     for path, content in contents.items():
@@ -106,8 +107,9 @@ class Reader:
         Raises:
             ValueError: an annotation is broken, or does not fit the image.
         """
-        stated = (get(picture.entry, key, int, picture.where) for key in ("height", "width"))
-        size = sizes.checked(Size(*stated), picture.where)
+        height = get(picture.entry, "height", int, picture.where)
+        width = get(picture.entry, "width", int, picture.where)
+        size = sizes.checked(Size(height, width), picture.where)
         crowds = np.zeros(size, bool)
         objects = self._objects(picture, size, crowds)
         labels = painting.paint(objects, size, self.names, self.remarks, smaller_on_top=True)
@@ -171,6 +173,20 @@ def _looks_so(path: Path) -> bool:
     return b'"categories"' in content and b'"images"' in content
 
 
+def _contents(source: Path, skipped: list[str]) -> dict[Path, dict[str, Any]]:
+    """What the JSON files of a source hold; those of another kind join `skipped`."""
+    contents = dict[Path, dict[str, Any]]()
+    for path in candidates(source):
+        content = _content(path)
+        if content is None:
+            skipped.append(f"{path}: no COCO instances")
+        else:
+            contents[path] = content
+    if not contents:
+        raise ValueError(f"{source}: no JSON with {', '.join(PARTS)}, expected COCO's instances")
+    return contents
+
+
 def _content(path: Path) -> dict[str, Any] | None:
     """What a JSON holds; None where it is another kind of file."""
     content = read_json(path)
@@ -184,7 +200,8 @@ def _content(path: Path) -> dict[str, Any] | None:
 def _categories(path: Path, content: dict[str, Any]) -> dict[int, str]:
     found = dict[int, str]()
     for where, entry in numbered(content["categories"], f"{path}: categories"):
-        number, name = get(entry, "id", int, where), get(entry, "name", str, where)
+        number = get(entry, "id", int, where)
+        name = get(entry, "name", str, where)
         if number in found or name in found.values():
             raise ValueError(f"{where}: id {number} or name {name!r} comes twice: rename one")
         found[number] = name
@@ -208,13 +225,14 @@ def _pictures(path: Path, content: dict[str, Any]) -> list[Picture]:
         if own in ids:
             raise ValueError(f"{where}.id = {own}: comes twice, expected once: export it again")
         ids.add(own)
-        image, category = get(entry, "image_id", int, where), get(entry, "category_id", int, where)
+        image = get(entry, "image_id", int, where)
+        category = get(entry, "category_id", int, where)
         if image not in found:
             raise ValueError(f"{where}.image_id = {image}: no such id in images: remove it")
         if category not in categories:
             raise ValueError(
                 f"{where}.category_id = {category}: expected one of categories, "
-                f"{naming.some([str(number) for number in categories])}: correct it"
+                f"{naming.some(list(map(str, categories)))}: correct it"
             )
         found[image].annotations.append((where, entry))
     return list(found.values())
@@ -230,7 +248,9 @@ def _image(images: Images, path: Path, picture: Picture, asked: Asked) -> Path:
             return found
     there = list[Path]()
     if not asked.images:
-        there = [image for base in images.folders if (image := images.find(base, name, where))]
+        for folder in images.folders:
+            if found := images.find(folder, name, where):
+                there.append(found)
         if split := _split(path, root):
             there = [image for image in there if _word(image.parent.name) == split] or there
     if len(there) != 1:

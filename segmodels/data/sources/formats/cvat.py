@@ -9,7 +9,6 @@ pycocotools, see `painting.coco_polygons`; of an ellipse the pixels with their c
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -32,7 +31,7 @@ from segmodels.data.sources.formats.sample import (
 
 SHAPES = ("polygon", "box", "ellipse", "mask")
 OTHERS = ("polyline", "points", "cuboid", "skeleton", "tag")
-FOLDERS = ("images", ".")
+FOLDERS = ["images", "."]
 
 
 def recognise(source: Path) -> str:
@@ -59,14 +58,16 @@ def read(source: Path, asked: Asked) -> Found:
     images = tree.findall("image")
     if not images:
         raise ValueError(f"{path}: no <image>, expected CVAT for images 1.1: export it as that")
-    labels = [element.text or "" for element in tree.iterfind("meta//labels/label/name")]
-    known = dict.fromkeys(labels)
-    for image in images:
-        used = [shape.get("label", "") for shape in image if shape.tag in SHAPES]
-        known.update(dict.fromkeys(used))
+    known = dict[str, None]()
+    for label in tree.iterfind("meta//labels/label/name"):
+        known[label.text or ""] = None
+    for shape in tree.iterfind("image/*"):
+        if shape.tag in SHAPES:
+            known[shape.get("label", "")] = None
     names = naming.named(list(known), asked.meaning, asked.classes, objects=True)
     found = Found(names, [])
-    pictures, taken = Images(root), set[Path]()
+    pictures = Images(root)
+    taken = set[Path]()
     for place, image in enumerate(images):
         where = f"{path}: image {image.get('id', place)}"
         file = _file(pictures, asked, image.get("name"), where)
@@ -105,19 +106,20 @@ def _file(images: Images, asked: Asked, name: str | None, where: str) -> Path:
     """The file of an image."""
     if not name:
         raise ValueError(f"{where}.name: missing, expected that of its file: export it again")
-    folders = [images.source / folder for folder in ([asked.images] if asked.images else FOLDERS)]
+    folders = [asked.images] if asked.images else FOLDERS
     for folder in folders:
-        if found := images.find(folder, name, f"{where}.name"):
+        if found := images.find(images.source / folder, name, f"{where}.name"):
             return found
     raise ValueError(
-        f"{where}.name = {layout.printable(name)}: not in {folders[0]}, expected there: --images "
-        "names another folder"
+        f"{where}.name = {layout.printable(name)}: not in {images.source / folders[0]}, expected "
+        "there: --images names another folder"
     )
 
 
 def _shapes(image: ElementTree.Element, where: str) -> list[tuple[str, ElementTree.Element]]:
     """What covers an area, the uppermost last, each with where it stands."""
-    count, found = Counter[str](), list[tuple[float, str, ElementTree.Element]]()
+    count = Counter[str]()
+    found = list[tuple[float, str, ElementTree.Element]]()
     for shape in image:
         if shape.tag in SHAPES:
             place = f"{where}: {shape.tag} {count[shape.tag]}"
@@ -129,8 +131,9 @@ def _shapes(image: ElementTree.Element, where: str) -> list[tuple[str, ElementTr
 
 def _labels(image: ElementTree.Element, where: str, found: Found, sizes: Sizes) -> np.ndarray:
     """The labels of an image, (H, W) uint8."""
-    stated = (whole(image.get(key), f"{where}.{key}") for key in ("height", "width"))
-    size = sizes.checked(Size(*stated), where)
+    height = whole(image.get("height"), f"{where}.height")
+    width = whole(image.get("width"), f"{where}.width")
+    size = sizes.checked(Size(height, width), where)
     return painting.paint(_objects(image, where, size), size, found.names, found.remarks)
 
 
@@ -151,8 +154,9 @@ def _mask(shape: ElementTree.Element, size: Size, where: str) -> np.ndarray:
         corners = _box(shape, where)
         painting.check_inside(corners, size, where)
         return painting.coco_polygons([corners], size)
-    pairs = [pair.split(",") for pair in shape.get("points", "").split(";")]
-    flat = list(chain.from_iterable(pairs))
+    flat = list[str]()
+    for pair in shape.get("points", "").split(";"):
+        flat += pair.split(",")
     return painting.coco_polygons([painting.points(flat, size, f"{where}.points")], size)
 
 
@@ -194,8 +198,8 @@ def _runs(shape: ElementTree.Element, size: Size, where: str) -> np.ndarray:
             f"{where}: box {width} x {height} at {left}, {top}, expected one within {size}: "
             "draw it again"
         )
-    texts = [text.strip() for text in shape.get("rle", "").split(",")]
-    counts = [whole(text, f"{where}.rle[{place}]") for place, text in enumerate(texts)]
+    texts = shape.get("rle", "").split(",")
+    counts = [whole(text.strip(), f"{where}.rle[{place}]") for place, text in enumerate(texts)]
     mask = np.zeros(size, bool)
     box = painting.runs(counts, Size(height, width), f"{where}.rle", columns=False)
     mask[top : top + height, left : left + width] = box

@@ -5,9 +5,8 @@ A table file (`--table`), or keys of `--map`, name values ("255") or colours ("1
 where nobody says what a value is, the values that occur are listed with their pixels.
 """
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,24 +16,18 @@ from segmodels.config.schema import VOID
 from segmodels.data import images, masks
 from segmodels.data.palettes import Palettes, used_colours
 from segmodels.data.sources.formats import naming
+from segmodels.data.sources.formats.label_keys import (
+    TABLES,
+    code_of,
+    parsed_key,
+    read_table,
+    shown_key,
+)
 from segmodels.data.sources.formats.naming import VOID_LABEL, Names
-from segmodels.data.sources.formats.sample import Asked, Size, Sizes, read_text
+from segmodels.data.sources.formats.sample import Asked, Size, Sizes
 
-TABLES = ("class_dict.csv", "label_colors.txt", "labelmap.txt")  # what programs call theirs
-LARGEST = 65535
-COLOUR = re.compile(r"#([0-9a-fA-F]{6})")
-TRIPLE = re.compile(r"(\d{1,3}),(\d{1,3}),(\d{1,3})")
-GAP = r"[\s,;:=]+"
-NUMBERS = rf"(\d+){GAP}(\d+){GAP}(\d+)"
-LINES = [  # of a table: name and colour, or name and value, either first
-    re.compile(rf"(?P<name>.*?\D){GAP}{NUMBERS}[\s,;:]*"),
-    re.compile(rf"{NUMBERS}{GAP}(?P<name>.*?\D.*?)[\s,;:]*"),
-    re.compile(rf"(?P<name>\D.*?){GAP}(\d+)[\s,;:]*"),
-    re.compile(rf"(\d+){GAP}(?P<name>\D.*?)[\s,;:]*"),
-]
 MANY = 64  # more values than a label map has
 SHOWN = 20
-LONGEST = 300  # letters of a line of a table
 
 
 @dataclass(frozen=True)
@@ -66,13 +59,17 @@ class Table:
         height, width = codes.shape
         sizes.checked(Size(height, width), str(path))
         used, counts = np.unique(codes, return_counts=True)
-        strange = [place for place, code in enumerate(used.tolist()) if code not in self.labels]
+        strange = list[str]()
+        pixels = 0
+        for code, count in zip(used.tolist(), counts.tolist(), strict=True):
+            if code not in self.labels:
+                strange.append(shown_key(code, self.colours))
+                pixels += count
         if strange:
-            keys = [shown_key(int(used[place]), self.colours) for place in strange]
             what = "colours" if self.colours else "values"
             raise ValueError(
-                f"{path}: {counts[strange].sum():,} pixels have the {what} {naming.some(keys)}, "
-                f"which stand for nothing: --map {keys[0]}=CLASS or {keys[0]}=void says what they "
+                f"{path}: {pixels:,} pixels have the {what} {naming.some(strange)}, which stand "
+                f"for nothing: --map {strange[0]}=CLASS or {strange[0]}=void says what they "
                 "are"
             )
         labels = np.array([self.labels[code] for code in used.tolist()], np.uint8)
@@ -136,19 +133,23 @@ def table(
     if not entries:
         raise ValueError(proposal(paths))
     known = list(dict.fromkeys(entries.values()))
-    void = {name: VOID for name in known if name.casefold() == VOID}
-    names = naming.named(
-        known, asked.meaning, asked.classes, usual={**void, **(targets or {})}, objects=False
-    )
+    known_targets = _void_targets(known)
+    known_targets.update(targets or {})
+    names = naming.named(known, asked.meaning, asked.classes, usual=known_targets, objects=False)
     labels = {code: names.labels[name] for code, name in entries.items()}
-    labels.setdefault(
-        _code(images.palette()[images.VOID_COLOUR]) if colours else VOID_LABEL, VOID_LABEL
-    )
     if colours:
+        labels.setdefault(code_of(images.palette()[images.VOID_COLOUR]), VOID_LABEL)
         names = Names(names.classes, names.labels, _palette(labels, len(names.classes)))
+    else:
+        labels.setdefault(VOID_LABEL, VOID_LABEL)
     advice = "--map VALUE=CLASS says that values count, --map R,G,B=CLASS that colours do"
     palettes = None if own or colours else Palettes(advice=advice)
     return Table(labels, colours, names, palettes)
+
+
+def _void_targets(names: list[str]) -> dict[str, str]:
+    """Names that mean void without being told so, in whichever case."""
+    return {name: VOID for name in names if name.casefold() == VOID}
 
 
 def _of_file(source: Path, asked: Asked) -> tuple[dict[int, str], bool]:
@@ -175,58 +176,6 @@ def _of_options(asked: Asked, colours: bool | None) -> tuple[dict[int, str], boo
     return entries, bool(colours)
 
 
-def parsed_key(key: str) -> tuple[int, bool] | None:
-    """A value as "255", a colour as "128,0,0" or "#800000"; and whether it is a colour."""
-    if match := COLOUR.fullmatch(key):
-        return int(match[1], 16), True
-    if match := TRIPLE.fullmatch(key):
-        parts = [int(part) for part in match.groups()]
-        return (_code(parts), True) if max(parts) < 256 else None
-    return (int(key), False) if key.isascii() and key.isdecimal() and len(key) < 6 else None
-
-
-def shown_key(code: int, colours: bool) -> str:
-    """A value or colour as --map takes it."""
-    return f"{code >> 16},{code >> 8 & 255},{code & 255}" if colours else str(code)
-
-
-def read_table(path: Path) -> tuple[dict[int, str], bool]:
-    """The names of values or colours, one a line, the name first or last; a heading is passed over.
-
-    Returns:
-        names by code, and whether the codes are colours.
-    Raises:
-        ValueError: a line is none of these, names a code twice, or is out of range.
-    """
-    if not path.is_file():
-        raise ValueError(f"--table {path}: no such file; expected lines NAME R G B or NAME VALUE")
-    entries, kinds = dict[int, str](), set[bool]()
-    lines = [line.strip() for line in read_text(path).splitlines()]
-    lines = [line for line in lines if line and not line.startswith(("#", "//"))]
-    for place, line in enumerate(lines):
-        forms = LINES if len(line) <= LONGEST else []
-        match = next((found for form in forms if (found := form.fullmatch(line))), None)
-        numbers = [int(part) for part in match.groups() if part.isdecimal()] if match else []
-        if not numbers and place == 0:
-            continue
-        limit = 255 if len(numbers) == 3 else LARGEST
-        if match is None or len(numbers) not in (1, 3) or max(numbers) > limit:
-            raise ValueError(
-                f"{path}: {line[:60]!r}: expected NAME R G B or NAME VALUE, numbers to "
-                f"{limit}: correct it"
-            )
-        kinds.add(len(numbers) == 3)
-        code = _code(numbers) if len(numbers) == 3 else numbers[0]
-        if code in entries or len(kinds) > 1:
-            raise ValueError(
-                f"{path}: {line[:60]!r}: expected each value or colour once: correct it"
-            )
-        entries[code] = match["name"].strip(" \t,;:=\"'")
-    if not entries:
-        raise ValueError(f"{path}: names nothing, expected lines NAME R G B or NAME VALUE")
-    return entries, kinds.pop()
-
-
 def proposal(paths: list[Path]) -> str:
     """What the masks hold, and the options that would name it."""
     counts, files, colours = counted(paths)
@@ -240,22 +189,23 @@ def proposal(paths: list[Path]) -> str:
     for code, count in counts.most_common(SHOWN):
         images = "1 mask" if files[code] == 1 else f"{files[code]} masks"
         lines.append(f"  {shown_key(code, colours):>12}  {count:>14,} pixels in {images}")
-    each = [shown_key(code, colours) for code in sorted(counts)[:SHOWN]]
-    lines.append("name each, a class or void: " + " ".join(f"--map {key}=NAME" for key in each))
+    options = [f"--map {shown_key(code, colours)}=NAME" for code in sorted(counts)[:SHOWN]]
+    lines.append("name each, a class or void: " + " ".join(options))
     return "\n".join(lines)
 
 
 def counted(paths: list[Path]) -> tuple[Counter[int], Counter[int], bool]:
     """Pixels and masks of each value; of each colour, where a mask is in colour."""
+    colours = False
     try:
-        every, colours = [stored_codes(path, colours=False) for path in paths[:1]], False
+        for path in paths[:1]:
+            stored_codes(path, colours=False)
     except ValueError:
-        every, colours = [], True
-    pixels, files = Counter[int](), Counter[int]()
-    for path in paths[len(every) :]:
+        colours = True
+    pixels = Counter[int]()
+    files = Counter[int]()
+    for path in paths:
         _count(stored_codes(path, colours=colours), pixels, files)
-    for codes in every:
-        _count(codes, pixels, files)
     return pixels, files, colours
 
 
@@ -286,8 +236,3 @@ def _palette(labels: Mapping[int, int], count: int) -> list[naming.Colour] | Non
     for code, label in labels.items():
         first.setdefault(label, (code >> 16, code >> 8 & 255, code & 255))
     return [first[label] for label in range(count)] if set(range(count)) <= set(first) else None
-
-
-def _code(colour: Iterable[int]) -> int:
-    red, green, blue = (int(part) for part in colour)
-    return red << 16 | green << 8 | blue

@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 from segmodels.data.sources.formats import label_files
 from segmodels.data.sources.formats.sample import (
-    SPLITS,
     Asked,
     Found,
     Sample,
     files,
+    split_folders,
     split_of,
     subfolders,
 )
@@ -61,7 +61,8 @@ def read(source: Path, asked: Asked) -> Found:
             f"{source}: no folders of images and masks in it, expected such as images/ and masks/: "
             "--images and --masks name them"
         )
-    pairs, skipped = list[tuple[Path, Path]](), list[str]()
+    pairs = list[tuple[Path, Path]]()
+    skipped = list[str]()
     for place in places:
         pairs += _matched(place, asked.mask_suffix, skipped)
     if not pairs:
@@ -86,8 +87,7 @@ def _places(source: Path, asked: Asked) -> list[Place]:
                 raise ValueError(f"{folder}: no such folder; --images and --masks name them")
         return [place]
     found = list[Place]()
-    inside = subfolders(source)
-    for folder in [source, *(inside[name] for name in inside if name in SPLITS)]:
+    for folder in split_folders(source):
         folders = subfolders(folder)
         images = [folders[name] for name in IMAGES if name in folders]
         masks = [folders[name] for name in MASKS if name in folders]
@@ -102,9 +102,9 @@ def _beside(folder: Path) -> str:
     """The ending of masks that lie beside their images; "" where there are none."""
     stems = {_key(path, folder) for path in files(folder)}
     for ending in ENDINGS:
-        masks = {stem for stem in stems if stem.endswith(ending)}
-        if masks and any(stem.removesuffix(ending) in stems for stem in masks):
-            return ending
+        for stem in stems:
+            if stem.endswith(ending) and stem.removesuffix(ending) in stems:
+                return ending
     return ""
 
 
@@ -117,15 +117,17 @@ def _matched(place: Place, suffix: str | None, skipped: list[str]) -> Iterator[t
     if place.images == place.masks:
         masks = {key: path for key, path in masks.items() if key.endswith(suffix)}
         images = {key: path for key, path in images.items() if key not in masks}
-    of_image = {
-        key.removesuffix(suffix): path for key, path in masks.items() if key.endswith(suffix)
-    }
+    of_image = dict[str, Path]()
+    for key, path in masks.items():
+        if key.endswith(suffix):
+            of_image[key.removesuffix(suffix)] = path
+    matched = set[Path]()
     for key, image in images.items():
         if key in of_image:
+            matched.add(of_image[key])
             yield image, of_image[key]
         else:
             skipped.append(f"{image}: has no mask {key}{suffix} in {place.masks}")
-    matched = {of_image[key] for key in of_image if key in images}
     for path in masks.values():
         if path not in matched:
             skipped.append(f"{path}: is the mask of no image in {place.images}")

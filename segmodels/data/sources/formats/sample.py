@@ -167,6 +167,15 @@ def subfolders(folder: Path) -> dict[str, Path]:
     }
 
 
+def split_folders(source: Path) -> list[Path]:
+    """A source and those of its folders that are named after a split."""
+    found = [source]
+    for name, folder in subfolders(source).items():
+        if name in SPLITS:
+            found.append(folder)
+    return found
+
+
 def split_of(path: PurePath) -> str | None:
     """The split that a folder in a path is named after."""
     for part in path.parts[:-1]:

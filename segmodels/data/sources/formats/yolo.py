@@ -23,7 +23,6 @@ import yaml
 from segmodels.data.sources.formats import naming, painting
 from segmodels.data.sources.formats.naming import Names
 from segmodels.data.sources.formats.sample import (
-    SPLITS,
     Asked,
     Found,
     Sample,
@@ -31,6 +30,7 @@ from segmodels.data.sources.formats.sample import (
     files,
     number,
     read_text,
+    split_folders,
     split_of,
     subfolders,
     whole,
@@ -82,8 +82,9 @@ def read(source: Path, asked: Asked) -> Found:
             name = image.relative_to(source).with_suffix("")
             read_labels = partial(reader.read, texts.pop(key, None))
             found.samples.append(Sample(image, name, read_labels, split_of(name)))
-        left = [path for path in texts.values() if path.name not in NO_LABELS]
-        found.skipped += [f"{path}: is the label file of no image" for path in left]
+        for path in texts.values():
+            if path.name not in NO_LABELS:
+                found.skipped.append(f"{path}: is the label file of no image")
     return found
 
 
@@ -110,7 +111,8 @@ class Reader:
     def _objects(self, path: Path, sizes: Sizes) -> Iterator[tuple[str, np.ndarray]]:
         size = sizes.shown
         for place, line in enumerate(read_text(path).splitlines(), 1):
-            words, where = line.split(), f"{path}: line {place}"
+            words = line.split()
+            where = f"{path}: line {place}"
             if not words:
                 continue
             label = whole(words[0], f"{where}: class")
@@ -123,11 +125,11 @@ class Reader:
                     "export it with masks, or leave the image out with --skip"
                 )
             shares = [number(word, f"{where}: number {k}") for k, word in enumerate(words[1:], 1)]
-            if any(not -BARELY <= share <= 1 + BARELY for share in shares):
-                far = next(share for share in shares if not -BARELY <= share <= 1 + BARELY)
-                raise ValueError(
-                    f"{where}: {far:g}, expected shares of 0 to 1: divide by the image's size"
-                )
+            for share in shares:
+                if not -BARELY <= share <= 1 + BARELY:
+                    raise ValueError(
+                        f"{where}: {share:g}, expected shares of 0 to 1: divide by the image's size"
+                    )
             corners = painting.points(shares, size, where) * [size.width, size.height]
             mask = painting.pillow_polygon(np.floor(corners + BARELY), size)
             yield self.known[label], mask
@@ -135,9 +137,8 @@ class Reader:
 
 def _places(source: Path) -> list[tuple[Path, Path]]:
     """The pairs of folders images and labels."""
-    inside = subfolders(source)
     found = list[tuple[Path, Path]]()
-    for folder in [source, *(inside[name] for name in inside if name in SPLITS)]:
+    for folder in split_folders(source):
         folders = subfolders(folder)
         if "images" in folders and "labels" in folders:
             found.append((folders["images"], folders["labels"]))
@@ -146,15 +147,22 @@ def _places(source: Path) -> list[tuple[Path, Path]]:
 
 def _names(source: Path) -> dict[int, str] | None:
     """The classes that a source names, by number; None where it names none."""
-    for file in (source / name for name in YAMLS):
+    for name in YAMLS:
+        file = source / name
         if file.is_file():
             return _of_yaml(file)
-    places = [source / name for name in LISTS] + [source / "labels" / name for name in LISTS]
-    for file in places:
-        if file.is_file():
-            lines = [line.strip() for line in read_text(file).splitlines()]
-            return _checked(dict(enumerate(line for line in lines if line)), file)
+    for folder in (source, source / "labels"):
+        for name in LISTS:
+            file = folder / name
+            if file.is_file():
+                return _of_list(file)
     return None
+
+
+def _of_list(path: Path) -> dict[int, str]:
+    """Names by number of a file with a name a line."""
+    names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    return _checked(dict(enumerate(names)), path)
 
 
 def _of_yaml(path: Path) -> dict[int, str]:

@@ -75,7 +75,7 @@ def generate(
             _write(root, image_id, scene)
     ids["trainval"] = ids["train"] + ids["val"]
     for split, members in ids.items():
-        write_text(layout.split_path(root, split), "".join(f"{image_id}\n" for image_id in members))
+        layout.write_ids(layout.split_path(root, split), members)
 
 
 def draw(
@@ -126,7 +126,7 @@ def _scene(
         pen = Pen((0, 0, 0))
         horizon = draw_backdrop(pen, "room" if "room" in homes else homes[0], rng)
         _paint(canvas, pen, 0, (canvas.width / 100, 0, 0, canvas.height / 100, 0, 0))
-        feet = sorted(int(foot) for foot in rng.integers(horizon + 6, 113, len(names)))
+        feet = sorted(rng.integers(horizon + 6, 113, len(names)).tolist())
         slots = rng.permutation(len(names))
         for number, (name, foot) in enumerate(zip(names, feet, strict=True), start=1):
             x = 12 + 76 * (int(slots[number - 1]) + rng.random()) / len(names)
@@ -234,7 +234,9 @@ def _annotation(image_id: str, scene: Scene) -> str:
             "xmax": columns.max(),
             "ymax": rows.max(),
         }
-        box = "".join(f"<{end}>{position + 1}</{end}>" for end, position in ends.items())
+        box = ""
+        for end, position in ends.items():
+            box += f"<{end}>{position + 1}</{end}>"
         objects += f"\t<object><name>{name}</name><bndbox>{box}</bndbox></object>\n"
     return (
         f"<annotation>\n\t<folder>VOC2012</folder>\n\t<filename>{image_id}.jpg</filename>\n"
