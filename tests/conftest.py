@@ -1,6 +1,7 @@
 """Shared by all tests: small VOC trees, and the real archive where there is one."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -16,6 +17,7 @@ from segmodels.models.network import Network
 from segmodels.reporting.result import Result, read_result
 
 VOID = 255
+BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
 # These take longest and begin first, the longest of all before the others.
 LONGEST = ["test_pipeline.py", "test_processes.py", "test_models.py", "test_backbones.py"]
 LONGEST += ["test_startup.py", "test_docs.py", "test_checkpoint.py", "test_export.py"]
@@ -59,6 +61,19 @@ def missing(what: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(f"{what}; with CI set this is a failure")
     pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The system's Chromium or Chrome, else the one that `playwright install chromium` fetched."""
+    from playwright.sync_api import sync_playwright  # slow to import, and few tests need it
+
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    with sync_playwright() as playwright:
+        if program is None and not Path(playwright.chromium.executable_path).exists():
+            missing("needs a browser: apt-get install chromium, or playwright install chromium")
+        with playwright.chromium.launch(executable_path=program) as browser:
+            yield browser
 
 
 @pytest.fixture(scope="session")

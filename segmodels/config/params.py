@@ -1,6 +1,6 @@
 """params.yaml as one frozen, validated object.
 
-Every number that can change a result stands in params.yaml and nowhere else; sections.py says
+Every number that can change a result stands in params.yaml and nowhere else; schema.py says
 which keys there are and which values they may take. A problem is one line: key, value, what is
 allowed.
 """

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from chromium import PROGRAM, Browser
-from conftest import missing, write_picture, write_split
+from conftest import write_picture, write_split
 from PIL import Image
 
 from segmodels import cli
@@ -499,17 +498,19 @@ def test_names_on_the_page_are_escaped(project, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_page_fits_into_the_window(project, capsys, tmp_path, width):
-    if PROGRAM is None:
-        missing("needs Chromium or Chrome on the path")
+def test_page_fits_into_the_window(project, chromium, capsys, width):
     copy_of("data/own/pets", TRAIN[4], VAL[2])
     said(capsys, "check", "pets", "--page", "check.html")
-    with Browser(tmp_path / "profile") as browser:
-        browser.open(project / "check.html", width=width)
-        assert browser.js("document.documentElement.scrollWidth") <= width
-        browser.js("document.querySelectorAll('img').forEach((image) => (image.loading = 'eager'))")
-        browser.until("[...document.images].every((image) => image.naturalWidth > 0)")
-        assert browser.complaints() == []
+    page = chromium.new_page(viewport={"width": width, "height": 900})
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto((project / "check.html").as_uri())
+    page.evaluate("document.querySelectorAll('img').forEach((image) => (image.loading = 'eager'))")
+    page.wait_for_function("[...document.images].every((image) => image.naturalWidth > 0)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
+    assert complaints == []
 
 
 def test_documented_thresholds_are_those_of_the_code():

@@ -19,13 +19,13 @@ PARAMS = {  # their values are in data/facts
     "segmodels/config/schema.py",
     "segmodels/config/section.py",
 }
-# A wing imports wings of lower floors: training and prediction do not import each other. Every wing
+# A wing imports wings of lower floors: training and inference do not import each other. Every wing
 # may import BASE and the parameters.
 BASE = {"segmodels/__init__.py", "segmodels/core/files.py", "segmodels/core/supervise.py"}
 FLOORS = {
     "reporting": 5,
     "training": 4,
-    "prediction": 4,
+    "inference": 4,
     "evaluation": 3,
     "models": 2,
     "data": 1,
@@ -90,7 +90,7 @@ def test_stages_that_compute_no_logits_need_no_torch(stage):
 
 
 def test_training_knows_no_concrete_model():
-    for wing in ("training", "prediction"):
+    for wing in ("training", "inference"):
         for path in (ROOT / "segmodels" / wing).glob("*.py"):
             reached = imports(path.relative_to(ROOT).as_posix())
             assert not reached & {f"segmodels/models/{arch}.py" for arch in ARCHS}
@@ -104,8 +104,8 @@ def test_an_arch_does_not_reach_what_runs_it(arch):
     assert not found & {f"segmodels/models/{name}.py" for name in runs}
 
 
-def test_training_and_prediction_do_not_reach_each_other():
-    for wing, other in (("training", "prediction"), ("prediction", "training")):
+def test_training_and_inference_do_not_reach_each_other():
+    for wing, other in (("training", "inference"), ("inference", "training")):
         for path in (ROOT / "segmodels" / wing).glob("*.py"):
             found = reached(path.relative_to(ROOT).as_posix())
             assert not [file for file in found if file.startswith(f"segmodels/{other}/")], path

@@ -1,34 +1,19 @@
 """The page in a browser: what a reader clicks, moves and presses does what it says."""
 
 import colorsys
-import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import missing
 from helpers.made_up_page import CLASSES, COSTS, GROUPS, MODELS, SIZE, VAL, prediction, target
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from segmodels.data import images
 
-PROGRAMS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
 MARKS = """[...document.querySelectorAll("#chart-cost .series")].map((group) => {
     const { x, width } = group.querySelector(".mark").getBBox();
     return [group.dataset.model, x + width / 2]; })"""
 BOXES = """[...document.querySelectorAll("#chart-cost .mark, #chart-cost .name")].map((each) => {
     const { x, y, width, height } = each.getBBox(); return [x, y, width, height]; })"""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """The system's Chromium or Chrome, else the one that `playwright install chromium` fetched."""
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    with sync_playwright() as playwright:
-        if program is None and not Path(playwright.chromium.executable_path).exists():
-            missing("needs a browser: apt-get install chromium, or playwright install chromium")
-        with playwright.chromium.launch(executable_path=program) as browser:
-            yield browser
 
 
 @pytest.fixture
