@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import yaml
-from test_pipeline import ROOT, copy_project, hashes
+from helpers.projects import ROOT, copy_project, hashes
 
 MODEL = {"arch": "unet", "width": 4}
 STAGES = {

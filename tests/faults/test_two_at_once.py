@@ -9,7 +9,7 @@ import time
 
 import pytest
 from conftest import write_tree
-from test_pipeline import change_params, commit, dvc, run
+from helpers.projects import change_params, commit, dvc, run
 
 from faults import laboratory
 from faults.conftest import attack

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from dvc import api
 from dvc.repo import Repo
-from test_pipeline import change_params, commit, copy_project, dvc, run
+from helpers.projects import change_params, commit, copy_project, dvc, run
 
 from segmodels.config import params
 from segmodels.core.files import write_json

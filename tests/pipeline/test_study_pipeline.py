@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from test_pipeline import ROOT, change_params, commit, copy_project, dvc, run, started
+from helpers.projects import ROOT, change_params, commit, copy_project, dvc, run, started
 
 from segmodels.config.paths import Paths
 from segmodels.data import images, layout
