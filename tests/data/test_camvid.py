@@ -161,9 +161,9 @@ def test_the_holdout_is_whole_video_a_minute_away_from_all_other_frames_of_its_d
 
 
 def test_the_real_archive_has_the_owners_pixel_counts(tmp_path):
-    archive = os.environ.get("SEGMODELS_CAMVID_ARCHIVE")
+    archive = os.environ.get("CAMVID_ARCHIVE")
     if not archive:
-        pytest.skip("SEGMODELS_CAMVID_ARCHIVE names no archive")
+        pytest.skip("CAMVID_ARCHIVE names no archive")
     camvid.unpack(Path(archive), tmp_path / "tree", CAMVID)
     counts = np.zeros(12, int)
     for image_id in layout.read_split(tmp_path / "tree", "train"):

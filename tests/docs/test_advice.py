@@ -288,7 +288,7 @@ def known_settings():
 def test_every_setting_that_is_shown_with_a_value_is_known():
     found = every(settings)
     assert len(found) > 20
-    known = known_settings() | {"my_model"}  # a name of the reader's
+    known = known_settings() | {"my_model", "fcn_on"}  # names of the reader's
     assert not [item for item in found if item[1] not in known]
 
 

@@ -163,6 +163,7 @@ def test_an_experiment_and_its_metrics_within_a_study(project):
     headline = json.loads(shown)[""]["data"]["studies/one/reports/headline/metrics.json"]
     assert headline["data"]["model"] == "on"
     plots = dvc(project, "plots", "diff", "--json")
+    Path("/tmp/plots.json").write_text(plots)
     assert "studies/one/reports/headline/history.csv" in plots
     run(project, "git", "checkout", "-q", ".")
     dvc(project, "checkout", "studies/one/dvc.yaml")
