@@ -204,9 +204,11 @@ class Comparison(Section):
     `title` is that figure's, and says what was found.
     """
 
-    runs: Annotated[list[str], Field(min_length=1)]
-    score_classes: Annotated[list[str], Field(min_length=1)] | None = None
-    title: str | None = None
+    runs: list[str] = Field(min_length=1, description="keys of `models` and `variants`")
+    score_classes: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None, description="over which a table and a figure of their own take the mean"
+    )
+    title: str | None = Field(None, description="of that figure: what was found")
 
     @model_validator(mode="before")
     @classmethod

@@ -47,7 +47,7 @@ def test_recipes_of_all_models_come_to_what_they_were(dataset):
     settings = SETTINGS.model_copy(update={"dataset": dataset})
     for name, model in settings.runs.items():
         written_out = schema.Train.model_validate(GOLDEN[f"train.{dataset}"] | model.train)
-        assert as_json(settings.adapted(model)) == as_json(written_out), name
+        assert as_json(settings.recipe(name)) == as_json(written_out), name
 
 
 def test_params_yaml_shows_what_a_person_chooses():
@@ -117,7 +117,8 @@ def toy(tmp_path_factory):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     values = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
     values["models"] = {name: values["models"][name] for name in ("fcn8s", "unet")}
-    values["model"], values["studies"] = "unet", {}
+    values["model"] = "unet"
+    values["comparisons"] = {}
     write_yaml(folder / "params.yaml", values)
     train = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]["train"]
     train["do"] |= {"cmd": "mkdir -p out && touch out/${key}", "outs": ["out/${key}"]}
@@ -128,7 +129,7 @@ def toy(tmp_path_factory):
         "outs": ["data/facts"],
     }
     write_yaml(folder / "dvc.yaml", {"stages": {"check": check, "train": train}})
-    for dependency in train["do"]["deps"]:
+    for dependency in [path.replace("${here}", "") for path in train["do"]["deps"]]:
         for arch, key in (("fcn_skip", "fcn8s"), ("unet", "unet")):
             path = dependency.replace("${dataset}", "miniature").replace("${key}", key)
             path = folder / path.replace("${item.arch}", arch)

@@ -1,6 +1,6 @@
 """Stands in for a stage: writes the files that files.json names for it, full of the learning rate.
 
-Called as made_up_stage.py STAGE [MODEL] in the folder of a project.
+Called as made_up_stage.py STAGE STUDY [MODEL] in the folder of a project.
 """
 
 import json
@@ -17,8 +17,9 @@ def main():
     files = json.loads(Path("files.json").read_text())
     values = YAML(typ="safe", pure=True).load(Path("params.yaml"))
     rate = values["train"][values["dataset"]]["lr"]
-    name = "@".join(sys.argv[1:])
-    for file in map(Path, files.get(name) or files[sys.argv[1]]):
+    stage, _, *model = sys.argv[1:]
+    name = "@".join([stage, *model])
+    for file in map(Path, files.get(name) or files[stage]):
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.suffix == ".csv":
             file.write_text(f"{COLUMNS}\nunet,0,2,2,{rate},0,cat,cat\n")

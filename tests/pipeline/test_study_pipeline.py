@@ -162,9 +162,12 @@ def test_an_experiment_and_its_metrics_within_a_study(project):
     shown, *_ = dvc(project, "metrics", "show", "--json").splitlines()
     headline = json.loads(shown)[""]["data"]["studies/one/reports/headline/metrics.json"]
     assert headline["data"]["model"] == "on"
-    plots = dvc(project, "plots", "diff", "--json")
-    Path("/tmp/plots.json").write_text(plots)
-    assert "studies/one/reports/headline/history.csv" in plots
+    plots, *_ = dvc(project, "plots", "diff", "--json").splitlines()
+    (figure,) = json.loads(plots)["data"]["studies/one/dvc.yaml::loss"]
+    assert figure["revisions"] == ["workspace", "HEAD"]
+    points = [row for row in figure["content"]["data"]["values"] if row["rev"] == "workspace"]
+    history = pd.read_csv(study / "reports/headline/history.csv")
+    assert {float(row["train_loss"]) for row in points} == set(history["train_loss"])
     run(project, "git", "checkout", "-q", ".")
     dvc(project, "checkout", "studies/one/dvc.yaml")
 
