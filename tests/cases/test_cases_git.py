@@ -194,7 +194,8 @@ NOT_CUT_OFF = {
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     (tmp_path / ".dvc/tmp").mkdir(parents=True)
-    shutil.copy(ROOT / "tools/repair.py", tmp_path / ".dvc")
+    (tmp_path / "tools").mkdir()
+    shutil.copy(ROOT / "tools/repair.py", tmp_path / "tools")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

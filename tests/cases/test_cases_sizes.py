@@ -75,7 +75,7 @@ def run_all(home, monkeypatch, sizes, **changes):
     settings(home, **changes)
     images(Paths(dataset="pano").tree, train=[(48, 64)] * 4, val=sizes)
     stage(monkeypatch, index)
-    train.train("m", distributed.Processes())
+    train.train(params.load(), "m", distributed.Processes())
     stage(monkeypatch, predict, "m")
     stage(monkeypatch, cost, "m")
     return home / "data/predictions/pano/m"
@@ -177,7 +177,7 @@ def test_parts_of_one_image_are_refused_by_check_and_by_train(home):
         "BatchNorm of model m needs more than one value per channel; expected accumulate: 2 or "
         "less, or bn: frozen"
     )
-    for begin in (check.main, lambda: train.train("m", distributed.Processes())):
+    for begin in (check.main, lambda: train.train(params.load(), "m", distributed.Processes())):
         with pytest.raises(ValueError) as caught:
             begin()
         assert str(caught.value) == message

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,9 @@ def train(tree, group, folder):
     assert (job.steps_per_epoch, len(epochs)) == (4, 6)
     result = {
         "weights": model.state_dict(),
-        "losses": torch.tensor([[*e.train, e.train_objective, *e.val] for e in epochs]),
+        "losses": torch.tensor(
+            [[*e.train.values(), e.train_objective, *e.val.values()] for e in epochs]
+        ),
         "start": torch.from_numpy(epochs[0].confusion),
         "validation": torch.from_numpy(loop.validate(model, job)[1]),
     }
@@ -51,7 +54,7 @@ def results(tmp_path_factory):
     torch.save(index, folder / "index.pt")
     train((folder / "voc", index), Processes(), folder)
     environment = {**os.environ, distributed.VARIABLE: "2", "PYTHONPATH": f"{HERE}:{HERE.parent}"}
-    command = [sys.executable, "-m", "test_processes", str(folder)]
+    command = [sys.executable, "-m", "test_distributed", str(folder)]
     done = subprocess.run(
         command, cwd=HERE.parents[1], env=environment, capture_output=True, text=True, timeout=300
     )
@@ -144,4 +147,5 @@ def test_defect_in_one_process_is_its_traceback_alone(tmp_path):
 if __name__ == "__main__":
     from segmodels.core import supervise
 
-    supervise.run(lambda: distributed.run("test_processes", sys.argv[1], work))
+    begin = partial(work, sys.argv[1])
+    supervise.run(lambda: distributed.run("test_distributed", sys.argv[1:], begin))

@@ -1,0 +1,1 @@
+import segmodels  # noqa: F401  it refuses a Python without the packages
