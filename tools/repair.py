@@ -65,7 +65,10 @@ def main() -> None:
 
 def pipelines() -> list[Path]:
     """The dvc.yaml of the project's own study and of the others."""
-    return [path for pattern in PIPELINES for path in sorted(Path().glob(pattern))]
+    paths: list[Path] = []
+    for pattern in PIPELINES:
+        paths += sorted(Path().glob(pattern))
+    return paths
 
 
 def locks() -> list[Path]:
@@ -91,7 +94,9 @@ def partial_files(pipeline: Path) -> list[str]:
     """
     try:
         stages = loads_yaml(pipeline.read_text(encoding="utf-8"))["stages"]
-        outs = [out for stage in stages.values() for out in stage.get("do", stage).get("outs", [])]
+        outs: list[Any] = []
+        for stage in stages.values():
+            outs += stage.get("do", stage).get("outs", [])
     except (OSError, YAMLError, ValueError, LookupError, TypeError, AttributeError):
         return []  # DVC says what is wrong with it
     files = [Path(VALUE.sub("*", out.replace("${here}", ""))) for out in outs if type(out) is str]
@@ -270,7 +275,7 @@ def held_paths(content: bytes) -> str:
     try:
         held = json.loads(content)
         writers = {path: by for path, by in held["write"].items() if is_dvc(by)}
-        readers = {path: [by for by in all_ if is_dvc(by)] for path, all_ in held["read"].items()}
+        readers = {path: list(filter(is_dvc, holders)) for path, holders in held["read"].items()}
     except (ValueError, TypeError, AttributeError, KeyError):
         return "{}"
     return json.dumps({"write": writers, "read": {p: by for p, by in readers.items() if by}})

@@ -1,8 +1,7 @@
 """params.yaml as one frozen, validated object.
 
-Every number that can change a result stands in params.yaml and nowhere else; schema.py says
-which keys there are and which values they may take. A problem is one line: key, value, what is
-allowed.
+params.yaml says what is chosen; schema.py says which keys there are, which values they may take and
+what a key that is left out comes to. A problem is one line: key, value, what is allowed.
 """
 
 import os

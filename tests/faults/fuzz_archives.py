@@ -33,12 +33,9 @@ def _info(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", size: int = 
     return info, b"?" * size
 
 
-def _strange_member(rng: random.Random, members: list[tuple]) -> tuple[str, bytes]:
-    """Add a member that should do no harm, or a block that no tar would write."""
-    top, inside = "VOCdevkit/VOC2012", rng.choice(members)[0].name
-    kind = rng.choice(
-        ["traversal", "link", "device", "twice", "sparse", "negative", "huge", "headers", "pax"]
-    )
+def _add_member(rng: random.Random, members: list[tuple], kind: str, inside: str) -> None:
+    """Add a member with a name or of a type that the tree must not take."""
+    top = "VOCdevkit/VOC2012"
     if kind == "traversal":
         names = [
             "../../beside",
@@ -55,8 +52,18 @@ def _strange_member(rng: random.Random, members: list[tuple]) -> tuple[str, byte
         name = rng.choice([inside, f"{top}/JPEGImages", top, f"{top}/JPEGImages/z.jpg"])
         target = rng.choice(["../../../beside", "/etc/passwd", inside, "/dev/zero"])
         members.insert(rng.randrange(len(members)), _info(name, rng.choice(types), target))
-    elif kind == "twice":
+    else:  # twice
         members.append(_info(rng.choice(["", "./"]) + inside, size=3))
+
+
+def _strange_member(rng: random.Random, members: list[tuple]) -> tuple[str, bytes]:
+    """Add a member that should do no harm, or a block that no tar would write."""
+    inside = rng.choice(members)[0].name
+    kind = rng.choice(
+        ["traversal", "link", "device", "twice", "sparse", "negative", "huge", "headers", "pax"]
+    )
+    if kind in ("traversal", "link", "device", "twice"):
+        _add_member(rng, members, kind, inside)
     elif kind == "sparse":
         k = rng.randrange(len(members))
         info = _info(members[k][0].name, tarfile.GNUTYPE_SPARSE)[0]
@@ -66,7 +73,7 @@ def _strange_member(rng: random.Random, members: list[tuple]) -> tuple[str, byte
         return kind, _summed(header)
     elif kind in ("negative", "huge"):
         sizes = {"negative": [-512, -1024, -(1 << 40)], "huge": [1 << 34, 1 << 62, 1 << 27]}
-        name = rng.choice([inside, "skipped", f"{top}/JPEGImages/z.jpg"])
+        name = rng.choice([inside, "skipped", "VOCdevkit/VOC2012/JPEGImages/z.jpg"])
         info = _info(name, rng.choice([tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME]))
         header = bytearray(info[0].tobuf(tarfile.GNU_FORMAT))
         header[124:136] = tarfile.itn(rng.choice(sizes[kind]), 12, tarfile.GNU_FORMAT)
