@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 ELSE = "{}"  # stands for what a message fills in
 DOCUMENTS = sorted(
     path
-    for pattern in ("*.md", "docs/*.md", "benchmarks/*.md", "studies/*/README.md")
+    for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md", "studies/*/README.md")
     for path in ROOT.glob(pattern)
 )
 PROGRAMS = sorted(
@@ -387,7 +387,8 @@ def test_invented_names_are_refused():
     assert unknown_key("train.<dataset>.learning_rate") and unknown_key("datasets.{}.klasses")
     assert not unknown_key("train.<dataset>.lr") and not unknown_key("models.unet.train.lr")
     assert keys("lower train.{}.lr, or `models.unet.seed`.") == ["train.{}.lr", "models.unet.seed"]
-    assert files("docs/nothing.md, [x](docs/models.md)") == ["docs/nothing.md", "docs/models.md"]
+    shown = "docs/nothing.md, [x](docs/own-data.md)"
+    assert files(shown) == ["docs/nothing.md", "docs/own-data.md"]
     assert settings("lower batchsize in params.yaml, or `bnn: train`") == ["bnn", "batchsize"]
     assert not {"bnn", "batchsize"} & known_settings()
     assert variables("set SEGMODELS_NOTHING=1") == ["SEGMODELS_NOTHING"]

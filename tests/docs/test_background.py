@@ -1,4 +1,4 @@
-"""docs/background.md against its results file; metrics, losses and diagrams against witnesses."""
+"""docs/learn/background.md: its results file; metrics, losses, diagrams against witnesses."""
 
 import re
 from itertools import pairwise
@@ -19,7 +19,7 @@ from tools.background import blocks, diagrams, learning, metrics, results
 from tools.background.quotes import quotes
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs/background.md"
+PAGE = ROOT / "docs/learn/background.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 ROWS = results.read(ROOT / results.FILE)
 FIGURES = re.findall(r"^!\[(.*)\]\((.*)\)\n\n\*(Figure (\d+)\. [^*]+)\*$", TEXT, re.MULTILINE)
@@ -86,7 +86,7 @@ def test_every_link_leads_somewhere():
         for h in re.findall(r"^#+ (.*)$", TEXT, re.M)
     }
     assert set(re.findall(r"\]\(#([^)]+)\)", TEXT)) <= headings
-    assert "(docs/background.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "(docs/learn/background.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_command_says_in_one_line_what_is_missing(monkeypatch):

@@ -1,4 +1,4 @@
-"""docs/*.md against the code: whatever can be computed is computed again."""
+"""docs/ against the code: whatever can be computed is computed again."""
 
 import functools
 import math
@@ -69,7 +69,7 @@ def changed_params(command):
     return values | {"models": values["models"] | added, "model": given["model"]}
 
 
-MODELS = table("models.md", "model")
+MODELS = table("reference/models.md", "model")
 ENTRIES = {  # model -> its arch and arguments
     row["model"]: changed_params(row["command"])["models"].get(row["model"]) for row in MODELS
 }
@@ -148,7 +148,9 @@ def test_every_arch_and_every_model_of_params_has_a_row():
 
 
 def test_every_comparison_of_the_miniature_has_the_command_that_draws_it():
-    commands = {row["comparison"]: row["command"] for row in table("models.md", "comparison")}
+    commands = {
+        row["comparison"]: row["command"] for row in table("reference/models.md", "comparison")
+    }
     assert list(commands) == [*PARAMS["comparisons"], *MORE["comparisons"]]
     for comparison, command in commands.items():
         study = study_of(command)
@@ -169,7 +171,7 @@ def reference(arch, arguments, init):
 
 
 def told(model, init):
-    """What docs/starting-weights.md has to say of a model."""
+    """What docs/learn/starting-weights.md has to say of a model."""
     arch, arguments = arch_and_arguments(model)
     try:
         if pretrained.source(arch=arch, arguments=arguments, init=init) is None:
@@ -183,7 +185,7 @@ def told(model, init):
     return pretrained.summary({"init": init, "file": None, **coverage}).removeprefix(f"{init}: ")
 
 
-STARTS = table("starting-weights.md", "model")
+STARTS = table("learn/starting-weights.md", "model")
 
 
 def test_starting_weights_name_every_model():
@@ -214,7 +216,7 @@ def test_a_random_head_on_resnet152_starts_at_the_losses_that_the_docs_name():
             logits = model(image)
         parts = [F.cross_entropy(logits[n], target, ignore_index=255) for n in ("out", "aux")]
         found.append(float(parts[0] + parts[1] / 2))
-    text = (ROOT / "docs/starting-weights.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/learn/starting-weights.md").read_text(encoding="utf-8")
     named = re.search(r"seeds 0, 1, 2: ([\d.]+), ([\d.]+), ([\d.]+), mean ([\d.]+)\.", text)
     assert [float(number) for number in named.groups()] == pytest.approx(
         [*found, sum(found) / 3], abs=0.03

@@ -1,4 +1,4 @@
-"""docs/models.md against docs/published.yaml: each published number with protocol and source."""
+"""docs/reference/models.md: each published number with protocol and source, by published.yaml."""
 
 import re
 
@@ -6,8 +6,9 @@ import pytest
 import yaml
 from test_docs import MODELS, ROOT, table
 
-PUBLISHED = yaml.safe_load((ROOT / "docs/published.yaml").read_text(encoding="utf-8"))
-PROTOCOLS = {row[""]: row for row in table("models.md", "")}
+FILE = ROOT / "docs/reference/published.yaml"
+PUBLISHED = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+PROTOCOLS = {row[""]: row for row in table("reference/models.md", "")}
 NUMBERS = [
     pytest.param(model, number, id=f"{model}-{number['miou']}")
     for model, numbers in PUBLISHED["numbers"].items()

@@ -33,7 +33,7 @@ CRF = {
 }
 COMMANDS = re.findall(
     r"^dvc exp run .*?(?=#|$)",
-    (ROOT / "docs/test-time.md").read_text(encoding="utf-8"),
+    (ROOT / "docs/reference/test-time.md").read_text(encoding="utf-8"),
     flags=re.MULTILINE,
 )
 

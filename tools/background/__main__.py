@@ -1,4 +1,4 @@
-"""`python -m tools.background`: figures and numbers of docs/background.md -> docs/background/."""
+"""`python -m tools.background`: figures and numbers of docs/learn/background.md."""
 
 import importlib.util
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from segmodels.core.supervise import run
 
-PAGE = Path("docs/background.md")
+PAGE = Path("docs/learn/background.md")
 SHOWN = 25  # the validation picture that the figures show, counted from 0
 
 

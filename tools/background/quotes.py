@@ -1,4 +1,4 @@
-"""What docs/background.md says of the results: its tables and sentences, made from the rows."""
+"""What docs/learn/background.md says of the results: tables and sentences, made from rows."""
 
 from collections.abc import Sequence
 

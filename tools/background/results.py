@@ -1,4 +1,4 @@
-"""Rows of docs/background/results.csv: one number each, with what it is of."""
+"""Rows of docs/learn/background/results.csv: one number each, with what it is of."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,7 +8,7 @@ import pandas as pd
 
 from segmodels.core.files import write_text
 
-FOLDER = Path("docs/background")
+FOLDER = Path("docs/learn/background")
 FILE = FOLDER / "results.csv"
 
 
