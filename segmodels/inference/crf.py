@@ -30,7 +30,7 @@ Kernel = Callable[[Tensor], Tensor]  # (H W, C) -> (H W, C): a normalised Gaussi
 # neither fit into a cache nor into memory that is reused, which doubles the time.
 AT_ONCE = 8
 
-# For photographs of VOC's size, from a re-implementation of DeepLab v2: docs/reference/test-time.md.
+# For photographs of VOC's size, from a re-implementation: docs/reference/test-time.md.
 PHOTOGRAPHS = CRF(
     iterations=10,
     position_sigma=1,
