@@ -42,6 +42,7 @@ RESERVED_DATASETS = {
     "starts",
     "weights",
 }
+MOST = 5  # problems that an error tells; the others follow from them, as a rule
 Checked = TypeVar("Checked")
 
 
@@ -168,7 +169,7 @@ def load(path: str | Path = "params.yaml") -> Params:
     Where fewer than two of several are left, there is nothing to compare: no such comparison.
 
     Raises:
-        ValueError: one line for each problem, with key, value and what is allowed.
+        ValueError: a line for each of up to `MOST` problems: key, value and what is allowed.
     """
     path = Path(path)
     values = document.read(path)
@@ -230,10 +231,18 @@ def _checked(path: str | Path, section: str, make: Callable[[], Checked]) -> Che
     try:
         return make()
     except ValidationError as error:
-        lines = [" ".join(_line(path, section, problem).split()) for problem in error.errors()]
+        problems = sorted(error.errors(), key=_rank)
+        lines = [" ".join(_line(path, section, problem).split()) for problem in problems]
+        if len(lines) > MOST:
+            lines[MOST:] = [f"and {len(lines) - MOST} more"]
         raise ValueError("\n".join(lines)) from None
     except RecursionError:
         raise ValueError(f"{path}: values nested without end") from None
+
+
+def _rank(problem: Any) -> tuple[bool, int]:
+    """A missing section first: without its line, its keys are unknown ones of the section above."""
+    return problem["type"] != "missing", len(problem["loc"])
 
 
 def _line(path: str | Path, section: str, problem: Any) -> str:

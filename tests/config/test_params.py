@@ -2,6 +2,7 @@ import copy
 import functools
 import operator
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,21 @@ def test_bad_value_is_one_line_with_key_and_value(tmp_path, key, value, message)
     with pytest.raises(ValueError, match=message) as caught:
         load_changed(tmp_path, (key, value))
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_missing_section_comes_first_and_the_rest_is_short(tmp_path):
+    """Without the line `models:` its entries fall under `predict:`, 19 unknown keys."""
+    text = COMMITTED.read_text(encoding="utf-8")
+    path = tmp_path / "params.yaml"
+    path.write_text(re.sub("(?m)^models:.*\n", "", text), encoding="utf-8")
+    with pytest.raises(ValueError) as caught:
+        params.load(path)
+    first, *others, last = str(caught.value).splitlines()
+    assert first == f"{path}: models: this key is missing"
+    assert others[0] == f"{path}: predict.fcn_resnet50.arch: unknown key, check its spelling"
+    told = [line for line in others if re.search(r": predict\.\w+\.\w+: unknown key", line)]
+    assert others == told and len(told) == 4
+    assert last == "and 15 more"
 
 
 @pytest.mark.parametrize("name", ["runs", "own", "page/x", "../x", "/abs", "v1.0", "a@b", ""])
@@ -268,7 +284,7 @@ def test_anchors_that_grow_without_end_are_refused_at_once(tmp_path):
     path = tmp_path / "params.yaml"
     text = COMMITTED.read_text(encoding="utf-8") + "\n".join(lines)
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match="bomb39: unknown key"):
+    with pytest.raises(ValueError, match="bomb0: unknown key"):
         params.load(path)
     path.write_text(text.replace("{a: 1}", "{size: 1}"), encoding="utf-8")
     with pytest.raises(ValueError, match="size: DVC does not see keys"):
