@@ -25,7 +25,7 @@ from segmodels.data import images, layout, masks
 from segmodels.data.doctor import trees
 from segmodels.evaluation import score_masks, scores, submitted
 from segmodels.inference import drawing, export, photos
-from segmodels.models import network
+from segmodels.models import trained
 from segmodels.models.network import Network
 from segmodels.training import probe
 from segmodels.training.task import Job
@@ -152,13 +152,13 @@ def bn_probe(options: argparse.Namespace) -> None:
     """Measure two models on val, each with the BatchNorm statistics of the other too."""
     settings = _settings(options)
     names = {"first": options.first, "last": options.last}
-    trained = network.as_trained(settings, options.last)
-    recipe = trained.recipe(options.last)
-    seed = trained.model_seed(options.last)
+    then = trained.as_trained(settings, options.last)
+    recipe = then.recipe(options.last)
+    seed = then.model_seed(options.last)
     runtime = machine.start(recipe.precision, recipe.threads, recipe.deterministic, seed)
-    first = network.load(settings, options.first, runtime=runtime).module
-    last = network.load(settings, options.last, runtime=runtime).module
-    job = Job.of(trained, options.last, runtime, supervise.progress, Processes())
+    first = trained.load(settings, options.first, runtime=runtime).module
+    last = trained.load(settings, options.last, runtime=runtime).module
+    job = Job.of(then, options.last, runtime, supervise.progress, Processes())
     rows = []
     for weights, origin, losses, confusion in probe.exchange(first, last, job):
         score = scores.summarize(confusion)
@@ -204,7 +204,7 @@ def _network(
     """The model that the command line asks for."""
     if name not in settings.runs:
         options.refuse(f"model {name}: expected one of {', '.join(settings.runs)}")
-    return network.load(settings, name, start=options.start, runtime=runtime)
+    return trained.load(settings, name, start=options.start, runtime=runtime)
 
 
 def _refuse_other_classes(networks: list[Network]) -> None:

@@ -16,7 +16,7 @@ from segmodels.data import layout
 from segmodels.data.loading import whole_images
 from segmodels.data.transforms import seen_size
 from segmodels.inference import cost, testtime
-from segmodels.models import network
+from segmodels.models import trained
 from segmodels.models.flops import gflops
 
 
@@ -28,7 +28,7 @@ def main() -> None:
     name = supervise.argument(settings.runs)
     choices = settings.prediction(name)
     runtime = machine.start(choices.precision, choices.threads, deterministic=True, seed=0)
-    model = network.load(settings, name, runtime=runtime)
+    model = trained.load(settings, name, runtime=runtime)
     index = layout.read_index(paths.index, settings.data.classes)
     picture = cost.usual_picture(index[index["split"] == choices.split])
     ((ids, image, _, shape),) = whole_images(

@@ -5,7 +5,7 @@ from segmodels.core import machine, supervise
 from segmodels.data import images, layout, masks
 from segmodels.data.loading import whole_images
 from segmodels.inference import testtime
-from segmodels.models import network
+from segmodels.models import trained
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     name = supervise.argument(settings.runs)
     choices = settings.prediction(name)
     runtime = machine.start(choices.precision, choices.threads, deterministic=True, seed=0)
-    model = network.load(settings, name, runtime=runtime)
+    model = trained.load(settings, name, runtime=runtime)
     index = layout.read_index(paths.index, settings.data.classes)
     rows = index[index["split"] == choices.split]
     batches = whole_images(

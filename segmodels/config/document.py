@@ -5,8 +5,6 @@ import reprlib
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML, YAMLError
-
 UNSEEN = {"size", "nfiles"}  # what DVC's run cache leaves out of what tells two runs apart
 SHORT = reprlib.Repr()  # never writes out what a few anchors of YAML can make of a value
 SHORT.maxlevel, SHORT.maxstring = 2, 60
@@ -19,6 +17,8 @@ def read(path: Path) -> dict[Any, Any]:
     Raises:
         ValueError: it is not there, is no YAML 1.2, or has a key that DVC passes over.
     """
+    from ruamel.yaml import YAML, YAMLError  # slow to import, and few need more than `shown`
+
     text = _text(path)
     try:
         # As DVC reads it: YAML 1.2, a key once; PyYAML would take 010 for 8, of two keys the last.

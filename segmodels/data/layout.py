@@ -10,10 +10,12 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence, Set
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from segmodels.core.files import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd  # slow to import, and `segmodels predict` needs none
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 INDEX_COLUMNS = ["image_id", "split", "width", "height", "void_share"]  # then one for each label
@@ -145,7 +147,7 @@ def printable(image_id: str) -> str:
     return image_id if image_id.isprintable() else repr(image_id)
 
 
-def read_index(path: Path, classes: Sequence[str]) -> pd.DataFrame:
+def read_index(path: Path, classes: Sequence[str]) -> "pd.DataFrame":
     """index.csv of a data set: one row per image, see `segmodels.data.index`.
 
     The file has columns label_0, label_1, ..., so that a class may be renamed without changing it;
@@ -156,6 +158,8 @@ def read_index(path: Path, classes: Sequence[str]) -> pd.DataFrame:
     Raises:
         ValueError: it is no table of these classes, or its numbers contradict each other.
     """
+    import pandas as pd
+
     try:
         index = pd.read_csv(path, dtype={"image_id": str}, keep_default_na=False)
         index = index.rename(columns=dict(zip(label_columns(classes), classes, strict=True)))
@@ -173,7 +177,7 @@ def label_columns(classes: Sequence[str]) -> list[str]:
     return [f"label_{label}" for label in range(len(classes))]
 
 
-def _check_index(index: pd.DataFrame, classes: Sequence[str]) -> None:
+def _check_index(index: "pd.DataFrame", classes: Sequence[str]) -> None:
     """Each image once, of a known split, its pixels those of its classes and of void."""
     columns = [*INDEX_COLUMNS, *classes]
     if index.columns.tolist() != columns:

@@ -4,11 +4,11 @@ Conventions: images are (H, W, 3) uint8 RGB, label maps (H, W) uint8, palettes (
 Drawings need Pillow only, and of matplotlib the font that comes with it.
 """
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -99,4 +99,6 @@ def _rows(widths: Sequence[int], available: int) -> list[tuple[int, int]]:
 
 
 def _font() -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), FONT)
+    """matplotlib's, whose import would take longer than the drawing."""
+    [folder] = importlib.util.find_spec("matplotlib").submodule_search_locations
+    return ImageFont.truetype(Path(folder, "mpl-data/fonts/ttf/DejaVuSans.ttf"), FONT)

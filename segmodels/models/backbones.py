@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from segmodels.models import efficientnet_lite
+from segmodels.models.efficientnet_lite import EfficientNetLite
 from segmodels.models.layers import he_initialize
 from segmodels.models.resnet import LAYERS, ResNet
 
@@ -40,7 +42,8 @@ def build(
     """Build a backbone with random weights.
 
     Args:
-        name: a key of IMAGENET, or "timm/" and the name of a timm model.
+        name: a key of IMAGENET or of efficientnet_lite.SCALES, or "timm/" and the name of a timm
+            model.
         output_stride: 8, 16 or 32, of "out".
         fully_connected: whether VGG16 ends with its fc6 and fc7, as convolutions, or with its last
             pooling; the others have no such layers.
@@ -51,8 +54,12 @@ def build(
     """
     if name.startswith(TIMM):
         return from_timm(name, output_stride)
+    if name in efficientnet_lite.SCALES:
+        lite = EfficientNetLite(name)
+        dilate(lite, output_stride)
+        return lite, lite.channels
     if name not in IMAGENET:
-        known = ", ".join([*IMAGENET, f"{TIMM}<name>"])
+        known = ", ".join([*IMAGENET, *efficientnet_lite.SCALES, f"{TIMM}<name>"])
         raise ValueError(f"backbone = {name!r}: expected one of {known}")
     if name.startswith("vgg16"):
         net = VGG16(output_stride, batch_norm=name == "vgg16_bn", fully_connected=fully_connected)

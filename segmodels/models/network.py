@@ -1,32 +1,23 @@
-"""One way to run a model: build it, fill it with weights, and pass images through it.
+"""One way to run a model: pass images through it.
 
 Training and validation call `forward`. All that predicts calls a `Network`, which is a model with
-its weights, its normalisation and its classes, on a device.
+its weights, its normalisation and its classes, on a device; trained.py makes it from a run.
 
 Conventions: images arrive as uint8 and are normalised on the device. Logits are resized bilinearly
 (align_corners=False) to the image's size before the argmax; label maps are never resized.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
-from segmodels import models
-from segmodels.config.params import Params
-from segmodels.config.schema import Model, Normalize
+from segmodels.config.schema import Normalize
 from segmodels.core.machine import Runtime
-from segmodels.data import images
-from segmodels.models import pretrained, safe_load
 
-RECORDED = {"arch": str, "arguments": dict, "recipe": dict, "seed": int, "normalize": dict}
-COCO_CLASSES = 21  # torchvision trained on those of COCO's images that show VOC's classes
 CACHED_PIXELS = 1 << 13  # of a strip of logits; with 21 classes 0.7 MB
 
 Computed = TypeVar("Computed")
@@ -43,7 +34,7 @@ class Network:
         palette: (256, 3) uint8, colour of each label.
         precision: in which it computes: fp32, bf16 or fp16.
     Example:
-        >>> network = load(params.load(), "fcn_resnet50")
+        >>> network = trained.load(params.load(), "fcn_resnet50")
         >>> network(torch.zeros(1, 3, 64, 80, dtype=torch.uint8)).shape
         torch.Size([1, 21, 64, 80])
     """
@@ -71,6 +62,12 @@ class Network:
         passed = compute or self._out
         logits = forward(passed, seen, normalization=self.normalization, precision=self.precision)
         return logits.float()
+
+    def on(self, runtime: Runtime) -> Self:
+        """The same network where and in the precision in which `runtime` computes."""
+        device = torch.device(runtime.device)
+        place(self.module, device)
+        return replace(self, device=device, precision=runtime.precision)
 
     def _out(self, normal: Tensor) -> Tensor:
         return self.module(normal)["out"]
@@ -151,105 +148,3 @@ def strip_height(logits: Tensor) -> int:
     if logits.device.type != "cpu":
         return max(1, logits.shape[-2])
     return max(1, CACHED_PIXELS // max(1, logits[..., 0, 0, :].numel()))
-
-
-def load(
-    settings: Params, name: str, *, start: str | None = None, runtime: Runtime | None = None
-) -> Network:
-    """A model of params.yaml with weights.
-
-    Args:
-        settings: its `dataset` says on what the model was trained.
-        name: a key of `models` or `variants`.
-        start: coco: torchvision's published weights; None: those that the train stage wrote.
-        runtime: device and precision, from `machine.start`; None: the CPU, in float32.
-    Raises:
-        ValueError: there are no weights that cover it.
-    """
-    published = start == "coco"
-    network = _published(name, settings.runs[name]) if published else _trained(settings, name)
-    if runtime is None:
-        return network
-    device = torch.device(runtime.device)
-    place(network.module, device)
-    return replace(network, device=device, precision=runtime.precision)
-
-
-def as_trained(settings: Params, name: str) -> Params:
-    """params.yaml with one model as it was when its weights were trained: form, recipe and seed.
-
-    Raises:
-        ValueError: there are no such weights, or no record of them.
-    """
-    path = settings.paths.train(name) / "provenance.json"
-    record = _record(path)
-    values = {"train": record["recipe"], "seed": record["seed"], "normalize": record["normalize"]}
-    try:
-        entry = Model(arch=record["arch"], **values, **record["arguments"])
-    except ValidationError as error:
-        raise ValueError(f"{path}: {error.errors()[0]['msg']}") from None
-    variants = {key: value for key, value in settings.variants.items() if key != name}
-    models = settings.models | {name: entry}
-    return settings.model_copy(update={"models": models, "variants": variants})
-
-
-def _trained(settings: Params, name: str) -> Network:
-    """The weights of the train stage, in the form and with the classes that the model had then."""
-    path = settings.paths.train(name) / settings.prediction(name).weights_file
-    if not path.is_file():
-        raise ValueError(
-            f"{path}: missing; `dvc repro` makes it, `dvc pull` fetches it, "
-            "--start coco does without"
-        )
-    settings = as_trained(settings, name)
-    entry = settings.models[name]
-    classes = _classes(path.with_name("provenance.json")) or settings.data.classes
-    models.check_arguments(name, entry.arch, entry.arguments)
-    module = models.build(entry.arch, num_classes=len(classes), **entry.arguments)
-    pretrained.fill(module, safe_load.read(path), path)
-    palette = images.palette(settings.data.palette)
-    return Network(name, module, settings.normalization(name), classes, palette)
-
-
-def _published(name: str, entry: Model) -> Network:
-    """torchvision's weights, which know VOC's classes."""
-    from torchvision.models.segmentation import FCN_ResNet50_Weights  # slow to import
-
-    arch, arguments = entry.arch, entry.arguments
-    module = models.build(arch, num_classes=COCO_CLASSES, **arguments)
-    coverage = pretrained.start(module, arch=arch, arguments=arguments, init="coco")
-    random = coverage["missing"] + [tensor["name"] for tensor in coverage["wrong_shape"]]
-    if any(not key.startswith("aux_classifier.") for key in random):
-        raise ValueError(f"models.{name}: {pretrained.summary(coverage)}")
-    published = FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1  # preset and classes of all of them
-    preset = published.transforms()
-    normalization = Normalize(mean=tuple(preset.mean), std=tuple(preset.std))
-    classes = ["background", *published.meta["categories"][1:]]
-    return Network(name, module, normalization, classes, images.palette())
-
-
-def _record(path: Path) -> dict[str, Any]:
-    """What a training noted of itself."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        record = None
-    if not isinstance(record, dict) or not all(
-        isinstance(record.get(key), kind) for key, kind in RECORDED.items()
-    ):
-        raise ValueError(f"{path}: expected the train stage's record with {', '.join(RECORDED)}")
-    return record
-
-
-def _classes(path: Path) -> list[str] | None:
-    """Names of the classes at the time of a training; None: it is from before they were noted.
-
-    Raises:
-        ValueError: they are no names.
-    """
-    classes = _record(path).get("classes")
-    if classes is None:
-        return None
-    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise ValueError(f"{path}: classes = {classes!r}: expected a list of names")
-    return classes

@@ -19,7 +19,7 @@ import yaml
 
 from segmodels import models
 from segmodels.config import params
-from segmodels.models import network, pretrained
+from segmodels.models import pretrained, trained
 from segmodels.training import checkpoint
 from segmodels.training.checkpoint import Checkpoints
 
@@ -81,7 +81,7 @@ def by_init(project, file):
 
 def by_model(project, file):
     file.replace(project / "data/runs/miniature/tiny/train/weights.pt")
-    network.load(params.load(), "tiny")
+    trained.load(params.load(), "tiny")
 
 
 def by_checkpoint(project, file):

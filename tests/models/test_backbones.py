@@ -11,7 +11,7 @@ from torch import nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from segmodels import models
-from segmodels.models import backbones
+from segmodels.models import backbones, efficientnet_lite
 
 LITE = "timm/tf_efficientnet_lite0"
 SLOW = pytest.mark.slow
@@ -57,6 +57,7 @@ def plain_and_dilated(name, output_stride):
         *(pytest.param(name, marks=SLOW) for name in ("resnet34", "resnet101", "resnet152")),
         "mobilenet_v3_large",
         LITE,
+        "efficientnet_lite0",
     ],
 )
 def test_dilated_features_contain_the_plain_ones(name, output_stride):
@@ -256,3 +257,29 @@ def test_every_backbone_passes_the_check_and_leaves_the_random_numbers_alone(nam
     before = torch.get_rng_state()
     models.check_arguments("x", "fcn", {"backbone": name, "output_stride": output_stride})
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (65, 97), (33, 130)])
+@pytest.mark.parametrize("name", efficientnet_lite.SCALES)
+def test_efficientnet_lite_is_timms_bit_for_bit(name, size):
+    theirs, channels = backbones.build(f"timm/tf_{name}", output_stride=32)
+    ours, our_channels = backbones.build(name, output_stride=32)
+    randomize(theirs)
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    assert our_channels == {key: channels[key] for key in our_channels}
+    image = torch.randn(1, 3, *size)
+    with torch.no_grad():
+        for mode in (True, False):
+            features = ours.train(mode)(image)
+            expected = theirs.train(mode)(image)
+            for key, value in features.items():
+                assert torch.equal(value, expected[key]), (key, mode)
+
+
+def test_efficientnet_lite_starts_as_timms():
+    theirs, _ = backbones.build("timm/tf_efficientnet_lite0", output_stride=32)
+    ours, _ = backbones.build("efficientnet_lite0", output_stride=32)
+    for key, tensor in theirs.state_dict().items():
+        if tensor.ndim == 4 and tensor.numel() > 5000:  # enough for a deviation within 10 %
+            found = ours.state_dict()[key].std().item()
+            assert found == pytest.approx(tensor.std().item(), rel=0.1), key

@@ -8,8 +8,10 @@ import torch.nn.functional as F
 from test_deeplab import resnet_parameters
 from test_deeplabv3 import randomize_batch_norm
 from torch import nn
+from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork
 
 from segmodels import models
+from segmodels.models.fpn import Pyramid, normalized
 
 
 def convolved(x, sequence):
@@ -49,6 +51,28 @@ def test_fpn_computes_both_figures_written_out(size):
         s5 = resized(convolved(s5, b5[2]).relu(), sizes[0])
         scores = F.conv2d(s2 + s3 + s4 + s5, model.classifier.weight, model.classifier.bias)
         torch.testing.assert_close(model(image)["out"], resized(scores, size))
+
+
+def test_pyramid_starts_and_computes_as_torchvisions_bit_for_bit():
+    in_channels = [8, 16, 24]
+    torch.manual_seed(0)
+    theirs = FeaturePyramidNetwork(in_channels, 12, norm_layer=nn.BatchNorm2d)
+    their_branch = Conv2dNormActivation(12, 6)
+    torch.manual_seed(0)
+    ours = Pyramid(in_channels, 12)
+    our_branch = normalized(12, 6, kernel=3).append(nn.ReLU())
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    for name, tensor in theirs.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], tensor), name
+    features = [torch.randn(2, c, *size) for c, size in zip(in_channels, SIZES, strict=True)]
+    expected = list(theirs(dict(enumerate(features))).values())
+    levels = ours(features)
+    for level, other in zip(levels, expected, strict=True):
+        assert torch.equal(level, other)
+        assert torch.equal(our_branch(level), their_branch(other))
+
+
+SIZES = [(17, 25), (9, 13), (5, 7)]
 
 
 def test_fpn_parameter_count_follows_the_papers():
