@@ -100,5 +100,8 @@ def _rows(widths: Sequence[int], available: int) -> list[tuple[int, int]]:
 
 def _font() -> ImageFont.FreeTypeFont:
     """matplotlib's, whose import would take longer than the drawing."""
-    [folder] = importlib.util.find_spec("matplotlib").submodule_search_locations
-    return ImageFont.truetype(Path(folder, "mpl-data/fonts/ttf/DejaVuSans.ttf"), FONT)
+    package = importlib.util.find_spec("matplotlib")
+    if package is None or package.origin is None:
+        raise ValueError("matplotlib, whose font the drawings have, is not installed")
+    file = Path(package.origin).with_name("mpl-data") / "fonts/ttf/DejaVuSans.ttf"
+    return ImageFont.truetype(file, FONT)
