@@ -10,7 +10,7 @@ from segmodels.config import params
 from segmodels.config.schema import Comparison
 from segmodels.core import supervise
 from segmodels.core.files import write_bytes, write_csv, write_json, write_text
-from segmodels.data import layout
+from segmodels.data import splits
 from segmodels.reporting import endpoints, figures, markdown, pareto, tables
 from segmodels.reporting.result import Result, check_comparable, read_result
 from segmodels.reporting.style import Look, looks, png
@@ -31,7 +31,7 @@ def main() -> None:
     write_tables(settings, results, summary)
 
     look = looks(list(settings.runs))
-    index = layout.read_index(settings.paths.index, settings.data.classes)
+    index = splits.all_rows(settings.paths, settings.data)
     groups = settings.data.groups
     caption = markdown.caption(results)
     shown = tables.common_loss(results)

@@ -12,7 +12,7 @@ import torch
 from segmodels.config import params
 from segmodels.core import machine, supervise
 from segmodels.core.files import write_json
-from segmodels.data import layout
+from segmodels.data import splits
 from segmodels.data.loading import whole_images
 from segmodels.data.transforms import seen_size
 from segmodels.inference import cost, testtime
@@ -29,8 +29,8 @@ def main() -> None:
     choices = settings.prediction(name)
     runtime = machine.start(choices.precision, choices.threads, deterministic=True, seed=0)
     model = trained.load(settings, name, runtime=runtime)
-    index = layout.read_index(paths.index, settings.data.classes)
-    picture = cost.usual_picture(index[index["split"] == choices.split])
+    rows = splits.rows(paths, settings.data, choices.split)
+    picture = cost.usual_picture(rows)
     ((ids, image, _, shape),) = whole_images(
         paths.tree, picture, size=None, batch_size=1, as_stored=True
     )

@@ -1,5 +1,6 @@
 """The data set in use -> data/<dataset>/VOCdevkit/VOC2012: drawn, downloaded, or the user's own."""
 
+import hashlib
 import os
 import shutil
 import sys
@@ -9,9 +10,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from segmodels.config import params
-from segmodels.config.origin import Download
+from segmodels.config.origin import Archive, Download
 from segmodels.core import supervise
-from segmodels.data.sources import archive, download, own, sbd, tidy
+from segmodels.data.sources import archive, camvid, download, own, sbd, tidy
 from segmodels.data.sources.miniature import generate
 
 SEED = 2012  # of miniature; not params.seed: that makes another training, not another data set
@@ -23,13 +24,12 @@ def main() -> None:
     settings = params.load(f"{here}params.yaml")
     data, root = settings.data, settings.paths.tree
     tree = root.with_name(f".{root.name}.part")  # renamed once it is whole
-    with download.alone(SCRATCH / (data.archive.md5[0] if data.archive else "download")) as scratch:
+    with download.alone(SCRATCH / place(data.archive)) as scratch:
         shutil.rmtree(tree, ignore_errors=True)
         if data.generate:
             generate.generate(tree, **dict(data.generate), classes=data.classes, seed=SEED)
         elif data.archive:
-            voc_tar = obtain(data.archive, "SEGMODELS_VOC_ARCHIVE", scratch)
-            archive.unpack(voc_tar, tree, data.archive.only)
+            unpack(data.archive, tree, scratch)
             if data.sbd:
                 sbd.extend(obtain(data.sbd, "SEGMODELS_SBD_ARCHIVE", scratch / "sbd"), tree)
         else:
@@ -49,6 +49,25 @@ def report(done: dict[str, int]) -> None:
             f"{done['images']} images fit their masks only without their EXIF: stored so",
             file=sys.stderr,
         )
+
+
+def place(source: Archive | None) -> str:
+    """The folder in which an archive is downloaded, the same for all studies that want it."""
+    if source is None:
+        return "download"
+    if source.md5:
+        return source.md5[0]
+    return hashlib.sha256(source.urls[0].encode()).hexdigest()[:32]
+
+
+def unpack(source: Archive, tree: Path, scratch: Path) -> None:
+    """Make a tree of an archive."""
+    if source.layout == "camvid":
+        camvid_tar = obtain(source, "SEGMODELS_CAMVID_ARCHIVE", scratch)
+        camvid.unpack(camvid_tar, tree, Path(str(source.splits)))
+    else:
+        voc_tar = obtain(source, "SEGMODELS_VOC_ARCHIVE", scratch)
+        archive.unpack(voc_tar, tree, source.only)
 
 
 def obtain(source: Download, variable: str, folder: Path) -> Path:

@@ -11,7 +11,7 @@ from segmodels.config import params
 from segmodels.config.schema import Predict
 from segmodels.core import supervise
 from segmodels.core.files import sha256, write_csv, write_json
-from segmodels.data import layout
+from segmodels.data import splits
 from segmodels.evaluation import score_masks
 
 
@@ -26,8 +26,8 @@ def main() -> None:
     report_dir = paths.report(name)
     masks = paths.predictions(name)
     root = paths.tree
-    index = layout.read_index(paths.index, data.classes)
-    image_ids = index.loc[index["split"] == choices.split, "image_id"].tolist()
+    rows = splits.rows(paths, data, choices.split)
+    image_ids = rows["image_id"].tolist()
     counts = score_masks.per_image(
         masks,
         root,
@@ -52,12 +52,12 @@ def scored(
 ) -> dict[str, Any]:
     """The scores, and which epoch was the best."""
     data = settings.data
-    val = choices.split == "val"
     history = pd.read_csv(run_dir / "history.csv")
     chosen_on = "holdout" if "holdout_miou" in history else "val"
     best = history.iloc[int(history[f"{chosen_on}_miou"].argmax())]
     cost = read_json(run_dir.parent / "gflops.json")
-    scores: dict[str, Any] = {"split": data.val if val else f"holdout of {data.train}"}
+    names = data.lists | {"holdout": f"holdout of {data.train}"}
+    scores: dict[str, Any] = {"split": names[choices.split]}
     scores |= score_masks.metrics(counts)
     scores["gflops"] = cost["gflops"]
     scores["best_epoch"] = int(best["epoch"])
@@ -74,6 +74,8 @@ def protocol(choices: Predict, run_dir: Path) -> dict[str, Any]:
         "test_time": choices.test_time,
         "weights": f"{choices.weights} epoch",
     }
+    if choices.split == "test":
+        said["test_looks"] = 1  # of this run: once, after its training
     said |= {key: trained["recipe"][key] for key in ("epochs", "batch_size", "crop_size", "init")}
     said |= {key: trained[key] for key in ("seed", "precision", "device")}
     said["gflops_picture"] = read_json(run_dir.parent / "gflops.json")["picture"]

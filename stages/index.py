@@ -1,4 +1,7 @@
-"""Check the data set in use and count its labels -> data/<dataset>/{index.csv,statistics.json}."""
+"""Check the data set in use and count its labels -> data/<dataset>/{index,test}.csv and statistics.
+
+test.csv is the index of the test set; without one it has a heading alone.
+"""
 
 from functools import partial
 
@@ -7,7 +10,7 @@ from tqdm import tqdm
 from segmodels.config import params
 from segmodels.core import supervise
 from segmodels.core.files import write_csv, write_json
-from segmodels.data import index, layout
+from segmodels.data import index, layout, splits
 from segmodels.data.doctor import counts, likeness
 from segmodels.data.sources import tidy
 
@@ -20,7 +23,9 @@ def main() -> None:
     table, statistics = index.build(paths.tree, data, watch)
     tidy.refuse(index.meaning_problems(table, data, settings.dataset), paths.tree)
     columns = dict(zip(data.classes, layout.label_columns(data.classes), strict=True))
-    write_csv(paths.index, table.rename(columns=columns))
+    learnt, test = splits.divided(table.rename(columns=columns))
+    write_csv(paths.index, learnt)
+    write_csv(paths.test, test)
     write_json(paths.statistics, statistics)
     for note in index.notes(paths.tree, table, data):
         print(note)

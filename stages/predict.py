@@ -2,7 +2,7 @@
 
 from segmodels.config import params
 from segmodels.core import machine, supervise
-from segmodels.data import images, layout, masks
+from segmodels.data import images, masks, splits
 from segmodels.data.loading import whole_images
 from segmodels.inference import testtime
 from segmodels.models import trained
@@ -16,8 +16,7 @@ def main() -> None:
     choices = settings.prediction(name)
     runtime = machine.start(choices.precision, choices.threads, deterministic=True, seed=0)
     model = trained.load(settings, name, runtime=runtime)
-    index = layout.read_index(paths.index, settings.data.classes)
-    rows = index[index["split"] == choices.split]
+    rows = splits.rows(paths, settings.data, choices.split)
     batches = whole_images(
         paths.tree,
         rows,

@@ -81,6 +81,11 @@ class Params(Section):
                 f"predict.{self.dataset}.split = 'holdout': datasets.{self.dataset}.holdout is 0, "
                 "expected a number of pictures"
             )
+        if "test" in splits and self.data.test is None:
+            raise ValueError(
+                f"predict.{self.dataset}.split = 'test': datasets.{self.dataset}.test is null, "
+                "expected the name of a list of image ids"
+            )
         for name in self.datasets:
             parts = Path(name).parts
             if not parts or set(parts) & {"/", ".."} or set(name) & set(".@$\\:,"):

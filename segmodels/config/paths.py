@@ -54,6 +54,11 @@ class Paths:
         return self.data / self.dataset / "index.csv"
 
     @property
+    def test(self) -> Path:
+        """The index of the test set, which nothing that trains reads."""
+        return self.data / self.dataset / "test.csv"
+
+    @property
     def statistics(self) -> Path:
         return self.data / self.dataset / "statistics.json"
 

@@ -52,8 +52,11 @@ class Dataset(Section):
     allow_void: Share = Field(0.9, description="from which share of void pixels masks are refused")
     train: str = Field("train", description="list of image ids, ImageSets/Segmentation/<train>.txt")
     val: str = Field("val", description="the same of the images that are scored")
+    test: str | None = Field(
+        None, description="the same of images scored by `predict.split: test` alone"
+    )
     holdout: Whole = Field(0, description="training images set apart, to make choices on")
-    archive: Archive | None = Field(None, description="VOC archive to download")
+    archive: Archive | None = Field(None, description="archive to download")
     sbd: Download | None = Field(None, description="SBD archive that extends the training images")
     generate: Generate | None = Field(None, description="draw the images, of this size")
 
@@ -80,9 +83,23 @@ class Dataset(Section):
             raise ValueError(f"labels name {sorted(strange)}: expected a class or {VOID}")
         if self.archive and self.generate:
             raise ValueError("a data set has an archive or is generated, not both")
-        if self.sbd and (self.archive is None or self.archive.only):
-            raise ValueError("sbd extends a whole archive: one without `only`")
+        archive = self.archive
+        if self.sbd and (archive is None or archive.only or archive.layout != "voc"):
+            raise ValueError("sbd extends a whole VOC archive: one without `only`")
         return self
+
+    @property
+    def lists(self) -> dict[str, str]:
+        """The list of image ids of each split; train's includes those of the holdout."""
+        lists = {"train": self.train, "val": self.val}
+        if self.test is not None:
+            lists["test"] = self.test
+        return lists
+
+    @property
+    def scored(self) -> dict[str, str]:
+        """The lists of the splits that nothing is learnt from, val and test."""
+        return {split: name for split, name in self.lists.items() if split != "train"}
 
 
 class Loss(Section):
@@ -246,7 +263,9 @@ class Predict(Section):
     Defaults see each image once, at its own size: the protocol of VOC without test-time variants.
     """
 
-    split: Literal["val", "holdout"] = Field("val", description="images to predict and score")
+    split: Literal["val", "holdout", "test"] = Field(
+        "val", description="images to predict and score"
+    )
     weights: Literal["last", "best"] = Field("last", description="epoch; best: on holdout or val")
     long_side: Side | None = Field(None, description="resize to it, pixels; masks keep their size")
     scales: list[Positive] = Field(

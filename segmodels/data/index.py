@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from segmodels.config.schema import Dataset
-from segmodels.data import images, layout, masks
+from segmodels.data import images, layout, masks, splits
 from segmodels.data.layout import INDEX_COLUMNS
 from segmodels.data.palettes import Palettes, used_colours
 from segmodels.data.sources import tidy
@@ -64,7 +64,7 @@ class _Checker:
     def pairs(self) -> list[Pair]:
         """Every image that the lists name, once."""
         split_of: dict[str, str] = {}
-        for split, name in (("train", self.data.train), ("val", self.data.val)):
+        for split, name in self.data.lists.items():
             path = layout.split_path(self.root, name)
             image_ids = self._attempt(layout.read_ids, path)
             if image_ids is None or not self._is_list(path, image_ids):
@@ -147,8 +147,7 @@ def meaning_problems(index: pd.DataFrame, data: Dataset, name: str) -> list[str]
         index: from `build`.
         name: of the data set, for the advice.
     """
-    train = index[index["split"] != "val"]
-    val = index[index["split"] == "val"]
+    train = index[index["split"].isin(splits.OF_TRAIN)]
     problems = list[str]()
     absent = _absent(train, data)
     if absent:
@@ -159,11 +158,11 @@ def meaning_problems(index: pd.DataFrame, data: Dataset, name: str) -> list[str]
             f"values, `datasets.{name}.labels` says what they mean, as {_label_map(data, absent)}; "
             f"where it is meant so, `allow_absent: [{', '.join(absent)}]`"
         )
-    for split, rows in ((data.train, train), (data.val, val)):
-        share = _void_share(rows)
+    for split, listed in data.lists.items():
+        share = _void_share(train if split == "train" else index[index["split"] == split])
         if share >= data.allow_void:
             problems.append(
-                f"{share:.1%} of the pixels of {split} are {data.void} (void), expected less than "
+                f"{share:.1%} of the pixels of {listed} are {data.void} (void), expected less than "
                 f"{data.allow_void:.0%}: `datasets.{name}.labels` says what values mean, "
                 "`allow_void: 1` lets them through"
             )
@@ -180,14 +179,15 @@ def notes(root: Path, index: pd.DataFrame, data: Dataset) -> list[str]:
             f"{len(turned)} images are turned by their EXIF, {layout.printable(turned[0])} first: "
             "read as a viewer shows them; their masks have to be drawn on that"
         )
-    absent = _absent(index[index["split"] == "val"], data)
-    if absent:
-        names = masks.first_few(absent)
-        lines.append(f"no pixel of {names} in {data.val}, which says nothing of them")
+    for split, listed in data.scored.items():
+        absent = _absent(index[index["split"] == split], data)
+        if absent:
+            names = masks.first_few(absent)
+            lines.append(f"no pixel of {names} in {listed}, which says nothing of them")
     for folder in ("JPEGImages", "SegmentationClass"):
         unused = {path.stem for path in (root / folder).iterdir()} - set(image_ids)
         if unused:
-            lists = f"neither {data.train} nor {data.val}"
+            lists = f"neither {' nor '.join(data.lists.values())}"
             lines.append(f"{folder}: {len(unused)} of its files in {lists}: unused")
     return lines
 

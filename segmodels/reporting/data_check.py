@@ -7,6 +7,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from segmodels.config.params import Params
+from segmodels.data import splits
 from segmodels.data.doctor import trees
 from segmodels.data.doctor.examine import Diagnosis, examine
 from segmodels.data.doctor.finding import plural
@@ -49,6 +50,11 @@ def lines(diagnosis: Diagnosis, name: str) -> Iterator[str]:
     if diagnosis.index is None:
         yield f"{name}: {found}; most is looked at only once the problems are gone"
         return
-    is_val = diagnosis.index["split"] == "val"
-    images = f"{int((~is_val).sum()):,} training and {int(is_val.sum()):,} validation images"
+    split = diagnosis.index["split"]
+    train = int(split.isin(splits.OF_TRAIN).sum())
+    val = int((split == "val").sum())
+    test = int((split == "test").sum())
+    images = f"{train:,} training and {val:,} validation images"
+    if test:
+        images = f"{train:,} training, {val:,} validation and {test:,} test images"
     yield f"{name}, {images}: {found}"

@@ -32,6 +32,7 @@ INDEX_FACTS = 5  # index.csv has so many columns before those of the classes
 SPLIT_LOOKS = [  # split, vertical shift of its points in rows, colour, marker
     ("train", -0.15, COLOURS[0], "o"),
     ("val", 0.15, COLOURS[3], "D"),
+    ("test", 0.0, COLOURS[1], "s"),
 ]
 ROW_HEIGHT = 0.27  # inches from class to class
 LABEL_GAP = 0.062  # height of a label beside a line, as a share of the axes
@@ -144,7 +145,7 @@ def confusions(matrices: Mapping[str, pd.DataFrame], title: str, caption: str) -
 
 @styled
 def dataset(index: pd.DataFrame, groups: Groups, title: str) -> Figure:
-    """Share of pixels and of images that hold each class, train and val, by group."""
+    """Share of pixels and of images that hold each class, train, val and test, by group."""
     classes = index.columns[INDEX_FACTS:].tolist()
     rows = arrange(classes, groups)
     by_split = index.groupby("split")
@@ -155,7 +156,9 @@ def dataset(index: pd.DataFrame, groups: Groups, title: str) -> Figure:
     figure = framed(title, _index_caption(index), size=(13, 2.2 + ROW_HEIGHT * len(rows)))
     left, right = figure.subplots(1, 2, sharey=True)
     heights, names = class_heights(rows)
-    for split, shift, colour, marker in SPLIT_LOOKS:
+    looks = [look for look in SPLIT_LOOKS if look[0] in images.index]
+    splits = [split for split, *_ in looks]
+    for split, shift, colour, marker in looks:
         style: dict[str, Any] = {"color": colour, "marker": marker, "label": split}
         left.plot(pixel_share.loc[split, names], heights + shift, linestyle="none", **style)
         right.plot(image_share.loc[split, names], heights + shift, linestyle="none", **style)
@@ -163,10 +166,10 @@ def dataset(index: pd.DataFrame, groups: Groups, title: str) -> Figure:
     left.set_xlabel("share of the labelled pixels (%), logarithmic")
     right.set_xlim(-2, 103)
     right.set_xlabel("images with the class (% of the split)")
-    figure.legend(handles=right.get_lines(), loc="outside upper right", ncols=2)
+    figure.legend(handles=right.get_lines(), loc="outside upper right", ncols=len(looks))
     name_rows(left, rows, classes)
     for height, name in zip(heights, names, strict=True):
-        counts = " + ".join(str(count) for count in images.loc[["train", "val"], name])
+        counts = " + ".join(str(count) for count in images.loc[splits, name])
         beside = right.get_yaxis_transform()  # x is a share of the axes
         right.text(1.02, height, counts, va="center", size=10, transform=beside)
     return figure
@@ -175,8 +178,11 @@ def dataset(index: pd.DataFrame, groups: Groups, title: str) -> Figure:
 def _index_caption(index: pd.DataFrame) -> str:
     images = index["split"].value_counts()
     void = index["void_share"].mean()
+    counts = f"{images['train']} train and {images['val']} val"
+    if "test" in images:
+        counts = f"{images['train']} train, {images['val']} val and {images['test']} test"
     return (
-        f"{images['train']} train and {images['val']} val images; at the right, how many of each "
+        f"{counts} images; at the right, how many of each "
         f"hold the class. Void ({void:.1%} of an image on average) is not counted."
     )
 

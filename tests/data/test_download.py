@@ -161,6 +161,18 @@ def fetch(server, tmp_path, monkeypatch):
     return fetch
 
 
+def test_a_file_without_a_checksum_is_fetched_anew_after_its_content_was_refused(fetch, server):
+    first = fetch("thrice", md5=())
+    assert first.read_bytes() == CONTENT
+    first.write_bytes(b"of another version, whose content was refused")
+    assert fetch("thrice", md5=()).read_bytes() == CONTENT
+
+
+def test_a_file_at_hand_without_a_checksum_has_to_exist(tmp_path):
+    with pytest.raises(ValueError, match=r"x\.tar: no such file, expected an archive"):
+        download.verify(tmp_path / "x.tar", [])
+
+
 def test_three_broken_connections_are_continued(fetch, server):
     assert fetch("thrice").read_bytes() == CONTENT
     ranges = [asked for _, asked in server.asked]

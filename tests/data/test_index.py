@@ -89,6 +89,30 @@ def test_statistics_of_a_case_by_hand(tmp_path):
     }
 
 
+def test_test_is_a_split_of_its_own(root, tmp_path):
+    write(tmp_path, "t", [[0, 1, 2, 255]])
+    write_split(tmp_path, "final", ["t"])
+    table, statistics = build(root, train="aug", test="final", holdout=1)
+    assert table["split"].tolist() == ["train"] * 2 + ["holdout", "train"] + ["val"] * 2 + ["test"]
+    assert table.iloc[-1].tolist() == ["t", "test", 4, 1, 0.25, 1, 1, 1, 0]
+    assert statistics["test"]["class_pixels"]["dog"] == 1
+    write_split(tmp_path, "final", ["t", "2012_000004"])
+    with pytest.raises(ValueError, match="final.txt: 2012_000004 is also in val"):
+        build(root, train="aug", test="final")
+
+
+def test_void_of_test_is_a_problem_and_its_classes_are_no_training(root, tmp_path):
+    write(tmp_path, "t", [[3, 255, 255, 255]])
+    write_split(tmp_path, "final", ["t"])
+    data = Dataset(classes=CLASSES, train="aug", test="final", allow_void=0.7)
+    table, _ = index.build(root, data)
+    problems = index.meaning_problems(table, data, "mine")
+    assert any("no pixel of train in aug" in problem for problem in problems)
+    assert any("75.0% of the pixels of final are 255" in problem for problem in problems)
+    notes = index.notes(root, table, data)
+    assert any("no pixel of background, cat, dog in final" in note for note in notes)
+
+
 def test_group_counts_a_picture_once(tmp_path):
     write(tmp_path, "a", [[1, 2]])
     write(tmp_path, "b", [[1, 0]])

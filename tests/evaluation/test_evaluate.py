@@ -129,6 +129,25 @@ def test_stage_scores_the_pictures_held_out_of_train(home):
     assert pd.read_csv(report / "images.csv")["image_id"].tolist() == ["val_001", "val_003"]
 
 
+def test_stage_scores_test_and_counts_the_look_at_it(home):
+    path = home / "params.yaml"
+    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    settings["datasets"]["mine"]["test"] = "final"
+    settings["predict"]["mine"]["split"] = "test"
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    index = pd.read_csv(home / "data/mine/index.csv", dtype={"image_id": str})
+    index[index["image_id"].isin(["val_001", "val_003"])].to_csv(
+        home / "data/mine/test.csv", index=False
+    )
+    done = evaluate(home)
+    assert done.returncode == 0, done.stderr
+    report = home / "reports/models/small"
+    written = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
+    assert (written["split"], written["images"], written["best_epoch"]) == ("final", 2, 1)
+    assert written["protocol"]["test_looks"] == 1
+    assert pd.read_csv(report / "images.csv")["image_id"].tolist() == ["val_001", "val_003"]
+
+
 def test_stage_names_every_mask_that_is_missing_or_broken(home):
     masks = home / "data/predictions/mine/small"
     (masks / "val_000.png").unlink()

@@ -23,7 +23,7 @@ STAGES = {
 }
 OUTS = {
     "download": ["data/tiny/VOCdevkit"],
-    "index": ["data/tiny/index.csv", "data/tiny/statistics.json"],
+    "index": ["data/tiny/index.csv", "data/tiny/test.csv", "data/tiny/statistics.json"],
     "train": ["data/runs/tiny/small/train", "data/runs/tiny/small/cost.json"],
     "predict": ["data/predictions/tiny/small"],
     "evaluate": ["reports/models/small"],

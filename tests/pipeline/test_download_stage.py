@@ -1,6 +1,7 @@
 """The stages download and index as DVC runs them, in a folder of their own."""
 
 import hashlib
+import io
 import subprocess
 import sys
 import threading
@@ -13,16 +14,23 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import write_tree
+from helpers.made_up_camvid import IDS, write_archive, write_manifest
+from helpers.made_up_camvid import contents as camvid_contents
+from PIL import Image
+
+from segmodels.config import params
+from segmodels.data import images, layout, splits
 
 PROJECT = Path(__file__).parents[2]
 NAME = "my data/日本"
+ARCHIVES = [f"SEGMODELS_{name}_ARCHIVE" for name in ("VOC", "SBD", "CAMVID")]
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """run(stage, entry) with datasets.<NAME> = entry in params.yaml; gives (status, stderr)."""
     monkeypatch.chdir(tmp_path)
-    for variable in ("DVC_ROOT", "SEGMODELS_VOC_ARCHIVE", "SEGMODELS_SBD_ARCHIVE"):
+    for variable in ("DVC_ROOT", *ARCHIVES):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))
     params = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
@@ -97,6 +105,37 @@ def test_archive_at_hand_with_a_wrong_byte_is_refused_in_one_line(run, archive, 
     found, expected = hashlib.md5(content).hexdigest(), entry["archive"]["md5"][0]
     assert run("download", entry) == (1, f"error: {path}: md5 is {found}, expected {expected}\n")
     assert not run.root.exists()
+
+
+def test_camvid_at_hand_is_verified_by_its_manifest_and_indexed(run, tmp_path, monkeypatch):
+    files = camvid_contents()
+    write_manifest(tmp_path / "splits", files)
+    archive = {"urls": ["http://127.0.0.1:1/"], "layout": "camvid", "splits": "splits"}
+    labels = {value: f"class {value}" for value in range(11)} | {11: "void"}
+    entry = {"archive": archive, "classes": list(labels.values())[:11], "labels": labels}
+    entry |= {"test": "test", "allow_absent": entry["classes"]}
+    monkeypatch.setenv("SEGMODELS_CAMVID_ARCHIVE", str(write_archive(tmp_path / "c.tar", files)))
+    assert run("download", entry) == (0, "4 masks converted to label maps\n")
+    for split, image_ids in IDS.items():
+        for image_id in image_ids:
+            stored = np.asarray(Image.open(io.BytesIO(files[f"{split}annot/{image_id}.png"])))
+            target = images.read_target(layout.target_path(run.root, image_id))
+            assert np.array_equal(target, np.where(stored == 11, 255, stored))
+    status, told = run("index", entry)
+    assert status == 0, told
+    table = pd.read_csv(Path("data") / NAME / "index.csv")
+    assert table["image_id"].tolist() == ["A_1", "A_2", "B_1"]
+    settings = params.load("params.yaml")
+    test = splits.rows(settings.paths, settings.data, "test")
+    assert test["image_id"].tolist() == ["C_1"] and test["split"].tolist() == ["test"]
+    pixels = np.bincount(images.read_target(layout.target_path(run.root, "C_1")).ravel())
+    assert test[settings.data.classes].to_numpy().tolist() == [[*pixels[:11].tolist()]]
+    everything = splits.all_rows(settings.paths, settings.data)
+    assert everything["split"].tolist() == ["train", "train", "val", "test"]
+
+    entry["archive"]["splits"] = "nowhere"
+    expected = "nowhere/pixels.sha256: no such file, expected the manifest of `archive.splits`"
+    assert run("download", entry) == (1, f"error: {expected}\n")
 
 
 def test_own_data_set_is_taken_and_its_absence_explained(run):

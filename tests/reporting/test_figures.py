@@ -165,6 +165,16 @@ def test_dataset_shows_shares_and_counts_by_hand(index):
     assert "2 train and 4 val images" in figure.get_supxlabel()
 
 
+def test_dataset_shows_test_where_there_is_one(index):
+    more = index[index["split"] == "val"].assign(split="test")
+    figure = figures.dataset(pd.concat([index, more], ignore_index=True), GROUPS, "classes")
+    left, right = figure.axes
+    assert dots(left, "test") == dots(left, "val") != dots(left, "train")
+    counts = {rows(left)[text.get_position()[1]]: text.get_text() for text in right.texts}
+    assert counts["NA"] == "1 + 2 + 2"
+    assert "2 train, 4 val and 4 test images" in figure.get_supxlabel()
+
+
 def test_caption_and_title_are_on_every_figure(results, index):
     curves, caption = tables.curves(results), "as it was measured"
     matrices = {result.model: tables.confusion_matrix(result) for result in results}

@@ -182,6 +182,15 @@ def test_curves_are_of_val_where_other_pictures_are_scored(tmp_path):
     assert [line.get_label() for line in axes.lines if line.get_label()[0] != "_"] == ["unet"]
 
 
+def test_looks_at_test_are_counted_in_the_caption(tmp_path):
+    for model in ("fcn", "unet"):
+        write_report(tmp_path, model, counts=confusion(1), split="test", protocol={"test_looks": 1})
+    results = [read_result(model, tmp_path) for model in ("fcn", "unet")]
+    assert "Looks at test: 2, one a run, after its training. " in markdown.caption(results)
+    assert "Curves: val. " in markdown.caption(results)
+    assert set(tables.curves(results)["model"]) == {"fcn", "unet"}  # the floor is of another split
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

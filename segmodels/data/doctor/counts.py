@@ -1,7 +1,7 @@
 """Findings that the counts of the index show: which classes are where, and in how many images.
 
 The index has a row for each image, see `segmodels.data.index`. What the index stage refuses, and
-what `index.notes` says, is not said again. `train` is everything that is not val.
+what `index.notes` says, is not said again. `train` includes the holdout.
 
     for finding in counts.findings(index, data, "roads"):
         print(finding.text)
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from segmodels.config.schema import Dataset
+from segmodels.data import splits
 from segmodels.data.doctor.finding import Finding, alone, plural
 from segmodels.data.masks import first_few
 
@@ -35,17 +36,19 @@ def findings(index: pd.DataFrame, data: Dataset, name: str) -> list[Finding]:
         data: of which data set.
         name: of the data set in params.yaml, for the advice.
     """
-    train = index[index["split"] != "val"]
-    val = index[index["split"] == "val"]
+    train = index[index["split"].isin(splits.OF_TRAIN)]
+    scored = {listed: index[index["split"] == split] for split, listed in data.scored.items()}
     found = list[Finding]()
     found += _in_no_list(index, data)
-    found += _only_in_val(train, val, data, name)
-    for rows, split in ((train, data.train), (val, data.val)):
-        found += _void_for_objects(rows, data, split, name)
-        found += _void_masks(rows, data, split)
-        found += _few_images(rows, data, split)
+    for listed, rows in scored.items():
+        found += _only_in(listed, train, rows, data, name)
+    for listed, rows in ({data.train: train} | scored).items():
+        found += _void_for_objects(rows, data, listed, name)
+        found += _void_masks(rows, data, listed)
+        found += _few_images(rows, data, listed)
     found += _small_share(train, data, name)
-    found += _other_shares(train, val, data)
+    for listed, rows in scored.items():
+        found += _other_shares(train, rows, data, listed)
     return found
 
 
@@ -67,26 +70,30 @@ def _in_no_list(index: pd.DataFrame, data: Dataset) -> list[Finding]:
     nowhere = [class_ for class_ in data.allow_absent if not index[class_].sum()]
     if not nowhere:
         return []
+    lists = " or ".join(data.lists.values())
     text = (
-        f"no pixel of {first_few(nowhere)} in {data.train} or {data.val}, which `allow_absent` "
-        "lets through: they are neither learnt nor scored; leave them out of `classes`, unless "
+        f"no pixel of {first_few(nowhere)} in {lists}, which `allow_absent` lets through: they "
+        "are neither learnt nor scored; leave them out of `classes`, unless "
         "other labels shall keep their numbers"
     )
     return [Finding(text)]
 
 
-def _only_in_val(train: pd.DataFrame, val: pd.DataFrame, data: Dataset, name: str) -> list[Finding]:
+def _only_in(
+    listed: str, train: pd.DataFrame, rows: pd.DataFrame, data: Dataset, name: str
+) -> list[Finding]:
+    """Classes that a scored list shows and train does not."""
     found = list[str]()
     suspects = list[str]()
     for class_ in data.classes:
-        images = val.loc[val[class_] > 0, "image_id"].tolist()
+        images = rows.loc[rows[class_] > 0, "image_id"].tolist()
         if images and not train[class_].sum():
             found.append(f"{class_} ({plural(len(images), 'image')})")
             suspects += images
     if not found:
         return []
     text = (
-        f"{data.val} shows {first_few(found)}, which no mask of {data.train} holds: the IoU can "
+        f"{listed} shows {first_few(found)}, which no mask of {data.train} holds: the IoU can "
         f"only be 0; move images to {data.train}, or make it void by `datasets.{name}.labels`"
     )
     return [Finding(text, alone(suspects))]
@@ -164,24 +171,26 @@ def _small_share(train: pd.DataFrame, data: Dataset, name: str) -> list[Finding]
     return [Finding(text)]
 
 
-def _other_shares(train: pd.DataFrame, val: pd.DataFrame, data: Dataset) -> list[Finding]:
+def _other_shares(
+    train: pd.DataFrame, rows: pd.DataFrame, data: Dataset, listed: str
+) -> list[Finding]:
     """Classes that enough images show, so that it is no chance."""
-    shares = pd.DataFrame({"train": _shares(train, data), "val": _shares(val, data)})
+    shares = pd.DataFrame({"train": _shares(train, data), listed: _shares(rows, data)})
     enough = list[str]()
     for class_ in data.classes:
-        fewest = min(images_for_half(train[class_]), images_for_half(val[class_]))
+        fewest = min(images_for_half(train[class_]), images_for_half(rows[class_]))
         if fewest >= FEW_IMAGES:
             enough.append(class_)
     shares = shares.loc[enough]
-    ratio = shares["val"] / shares["train"]
+    ratio = shares[listed] / shares["train"]
     other = shares[(ratio > SHARE_FACTOR) | (ratio < 1 / SHARE_FACTOR)]
     if other.empty:
         return []
     shown = list[str]()
     for name, row in other.iterrows():
-        shown.append(f"{name} ({row['train']:.2%} against {row['val']:.2%})")
+        shown.append(f"{name} ({row['train']:.2%} against {row[listed]:.2%})")
     text = (
-        f"{data.train} and {data.val} show different things, by their shares of pixels: "
+        f"{data.train} and {listed} show different things, by their shares of pixels: "
         f"{', '.join(shown)}; draw both at random from one pool, or say that it is meant so"
     )
     return [Finding(text)]

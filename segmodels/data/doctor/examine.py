@@ -71,9 +71,9 @@ def examine(
 def _explained(root: Path, data: Dataset, name: str, problems: list[str]) -> list[Finding]:
     """Why masks may have been refused, where their problem does not say it already."""
     image_ids = list[str]()
-    for split in dict.fromkeys((data.train, data.val)):
+    for name_of_list in dict.fromkeys(data.lists.values()):
         try:
-            image_ids += layout.read_ids(layout.split_path(root, split))
+            image_ids += layout.read_ids(layout.split_path(root, name_of_list))
         except (OSError, ValueError):  # one of the problems
             continue
     said = {Path(line.partition(":")[0]).stem for line in problems if SAYS_SO in line}

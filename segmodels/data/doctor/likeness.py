@@ -1,4 +1,4 @@
-"""Images of train that are also in val: the same file, nearly the same picture, one video.
+"""Images of train that are also in val or test: the same file, nearly the same picture, one video.
 
 An image is described by the differences of neighbouring cells of a 16 x 16 grid of its grey
 values, as in the hash "dHash" but with the differences themselves and not their signs: the
@@ -18,7 +18,7 @@ import pandas as pd
 from PIL import Image
 
 from segmodels.config.schema import Dataset
-from segmodels.data import images, layout
+from segmodels.data import images, layout, splits
 from segmodels.data.doctor.finding import Finding, plural
 
 GRID = 16  # cells a side: coarse enough for a re-encoded copy, fine enough for two dogs on a lawn
@@ -84,89 +84,103 @@ def describe(image: np.ndarray) -> np.ndarray:
 
 
 def findings(index: pd.DataFrame, looks: Looks, data: Dataset) -> list[Finding]:
-    """Same files, near-duplicates and videos across train and val.
+    """Same files, near-duplicates and videos across train and each list that is scored.
 
     Args:
         index: one row per image, from `segmodels.data.index`.
         looks: of its images, from `look`.
     """
     found = list[Finding]()
-    copies = same_files(index, looks)
+    for split, listed in data.scored.items():
+        found += _of_split(index, looks, data, split, listed)
+    return found
+
+
+def _of_split(
+    index: pd.DataFrame, looks: Looks, data: Dataset, split: str, listed: str
+) -> list[Finding]:
+    """What train and one split share, whose list is called `listed`."""
+    found = list[Finding]()
+    copies = same_files(index, looks, split)
     if copies:
         text = (
-            f"{plural(len(copies), 'image')} of {data.val}: the same file is in {data.train} under "
+            f"{plural(len(copies), 'image')} of {listed}: the same file is in {data.train} under "
             f"another id, {copies[0][1]} as {copies[0][0]} first: its score is memory; take it out "
             "of one of the lists"
         )
         found.append(Finding(text, tuple(copies)))
-    pairs = near_duplicates(index, looks, {val_id for _, val_id in copies})
+    pairs = near_duplicates(index, looks, {scored for _, scored in copies}, split)
     if pairs:
         text = (
-            f"{plural(len(pairs), 'image')} of {data.val}: {data.train} has nearly the same "
+            f"{plural(len(pairs), 'image')} of {listed}: {data.train} has nearly the same "
             f"image, {pairs[0][1]} and {pairs[0][0]} are closest: its score is partly memory; "
             "take it out of one of the lists"
         )
         found.append(Finding(text, tuple(pairs)))
-    return found + _videos(index, looks, data)
+    return found + _videos(index, looks, data, split, listed)
 
 
-def same_files(index: pd.DataFrame, looks: Looks) -> list[tuple[str, str]]:
-    """Ids in train and in val whose files have the same bytes."""
+def same_files(index: pd.DataFrame, looks: Looks, split: str = "val") -> list[tuple[str, str]]:
+    """Ids in train and in a split whose files have the same bytes."""
     rows = list(zip(index["image_id"], index["split"], looks.digests, strict=True))
     of_train: dict[str, str] = {}
-    for image_id, split, digest in rows:
-        if split != "val":
+    for image_id, member_of, digest in rows:
+        if member_of in splits.OF_TRAIN:
             of_train.setdefault(digest, image_id)
     return [
         (of_train[digest], image_id)
-        for image_id, split, digest in rows
-        if split == "val" and digest in of_train
+        for image_id, member_of, digest in rows
+        if member_of == split and digest in of_train
     ]
 
 
 def near_duplicates(
-    index: pd.DataFrame, looks: Looks, known: Set[str] = frozenset()
+    index: pd.DataFrame, looks: Looks, known: Set[str] = frozenset(), split: str = "val"
 ) -> list[tuple[str, str]]:
-    """For each image of val that train nearly has, also mirrored, both ids; the closest first.
+    """For each image of a split that train nearly has, also mirrored, both ids; closest first.
 
     Args:
-        known: ids of val that are left out.
+        known: ids of the split that are left out.
     """
-    is_val = (index["split"] == "val").to_numpy()
+    is_scored = (index["split"] == split).to_numpy()
+    in_train = index["split"].isin(splits.OF_TRAIN).to_numpy()
     ids = index["image_id"].to_numpy()
-    train_ids = ids[~is_val]
-    of_train = np.concatenate([looks.plain[~is_val], looks.mirrored[~is_val]])
+    train_ids = ids[in_train]
+    of_train = np.concatenate([looks.plain[in_train], looks.mirrored[in_train]])
     found = list[tuple[float, str, str]]()
-    for image_id, of_val in zip(ids[is_val], looks.plain[is_val], strict=True):
+    for image_id, plain in zip(ids[is_scored], looks.plain[is_scored], strict=True):
         if image_id in known:
             continue
-        likeness = of_train @ of_val
+        likeness = of_train @ plain
         best = int(likeness.argmax())
         if likeness[best] >= ALIKE:
             found.append((float(likeness[best]), train_ids[best % len(train_ids)], image_id))
     found.sort(key=lambda pair: -pair[0])
-    return [(train_id, val_id) for _, train_id, val_id in found]
+    return [(train_id, scored) for _, train_id, scored in found]
 
 
-def _videos(index: pd.DataFrame, looks: Looks, data: Dataset) -> list[Finding]:
-    """Videos of which both train and val hold frames."""
+def _videos(
+    index: pd.DataFrame, looks: Looks, data: Dataset, split: str, listed: str
+) -> list[Finding]:
+    """Videos of which both train and a split hold frames."""
+    index = index[index["split"].isin([*splits.OF_TRAIN, split])]
     parts = index["image_id"].str.extract(NUMBERED)
     found = list[Finding]()
     for name, rows in index.groupby(parts[0]):
         order = parts.loc[rows.index, 1].astype(int).sort_values().index
         frames = index.loc[order]
-        is_val = frames["split"] == "val"
-        fewest = min(is_val.sum(), (~is_val).sum())
+        is_scored = frames["split"] == split
+        fewest = min(is_scored.sum(), (~is_scored).sum())
         if fewest < FRAMES or closeness(looks.plain[order]) < VIDEO:
             continue
-        whole = is_val.sum() == (index["split"] == "val").sum()
-        only = f", and {data.val} has no other images" if whole else ""
+        whole = is_scored.sum() == (index["split"] == split).sum()
+        only = f", and {listed} has no other images" if whole else ""
         text = (
-            f"{plural(int(is_val.sum()), 'image')} of {data.val} and {int((~is_val).sum()):,} of "
-            f"{data.train} called {name}* are frames of one video{only}: {data.val} measures "
+            f"{plural(int(is_scored.sum()), 'image')} of {listed} and {int((~is_scored).sum()):,} "
+            f"of {data.train} called {name}* are frames of one video{only}: {listed} measures "
             "memory of its scenes; give each video to one list as a whole"
         )
-        found.append(Finding(text, _frames(frames, looks)))
+        found.append(Finding(text, _frames(frames, looks, split)))
     return found
 
 
@@ -183,14 +197,14 @@ def closeness(frames: np.ndarray) -> float:
     return float(np.median(neighbours) - np.median(distant))
 
 
-def _frames(frames: pd.DataFrame, looks: Looks) -> tuple[tuple[str, ...], ...]:
-    """Some frames of val, each with the frame of train that is most like it."""
-    of_val = frames[frames["split"] == "val"]
-    of_train = frames[frames["split"] != "val"]
+def _frames(frames: pd.DataFrame, looks: Looks, split: str) -> tuple[tuple[str, ...], ...]:
+    """Some frames of a split, each with the frame of train that is most like it."""
+    scored = frames[frames["split"] == split]
+    of_train = frames[frames["split"] != split]
     found = list[tuple[str, ...]]()
-    for k in np.linspace(0, len(of_val) - 1, SHOWN_FRAMES).round().astype(int).tolist():
-        likeness = looks.plain[of_train.index] @ looks.plain[of_val.index[k]]
+    for k in np.linspace(0, len(scored) - 1, SHOWN_FRAMES).round().astype(int).tolist():
+        likeness = looks.plain[of_train.index] @ looks.plain[scored.index[k]]
         found.append(
-            (of_train["image_id"].iloc[int(likeness.argmax())], of_val["image_id"].iloc[k])
+            (of_train["image_id"].iloc[int(likeness.argmax())], scored["image_id"].iloc[k])
         )
     return tuple(found)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from segmodels.config.schema import Dataset
-from segmodels.data import images, layout
+from segmodels.data import images, layout, splits
 from segmodels.data.doctor.finding import Finding, alone
 
 FINE, COARSE = 8, 16  # output strides: a cell of the features covers as many pixels a side
@@ -54,7 +54,8 @@ def findings(
         base_size: long side in pixels to which training resizes images; None: as they are.
         watch: wraps the work, e.g. in a progress bar.
     """
-    table = measure(root, index.loc[index["split"] != "val", "image_id"].tolist(), base_size, watch)
+    of_train = index["split"].isin(splits.OF_TRAIN)
+    table = measure(root, index.loc[of_train, "image_id"].tolist(), base_size, watch)
     shown = list[str]()
     suspects = list[str]()
     for label, class_ in enumerate(data.classes):

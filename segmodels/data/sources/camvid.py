@@ -66,8 +66,11 @@ def read_manifest(path: Path) -> dict[tuple[str, str], str]:
     """Hex SHA-256 by (split, image id), in the file's order.
 
     Raises:
-        ValueError: a line is not of the form "<SHA-256>  <split>/<image id>", or comes twice.
+        ValueError: there is no such file; or a line is not of the form
+            "<SHA-256>  <split>/<image id>", or comes twice.
     """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file, expected the manifest of `archive.splits`")
     digests: dict[tuple[str, str], str] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         match = re.fullmatch(rf"([0-9a-f]{{64}})  ({'|'.join(SPLITS)})/([A-Za-z0-9_]+)", line)

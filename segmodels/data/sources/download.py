@@ -42,7 +42,8 @@ def fetch(urls: Sequence[str], md5: Collection[str], folder: Path, variable: str
 
     Args:
         urls: addresses, tried in turn.
-        md5: checksums, any of which is right.
+        md5: checksums, any of which is right; none where the content is verified otherwise. Then a
+            file that an earlier process completed is not trusted, but fetched again.
         folder: where partial files and the result lie; what an earlier process left is continued.
         variable: of the environment, by which an archive at hand is named; the error mentions it.
     Returns:
@@ -97,7 +98,7 @@ def complete(url: str, part: Path, waits: Sequence[float]) -> None:
 
 
 def verify(path: str | Path, md5: Collection[str]) -> Path:
-    """The path of a file at hand, once its checksum is right.
+    """The path of a file at hand, once its checksum is right, or none is known.
 
     Raises:
         ValueError: the checksum is another, or there is no such file.
@@ -123,7 +124,9 @@ def alone(folder: Path) -> Iterator[Path]:
 
 
 def _wrong(path: Path, md5: Collection[str]) -> str:
-    """What is wrong with a file's checksum; "" if nothing is."""
+    """What is wrong with a file's checksum; "" if nothing is, or none is known."""
+    if not md5:
+        return ""
     found = files.md5(path)
     return "" if found in md5 else f"md5 is {found}, expected {' or '.join(md5)}"
 

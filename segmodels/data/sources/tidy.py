@@ -75,7 +75,7 @@ def refuse(problems: list[str], root: Path) -> None:
 def _image_ids(root: Path, data: Dataset) -> list[str]:
     """Ids of the lists in use that are plain names; the index names what else is in them."""
     image_ids: dict[str, None] = {}
-    for split in (data.train, data.val):
+    for split in data.lists.values():
         try:
             image_ids |= dict.fromkeys(layout.read_ids(layout.split_path(root, split)))
         except (OSError, ValueError):
