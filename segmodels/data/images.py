@@ -104,9 +104,13 @@ def read_image(path: str | Path) -> np.ndarray:
         FileNotFoundError, ValueError: see `open_image`.
     """
     with open_image(path, *FORMATS) as image:
-        if not is_upright(image):
-            return np.asarray(_rgb(ImageOps.exif_transpose(image)))
-        return np.asarray(_rgb(image))
+        return as_shown(image)
+
+
+def as_shown(image: Image.Image) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of an image of any mode, turned as its EXIF says."""
+    upright = image if is_upright(image) else ImageOps.exif_transpose(image)
+    return np.asarray(_rgb(upright))
 
 
 def orientation(image: Image.Image) -> int:

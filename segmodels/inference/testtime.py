@@ -210,18 +210,31 @@ def _label_maps(
 ) -> Iterable[Tensor]:
     """Labels (H, W) uint8 of each image of a batch."""
     height, width = image.shape[-2:]
+    return fusion.labels(all_passes(forward, image, choices, most), (height, width))
+
+
+def all_passes(
+    forward: Forward, image: Tensor, choices: Predict, most: int | None
+) -> Iterable[Tensor]:
+    """Logits (N, C, h, w) of every pass that `choices` asks for, or the CRF's marginals alone.
+
+    Args:
+        forward: from `chosen`.
+        most: see `label_maps`.
+    """
+    height, width = image.shape[-2:]
     largest = min(most or max(height, width), max(height, width))
-    each: Iterable[Tensor] = passes(
+    each = passes(
         forward,
         image,
         long_side=choices.long_side or largest,
         scales=choices.scales,
         flip=choices.flip,
     )
-    if choices.crf:
-        at = resized_size(height, width, largest)
-        each = [_refined(fusion.fused(each, at), _resized(image, at), choices.crf)]
-    return fusion.labels(each, (height, width))
+    if choices.crf is None:
+        return each
+    at = resized_size(height, width, largest)
+    return [_refined(fusion.fused(each, at), _resized(image, at), choices.crf)]
 
 
 def _refined(logits: Tensor, image: Tensor, settings: CRF) -> Tensor:

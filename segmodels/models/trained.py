@@ -76,7 +76,7 @@ def _published(name: str, entry: Model) -> Network:
     """torchvision's weights, which know VOC's classes."""
     from torchvision.models.segmentation import FCN_ResNet50_Weights  # slow to import
 
-    arch, arguments = entry.arch, entry.arguments
+    arch, arguments = entry.arch, dict(entry.arguments)
     module = models.build(arch, num_classes=COCO_CLASSES, **arguments)
     coverage = pretrained.start(module, arch=arch, arguments=arguments, init="coco")
     random = coverage["missing"] + [tensor["name"] for tensor in coverage["wrong_shape"]]
@@ -87,6 +87,30 @@ def _published(name: str, entry: Model) -> Network:
     normalization = Normalize(mean=tuple(preset.mean), std=tuple(preset.std))
     classes = ["background", *published.meta["categories"][1:]]
     return Network(name, module, normalization, classes, images.palette())
+
+
+def of_torchvision(name: str) -> Network:
+    """torchvision's model of this name with its published weights.
+
+    Args:
+        name: as fcn_resnet50, deeplabv3_mobilenet_v3_large.
+    Raises:
+        ValueError: it publishes none of that name, or they cannot be downloaded.
+    """
+    known = published_names()
+    if name not in known:
+        raise ValueError(f"torchvision/{name}: expected one of {', '.join(known)}")
+    arch, backbone = known[name]
+    return _published(name, Model.model_validate({"arch": arch, "backbone": backbone}))
+
+
+def published_names() -> dict[str, tuple[str, str]]:
+    """torchvision's name of each model with published weights -> arch and backbone."""
+    names = {}
+    for arch in models.available():
+        for backbone in models.coco_weights(arch):
+            names[f"{arch}_{backbone}"] = (arch, backbone)
+    return names
 
 
 def _record(path: Path) -> dict[str, Any]:
