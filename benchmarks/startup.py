@@ -17,7 +17,6 @@ SIDES = {
     "import torch": "import torch",
     "stages.train": "import stages.train",
     "stages.predict": "import stages.predict",
-    "stages.cost": "import stages.cost",
     "train and FCN-ResNet-50": f"{BUILD}('fcn', num_classes=21, backbone='resnet50')",
     "train and U-Net": f"{BUILD}('unet', num_classes=21)",
 }

@@ -142,6 +142,9 @@ class Train(Section):
     base_size: Side | None = Field(None, description="shrink to this long side first, pixels")
     scale: tuple[Positive, Positive] = Field((0.5, 2), description="range of random scaling")
     flip: bool = Field(True, description="mirror every second image, at random")
+    color_jitter: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0, description="range of random brightness, contrast, saturation"
+    )
     init: str = Field("imagenet", description="none, imagenet (backbone), coco or a file")
     loss: Loss = Field(Loss(cross_entropy=1, dice=0), description="weights of its parts")
     class_weights: ClassWeights = Field("none", description="of the cross-entropy; arXiv 1411.4734")

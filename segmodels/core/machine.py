@@ -9,7 +9,7 @@ import os
 import platform
 import resource
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -60,6 +60,13 @@ def start(precision: str, threads: str | int, deterministic: bool, seed: int) ->
     return Runtime("cuda" if gpu else "cpu", precision, count, _cpu(), gpu)
 
 
+def on_cpu(runtime: Runtime, precision: str) -> Runtime:
+    """The same on the CPU, where `auto` may be another precision."""
+    if precision == "auto":
+        precision = "bf16" if _cpu_has_bf16() else "fp32"
+    return replace(runtime, device="cpu", precision=precision, gpu=None)
+
+
 def forbid_nondeterminism(wanted: bool) -> None:
     """As torch.use_deterministic_algorithms, but the compiler is told only if it is ever imported.
 
@@ -102,6 +109,10 @@ def has_bf16() -> bool:
     """Whether the device that will be used multiplies in bfloat16."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
+    return _cpu_has_bf16()
+
+
+def _cpu_has_bf16() -> bool:
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 

@@ -1,4 +1,4 @@
-"""Joint augmentation of an image and its target: random scale, flip, and crop.
+"""Joint augmentation of an image and its target: random scale, flip, crop, and colours.
 
 First cut, then scaled: scaling a whole photograph by up to two to keep a quarter of it costs
 several times the work. The window is of whole pixels of the image, as in torchvision's
@@ -13,9 +13,12 @@ from typing import Self
 
 import numpy as np
 import torch
+from PIL import Image, ImageEnhance
 
 from segmodels.config.schema import Normalize, Train
 from segmodels.data.transforms import resize_image, resize_target, resized_size
+
+JITTERED = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)  # in this order
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class RandomCrop:
         flip: whether every second crop is mirrored.
         ignore_index: label of the target where the scaled image is smaller than the crop.
         fill: RGB of the image there, 0..255.
+        color_jitter: brightness, contrast and saturation are each multiplied by a factor drawn
+            uniformly from 1 - color_jitter to 1 + color_jitter, as Pillow's ImageEnhance does it.
 
     Example:
         >>> crop = RandomCrop(480, None, (0.5, 2.0), True, 255, (124, 116, 104))
@@ -41,6 +46,7 @@ class RandomCrop:
     flip: bool
     ignore_index: int
     fill: tuple[int, ...]
+    color_jitter: float = 0
 
     @classmethod
     def of(cls, recipe: Train, normalize: Normalize, ignore_index: int) -> Self:
@@ -52,6 +58,7 @@ class RandomCrop:
             flip=recipe.flip,
             ignore_index=ignore_index,
             fill=tuple(round(255 * channel) for channel in normalize.mean),
+            color_jitter=recipe.color_jitter,
         )
 
     def __call__(
@@ -77,9 +84,19 @@ class RandomCrop:
         columns, x = _window(left, self.size, width, target.shape[1])
         scaled = (y.stop - y.start, x.stop - x.start)
         crop, labels = self._padding()
-        crop[y, x] = resize_image(image[rows, columns], scaled)
+        crop[y, x] = self._jittered(resize_image(image[rows, columns], scaled), rng)
         labels[y, x] = resize_target(target[rows, columns], scaled)
         return (_mirror(crop), _mirror(labels)) if mirrored else (crop, labels)
+
+    def _jittered(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """An image (H, W, 3) uint8 with other colours; without jitter nothing is drawn."""
+        if not self.color_jitter:
+            return image
+        changed = Image.fromarray(image)
+        for enhance in JITTERED:
+            factor = rng.uniform(1 - self.color_jitter, 1 + self.color_jitter)
+            changed = enhance(changed).enhance(factor)
+        return np.asarray(changed)
 
     def _padding(self) -> tuple[np.ndarray, np.ndarray]:
         """An image of `fill` and a target of void."""

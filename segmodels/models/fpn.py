@@ -10,12 +10,13 @@ No convolution is dilated: details come from the finer levels, so that the deepe
 work at stride 32, where they cost a quarter of what they cost in DeepLab at output stride 16.
 
 Differs from the paper: BatchNorm, in the pyramid too, where the paper has GroupNorm in the branch
-and none in the pyramid; no instance branch.
+and none in the pyramid; no instance branch. `detail_channels` adds one step, to stride 2, where
+thin objects are wider than a pixel; it is no part of the paper.
 """
 
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from segmodels.models import backbones
@@ -53,30 +54,62 @@ def normalized(in_channels: int, channels: int, *, kernel: int) -> nn.Sequential
     return nn.Sequential(conv, nn.BatchNorm2d(channels))
 
 
+def activated(in_channels: int, channels: int, *, kernel: int) -> nn.Sequential:
+    """The same and a ReLU."""
+    return normalized(in_channels, channels, kernel=kernel).append(nn.ReLU(inplace=True))
+
+
+class Detail(nn.Module):
+    """A skip connection to stride 2, as U-Net's (arXiv 1505.04597, figure 1), of few channels.
+
+    What the branch adds up and the backbone's "stem" are each reduced by a 1 x 1 convolution, put
+    side by side, and mixed by a 3 x 3 convolution.
+    """
+
+    def __init__(self, branch_channels: int, stem_channels: int, channels: int) -> None:
+        super().__init__()
+        self.total = activated(branch_channels, channels, kernel=1)
+        self.stem = activated(stem_channels, channels, kernel=1)
+        self.mix = activated(2 * channels, channels, kernel=3)
+
+    def forward(self, total: Tensor, stem: Tensor) -> Tensor:
+        coarse = upsample(self.total(total), like=stem)
+        return self.mix(torch.cat([coarse, self.stem(stem)], 1))  # (N, channels, H/2, W/2)
+
+
 class FPN(nn.Module):
-    """Figure 3: as many convolutions at a level as it has doublings to stride 4, at least one."""
+    """Figure 3: as many convolutions at a level as it has doublings to stride 4, at least one.
+
+    Args:
+        in_channels: of the backbone's features, by name.
+    """
 
     def __init__(
         self,
         backbone: nn.Module,
-        in_channels: list[int],
+        in_channels: dict[str, int],
         num_classes: int,
         pyramid_channels: int,
         branch_channels: int,
+        detail_channels: int,
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.pyramid = Pyramid(in_channels, pyramid_channels)
+        self.pyramid = Pyramid([in_channels[name] for name in LEVELS], pyramid_channels)
         self.branches = nn.ModuleList()
         for level in range(len(LEVELS)):
             convs = nn.ModuleList()
             channels = pyramid_channels
             for _ in range(max(level, 1)):
-                conv = normalized(channels, branch_channels, kernel=3)
-                convs.append(conv.append(nn.ReLU(inplace=True)))
+                convs.append(activated(channels, branch_channels, kernel=3))
                 channels = branch_channels
             self.branches.append(convs)
-        self.classifier = nn.Conv2d(branch_channels, num_classes, 1)
+        self.detail = None
+        channels = branch_channels
+        if detail_channels:
+            self.detail = Detail(branch_channels, in_channels["stem"], detail_channels)
+            channels = detail_channels
+        self.classifier = nn.Conv2d(channels, num_classes, 1)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         features = self.backbone(image)
@@ -87,6 +120,8 @@ class FPN(nn.Module):
             for k, conv in enumerate(convs.children(), start=1):
                 x = upsample(conv(x), like=levels[max(level - k, 0)])
             total = total + x  # (N, 128, H/4, W/4)
+        if self.detail is not None:
+            total = self.detail(total, features["stem"])
         return {"out": upsample(self.classifier(total), like=image)}
 
 
@@ -96,6 +131,7 @@ def fpn(
     backbone: str = "resnet50",
     pyramid_channels: PositiveInt = 256,
     branch_channels: PositiveInt = 128,
+    detail_channels: NonNegativeInt = 0,
 ) -> nn.Module:
     """A feature pyramid network with random weights.
 
@@ -105,7 +141,14 @@ def fpn(
         pyramid_channels: of the pyramid's levels.
         branch_channels: of what is added up; at stride 4 these two take most of the time of a small
             backbone.
+        detail_channels: of a last step at stride 2, for thin objects; 0, as in the paper: none.
+    Raises:
+        ValueError: the backbone has no features of stride 2 for `detail_channels`.
     """
     features, channels = backbones.build(backbone, output_stride=32, fully_connected=False)
-    in_channels = [channels[name] for name in LEVELS]
-    return FPN(features, in_channels, num_classes, pyramid_channels, branch_channels)
+    if detail_channels and "stem" not in channels:
+        raise ValueError(
+            f"detail_channels = {detail_channels}: {backbone} has no features of stride 2; "
+            "expected 0 or another backbone"
+        )
+    return FPN(features, channels, num_classes, pyramid_channels, branch_channels, detail_channels)

@@ -67,7 +67,7 @@ def machine(record: Mapping[str, Any]) -> str:
 def _cost(result: Result, folder: Path) -> dict[str, Any]:
     path = folder / f"{result.model}.json"
     if not path.is_file():
-        raise ValueError(f"{path} is missing: run `dvc repro cost@{result.model}`")
+        raise ValueError(f"{path} is missing: run `dvc repro predict@{result.model}`")
     measured = json.loads(path.read_text(encoding="utf-8"))
     return {
         "model": result.model,

@@ -21,7 +21,7 @@ MOST_IMAGES = 8  # of its batch
 MOST_PIXELS = 64  # of its side
 SMALL = 1000.0  # billions of multiply-adds: a minute on a slow CPU; not worth a measurement
 BACKWARD = 2  # passes that the gradient costs, in forward passes
-STARTS = 8  # processes a model: its four stages, and as long again for what DVC does around them
+STARTS = 6  # processes a model: its three stages, and as long again for what DVC does around them
 
 
 def minutes(settings: Params, *, images: tuple[int, int], start_seconds: float) -> float | None:

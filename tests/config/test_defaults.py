@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / "params.yaml"
 GOLDEN = json.loads((ROOT / "tests/golden/recipes.json").read_text(encoding="utf-8"))
 SETTINGS = params.load(COMMITTED)
-DOCUMENTS = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SECTIONS = [
     kind
     for _, kind in inspect.getmembers(schema, inspect.isclass)

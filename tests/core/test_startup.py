@@ -54,7 +54,7 @@ def test_stage_that_computes_no_logits_starts_without_torch(stage):
     assert not imported(f"import stages.{stage}") & {"torch", *SLOW}
 
 
-@pytest.mark.parametrize("stage", ["train", "predict", "cost", "check"])
+@pytest.mark.parametrize("stage", ["train", "predict", "check"])
 def test_stage_that_computes_logits_imports_torch_and_nothing_as_slow(stage):
     modules = imported(f"import stages.{stage}")
     assert "torch" in modules

@@ -110,6 +110,37 @@ def test_same_seed_same_bits_other_seed_other_bits():
     assert not np.array_equal(first, other)
 
 
+def test_colour_jitter_is_that_of_torchvision_and_leaves_the_rest_alone():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    target = rng.integers(0, 21, (90, 120), dtype=np.uint8)
+    for seed in range(10):
+        plain, labels = crop(image, target, seed, size=150)
+        changed, same = crop(image, target, seed, size=150, color_jitter=0.4)
+        np.testing.assert_array_equal(same, labels)
+        padding = labels == VOID
+        np.testing.assert_array_equal(changed[padding], plain[padding])
+        replay = np.random.default_rng(seed)
+        replay.uniform(0.5, 2.0)
+        height, width = (
+            round(side * np.random.default_rng(seed).uniform(0.5, 2)) for side in (90, 120)
+        )
+        for side in (height, width):
+            replay.integers(*sorted((0, side - 150)), endpoint=True)
+        mirrored = replay.random() < 0.5
+        rows, columns = np.nonzero(~padding)
+        box = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        seen = plain[box][:, ::-1] if mirrored else plain[box]
+        expected = torch.from_numpy(seen.copy()).permute(2, 0, 1)
+        for adjust in ("brightness", "contrast", "saturation"):
+            factor = replay.uniform(0.6, 1.4)
+            expected = getattr(v2.functional, f"adjust_{adjust}")(expected, factor)
+        found = changed[box][:, ::-1] if mirrored else changed[box]
+        difference = found.astype(int) - expected.permute(1, 2, 0).numpy()
+        assert abs(difference).max() <= 4  # each of the three rounds, and the next one multiplies
+        assert abs(difference).mean() < 1
+
+
 def test_base_size_sets_the_long_side():
     assert resized_size(375, 500, 384) == (288, 384)
     assert resized_size(500, 375, 384) == (384, 288)

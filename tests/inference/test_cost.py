@@ -5,9 +5,21 @@ from conftest import as_network
 from torch import nn
 from torchvision.models import get_model_weights, segmentation
 
-from segmodels.config.schema import Normalize
+from segmodels.config.schema import Normalize, Predict
+from segmodels.core import machine
 from segmodels.inference import cost, testtime
 from segmodels.models import flops
+
+
+class Convolution(nn.Module):
+    """A model of one convolution, from 3 to 2 channels."""
+
+    def __init__(self, side):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, side, padding=side // 2)
+
+    def forward(self, image):
+        return {"out": self.conv(image)}
 
 
 def test_gflops_of_a_network_by_hand():
@@ -36,21 +48,29 @@ def test_gflops_are_what_torchvision_publishes(name):
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_every_pass_of_a_prediction_is_counted(precision):
-    class Model(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = nn.Conv2d(3, 2, 3, padding=1)
-
-        def forward(self, image):
-            return {"out": self.conv(image)}
-
-    normalization = Normalize(mean=(0, 0, 0), std=(1, 1, 1))
-    network = as_network(Model(), normalization, precision=precision)
+    network = as_network(
+        Convolution(3), Normalize(mean=(0, 0, 0), std=(1, 1, 1)), precision=precision
+    )
     image = torch.zeros(1, 3, 80, 120, dtype=torch.uint8)
     scales = {"long_side": None, "scales": [0.5, 1], "flip": True}
     counted = flops.gflops(lambda: testtime.multi_scale(network, image, **scales))
     pixels = 2 * (40 * 60 + 80 * 120)
     assert counted == pytest.approx(pixels * 2 * 3 * 9 / 1e9, rel=1e-12)
+
+
+@pytest.mark.parametrize(("precision", "used"), [("fp32", "fp32"), ("bf16", "bf16")])
+def test_cost_is_that_of_the_choices_on_the_cpu(precision, used):
+    """80 x 120 is seen at 60 and 120 pixels, twice each."""
+
+    model = as_network(Convolution(1), Normalize(mean=(0, 0, 0), std=(1, 1, 1)))
+    choices = Predict(scales=[0.5, 1], flip=True, precision=precision)
+    on_gpu = machine.Runtime("cuda", "fp16", 1, "a CPU", "a GPU")
+    image = torch.zeros(1, 3, 80, 120, dtype=torch.uint8)
+    counted, measured = cost.measure(model, image, choices, on_gpu)
+    pixels = 2 * (40 * 60 + 80 * 120)
+    assert counted == {"gflops": pytest.approx(pixels * 6 / 1e9), "picture": "120 x 80"}
+    assert measured["latency_ms"] > 0 and measured["picture"] == "120 x 80"
+    assert (measured["device"], measured["precision"], measured["gpu"]) == ("cpu", used, None)
 
 
 class Clock:
@@ -73,7 +93,7 @@ def test_latency_is_the_median_after_a_warm_up():
     assert slow.passes == cost.WARM_UP + 5
 
 
-@pytest.mark.parametrize(("seconds", "passes"), [(0.001, 50), (0.25, 8), (60, 5)])
+@pytest.mark.parametrize(("seconds", "passes"), [(0.001, 50), (0.125, 8), (60, 5)])
 def test_latency_takes_more_passes_of_a_fast_model(seconds, passes):
     clock = Clock(seconds)
     assert cost.latency(clock.work, clock=clock) == (pytest.approx(1000 * seconds), passes)

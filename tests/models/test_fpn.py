@@ -75,6 +75,27 @@ def test_pyramid_starts_and_computes_as_torchvisions_bit_for_bit():
 SIZES = [(17, 25), (9, 13), (5, 7)]
 
 
+def test_detail_is_a_skip_connection_to_stride_2():
+    torch.manual_seed(0)
+    model = models.build(
+        "fpn", num_classes=5, backbone="resnet18", pyramid_channels=16, detail_channels=6
+    )
+    randomize_batch_norm(model).double()
+    totals = []  # what the branches add up, which the test above writes out
+    model.detail.register_forward_pre_hook(lambda _, inputs: totals.append(inputs[0]))
+    image = torch.randn(2, 3, 65, 97, dtype=torch.float64)
+    with torch.no_grad():
+        logits = model(image)["out"]
+        assert totals[0].shape[-2:] == (17, 25)
+        stem = model.backbone(image)["stem"]
+        assert stem.shape[-2:] == (33, 49)
+        total = convolved(totals[0], model.detail.total).relu()
+        side_by_side = [resized(total, (33, 49)), convolved(stem, model.detail.stem).relu()]
+        mixed = convolved(torch.cat(side_by_side, 1), model.detail.mix).relu()
+        scores = F.conv2d(mixed, model.classifier.weight, model.classifier.bias)
+        torch.testing.assert_close(logits, resized(scores, (65, 97)))
+
+
 def test_fpn_parameter_count_follows_the_papers():
     # 1612.03144, section 3: 1 x 1 and 3 x 3 for each level to 256. 1901.02446, figure 3: seven
     # 3 x 3, the first of each level from 256 to 128; scores. BatchNorm has two for each channel.

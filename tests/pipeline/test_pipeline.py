@@ -88,10 +88,10 @@ def test_second_run_has_nothing_to_do(project):
 
 def test_forced_runs_give_the_same_bits_and_other_times_reach_the_page_and_no_report(project):
     before = hashes(project)
-    for stage in ("train@fine", "cost@small"):  # cost.json of one and the latency of the other
+    for stage in ("train@fine", "predict@small"):  # cost.json of one, latency of the other
         dvc(project, "repro", "--force", "--single-item", stage)
     assert hashes(project) == before
-    assert started(dvc(project, "repro")) == ["cost@fine", "page"]
+    assert started(dvc(project, "repro")) == ["predict@fine", "page"]
     assert "up to date" in dvc(project, "status")
     assert hashes(project) == before
     listed = run(project, "git", "status", "--porcelain").split()
@@ -106,7 +106,7 @@ def test_forced_runs_give_the_same_bits_and_other_times_reach_the_page_and_no_re
         ("segmodels/training/losses.py", {"train@small", "train@fine"}),
         ("segmodels/models/fcn_skip.py", {"train@small", "train@fine"}),
         ("segmodels/models/unet.py", set()),
-        ("segmodels/inference/cost.py", {"cost@small", "cost@fine"}),
+        ("segmodels/inference/cost.py", {"predict@small", "predict@fine"}),
         (
             "segmodels/evaluation/scores.py",
             {"evaluate@small", "evaluate@fine", "compare", "page", "headline"},
@@ -166,7 +166,7 @@ def test_another_name_of_a_class_trains_nothing(project):
     change_params(project, **{"datasets__my data/日本__classes": ["空", "rode", *CLASSES[2:]]})
     try:
         ran = started(dvc(project, "repro", "evaluate@fine"))
-        computing = ("train", "predict", "cost")
+        computing = ("train", "predict")
         assert "evaluate@fine" in ran and not [name for name in ran if name.startswith(computing)]
         per_class = pd.read_csv(project / "reports/models/fine/per_class_history.csv")
         assert "rode" in set(per_class["class"]) and "road" not in set(per_class["class"])

@@ -114,7 +114,7 @@ def test_times_of_two_machines_name_the_models_of_each(made_up_project, made_up_
 
 
 def test_a_missing_cost_says_which_stage_makes_it(tmp_path, made_up_results):
-    with pytest.raises(ValueError, match=r"unet\.json is missing: run `dvc repro cost@unet`"):
+    with pytest.raises(ValueError, match=r"unet\.json is missing: run `dvc repro predict@unet`"):
         costs.read(made_up_results, tmp_path)
 
 
