@@ -19,8 +19,9 @@ _survived: Counter[str] = Counter()
 _totals: dict[str, Counter[str]] = {}
 
 
-# Of the tests with a parameter `third`, `-m "not every"` runs one third, another each day (UTC).
-# The processes of pytest-xdist inherit the date; set it to run an earlier day's third again.
+# Of what has a parameter `third` or is marked `rotates`, `-m "not every"` runs one third, another
+# each day (UTC). The processes of pytest-xdist inherit the date; set it to run an earlier day's
+# third again.
 DAY = os.environ.setdefault("FAULTS_DAY", datetime.datetime.now(datetime.UTC).date().isoformat())
 THIRDS = [1, 2, 3]
 
@@ -30,8 +31,25 @@ def third_of(day: str) -> int:
     return THIRDS[datetime.date.fromisoformat(day).toordinal() % len(THIRDS)]
 
 
+def third_of_item(item: Any) -> int | None:
+    """The third in which a test runs; None: it runs every day.
+
+    The members of a test marked `rotates(k)` are dealt out by the places of their parameters; the
+    first one comes k thirds later than the first.
+    """
+    callspec = getattr(item, "callspec", None)  # of a test with parameters
+    if callspec and "third" in callspec.params:
+        return callspec.params["third"]
+    marker = item.get_closest_marker("rotates")
+    if marker is None:
+        return None
+    places = callspec.indices.values() if callspec else []
+    return THIRDS[sum(places, *marker.args) % len(THIRDS)]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "every: another day's third, left out by `not every`")
+    config.addinivalue_line("markers", "rotates(k=0): a third of its members a day")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -39,8 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Mark the thirds of other days, then order what is left after the selection by `-m`."""
     today = third_of(DAY)
     for item in items:
-        callspec = getattr(item, "callspec", None)  # of a test with parameters
-        if callspec and callspec.params.get("third", today) != today:
+        if third_of_item(item) not in (None, today):
             item.add_marker("every")
     yield
     order(items)

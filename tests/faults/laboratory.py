@@ -25,7 +25,11 @@ OUTS = {
     "download": ["data/tiny/VOCdevkit"],
     "index": ["data/tiny/index.csv", "data/tiny/test.csv", "data/tiny/statistics.json"],
     "train": ["data/runs/tiny/small/train", "data/runs/tiny/small/cost.json"],
-    "predict": ["data/predictions/tiny/small"],
+    "predict": [
+        "data/predictions/tiny/small",
+        "data/runs/tiny/small/gflops.json",
+        "data/costs/tiny/small.json",
+    ],
     "evaluate": ["reports/models/small"],
     "compare": ["reports/comparison"],
 }

@@ -69,6 +69,7 @@ def arguments(name):
     return [name, *["small"] * (name in NAMED)]
 
 
+@pytest.mark.rotates
 @pytest.mark.parametrize("left", [0, 16 << 10])
 @pytest.mark.parametrize("name", PLACES)
 def test_full_disk_in_a_stage_is_one_line_and_nothing_is_lost(small_disk, name, left):
@@ -87,6 +88,7 @@ def test_full_disk_in_a_stage_is_one_line_and_nothing_is_lost(small_disk, name, 
         check(folder, expected)
 
 
+@pytest.mark.rotates
 @pytest.mark.parametrize("name", ["index", "train", "predict"])
 def test_full_disk_under_dvc_needs_no_hand(small_disk, name):
     """Found: DVC leaves dvc.lock and its list of paths empty, and refuses both ever after."""
@@ -136,6 +138,7 @@ def test_no_space_for_a_data_set_is_told_before_it_is_copied(tmp_path, kind):
             assert len(list((folder / "data/tiny").rglob("*.jpg"))) == 9
 
 
+@pytest.mark.rotates
 @pytest.mark.parametrize("name", PLACES)
 def test_folder_that_must_not_be_written_is_one_line(small_disk, name):
     folder, expected = small_disk

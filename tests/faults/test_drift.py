@@ -64,6 +64,7 @@ def compare(folder, expected, output):
     assert len(found) > 40 and not differing, f"{sorted(differing)}\n{output}"
 
 
+@pytest.mark.rotates
 @pytest.mark.longest
 @pytest.mark.parametrize("umask", [0o077, 0o000], ids=oct)
 def test_results_do_not_depend_on_who_runs_it(tmp_path, expected, umask):
@@ -88,6 +89,7 @@ def test_results_do_not_depend_on_who_runs_it(tmp_path, expected, umask):
         os.umask(before)
 
 
+@pytest.mark.rotates(2)
 @pytest.mark.longest
 def test_results_do_not_depend_on_the_place_and_the_order_of_files(tmp_path, expected):
     """Spaces, other scripts, a link to the clone, another working directory; files backwards."""

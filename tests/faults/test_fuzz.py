@@ -1,4 +1,7 @@
-"""The fuzzer within the suite: 1,000 cases of one seed, some through the commands themselves."""
+"""The fuzzer within the suite: 1,000 cases of one seed, some through the commands themselves.
+
+`-m "not every"` runs a third of both, another third each day.
+"""
 
 import json
 import os
@@ -13,7 +16,7 @@ import yaml
 from PIL import Image
 
 from faults import fuzz, fuzz_params, fuzz_pictures, fuzz_samples, fuzz_weights
-from faults.conftest import count
+from faults.conftest import THIRDS, count
 from segmodels.data import layout
 from segmodels.training.checkpoint import save_weights
 
@@ -31,17 +34,33 @@ def figures(found):
 
 
 @pytest.mark.longest
-def test_every_wrong_file_is_used_correctly_or_refused_in_one_line():
+@pytest.mark.parametrize("third", THIRDS)
+def test_every_wrong_file_is_used_correctly_or_refused_in_one_line(third):
     bad = []
 
     def watch(name, number, outcome, said):
         if outcome in fuzz.BAD:
             bad.append(f"--seed {SEED} --only '{name}' --case {number}: {outcome}: {said}")
 
-    found = fuzz.run_all(CASES, SEED, watch)
+    found = fuzz.run_all(CASES, SEED, watch, part=(third - 1, len(THIRDS)))
     count("fuzz", **figures(found))
     assert not bad, "\n".join(bad)
-    assert min(found["used"], found["refused"]) > CASES / 10, found  # or it would tell nothing
+    least = sum(found.values()) / 10
+    assert min(found["used"], found["refused"]) > least, found  # or it would tell nothing
+
+
+def test_three_days_try_every_case():
+    tried = []
+    for k in range(3):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fuzz, "run", lambda make, seed: ("used", tried.append(seed)))
+            fuzz.run_all(200, 5, lambda *_: None, part=(k, 3))
+        assert len(tried) > 200 * (k + 0.5) / 3
+    whole = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fuzz, "run", lambda make, seed: ("used", whole.append(seed)))
+        fuzz.run_all(200, 5, lambda *_: None)
+    assert sorted(tried) == sorted(whole) and len(set(whole)) == 200
 
 
 TRAPS = {
@@ -122,6 +141,7 @@ def ended(home, *arguments):
     return done.returncode, done.stderr
 
 
+@pytest.mark.rotates
 @pytest.mark.parametrize("k", range(4))
 def test_masks_through_the_command_evaluate(project, k):
     fuzz_pictures.mask(random.Random(f"cli:{k}"), project)
@@ -132,6 +152,7 @@ def test_masks_through_the_command_evaluate(project, k):
     assert status == 0 or "b.png" in told
 
 
+@pytest.mark.rotates
 @pytest.mark.parametrize("k", range(3))
 def test_photographs_through_the_command_predict(project, k):
     fuzz_pictures.photo(random.Random(f"cli:{k}"), project)
@@ -139,6 +160,7 @@ def test_photographs_through_the_command_predict(project, k):
     assert status == 0 or "photo.jpg" in told
 
 
+@pytest.mark.rotates
 @pytest.mark.parametrize("k", range(4))
 def test_parameters_through_the_stage_check(project, k):
     fuzz_params.parameters(random.Random(f"cli:{k}"), project)
@@ -147,6 +169,7 @@ def test_parameters_through_the_stage_check(project, k):
     assert (project / "data/code/train.txt").exists() == (status == 0)
 
 
+@pytest.mark.rotates
 @pytest.mark.parametrize("k", range(3))
 def test_weights_through_the_command_predict(project, k):
     fuzz_weights.weight_file(random.Random(f"cli:{k}"), project)

@@ -20,13 +20,14 @@ import tarfile
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from conftest import write_tree
 
 from faults import laboratory
-from faults.conftest import DAY, THIRDS, attack, count, made_once, third_of
+from faults.conftest import DAY, THIRDS, attack, count, made_once, third_of, third_of_item
 from faults.laboratory import NAMED, OUTS, STAGES, check, mend, repro, results, start, told
 
 pytestmark = pytest.mark.slow
@@ -170,6 +171,19 @@ def test_three_days_try_every_signal_and_each_day_every_target():
         assert len({third_of(day) for day in days}) == len(days)
 
 
+def test_what_rotates_is_dealt_out():
+    def third(*arguments, marked=True, params=(), **places):
+        mark = SimpleNamespace(args=arguments) if marked else None
+        callspec = SimpleNamespace(params=dict(params), indices=places)
+        return third_of_item(SimpleNamespace(callspec=callspec, get_closest_marker=lambda _: mark))
+
+    assert [third(name=k) for k in range(7)] == [1, 2, 3, 1, 2, 3, 1]
+    assert [third(name=k, left=1) for k in range(3)] == [2, 3, 1]
+    assert (third(2), third(2, name=1)) == (3, 1)
+    assert third(name=1, marked=False) is None
+    assert third(name=1, third=2, marked=False, params={"third": 3}) == 3
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda n: n.name)
 def test_stage_dies_with_dvc_while_it_imports(laboratory_with_archive, number):
     """Found: it bound itself to DVC only after the seconds in which torch is imported."""
@@ -195,6 +209,7 @@ def test_interrupt_while_a_stage_imports_is_quiet(laboratory_with_archive):
         check(folder, expected)
 
 
+@pytest.mark.rotates
 @pytest.mark.parametrize("part", [0, 0.3, 0.5, 0.9, 0.999])
 def test_dvc_lock_that_was_cut_off_needs_no_hand(laboratory_with_archive, part):
     """Found: DVC writes dvc.lock in place, for half a second, and refuses what a kill leaves."""
@@ -210,6 +225,7 @@ def test_dvc_lock_that_was_cut_off_needs_no_hand(laboratory_with_archive, part):
             assert found[name] == before[name], name
 
 
+@pytest.mark.rotates
 @pytest.mark.parametrize("what", ["empty", "cut off", "of another program", "of none"])
 def test_lock_of_paths_that_was_left_needs_no_hand(laboratory_with_archive, what):
     """Found: DVC asked to remove it by hand."""

@@ -33,6 +33,7 @@ def laboratory_at_rest(tmp_path_factory, computed):
     return folder, computed[1]
 
 
+@pytest.mark.rotates
 @pytest.mark.parametrize(
     ("later", "last"),
     [(0.0, []), (2.5, ["predict@small"]), (5.0, ["predict@small"])],  # long after they have met
@@ -81,6 +82,7 @@ def test_run_waits_for_another_dvc_that_works_for_long(laboratory_at_rest):
         check(folder, expected)
 
 
+@pytest.mark.rotates
 @pytest.mark.parametrize("name", STAGES)
 def test_one_stage_twice_without_dvc(laboratory_at_rest, name):
     """Found for download: each removed the tree that the other was filling."""
@@ -101,6 +103,7 @@ def test_one_stage_twice_without_dvc(laboratory_at_rest, name):
         check(folder, expected)
 
 
+@pytest.mark.rotates
 @pytest.mark.parametrize("writer", READERS)
 def test_reader_while_a_stage_writes(laboratory_at_rest, writer):
     """The stage runs again and again under DVC, which removes its files before it starts."""
