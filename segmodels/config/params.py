@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from segmodels.config import document
+from segmodels.config import document, encoders
 from segmodels.config.document import shown
 from segmodels.config.paths import Paths
 from segmodels.config.schema import (
@@ -133,9 +133,14 @@ class Params(Section):
         return self.datasets[self.dataset]
 
     def recipe(self, run: str) -> Train:
-        """The training section of the data set in use with the overrides of one run."""
+        """The training section of the data set in use with the overrides of one run.
+
+        `init: imagenet` is the file of the weights where a package has them, see encoders.py.
+        """
         common = self.train[self.dataset].model_dump()
-        return Train.model_validate({**common, **self.runs[run].train})
+        recipe = Train.model_validate({**common, **self.runs[run].train})
+        start = encoders.start(recipe.init, self.runs[run].arguments.get("backbone"))
+        return recipe.model_copy(update={"init": start})
 
     def prediction(self, run: str) -> Predict:
         """The prediction section of the data set in use with the overrides of one run."""

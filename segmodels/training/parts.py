@@ -1,4 +1,6 @@
-"""Whether the parts of a batch suffice for a model's BatchNorm, tried before anything trains.
+"""Whether a recipe can train a model: its starting weights, and the parts of a batch.
+
+Weights that a package brings along become a file here, see models/encoders.py.
 
 BatchNorm needs more than one value per channel: a single image has one where a model pools
 globally (DeepLab v3) or shrinks a crop to one pixel (FCN-32s, crops of 32). The model is run on
@@ -10,6 +12,7 @@ import torch
 from segmodels import models
 from segmodels.config.params import Params
 from segmodels.config.schema import Model
+from segmodels.models import encoders
 
 TOO_FEW = "Expected more than 1 value per channel"  # how torch's error begins
 
@@ -22,10 +25,12 @@ def check(settings: Params, name: str) -> None:
     Args:
         name: a key of `models` or `variants`.
     Raises:
-        ValueError: a part of a batch is one image, and BatchNorm sees one value per channel.
+        ValueError: a part of a batch is one image, and BatchNorm sees one value per channel; or
+            its starting weights come with a package that is not installed.
     """
     entry = settings.runs[name]
     recipe = settings.recipe(name)
+    encoders.provide(recipe.init)
     batch = recipe.batch_size
     parts = recipe.accumulate
     if batch > parts or recipe.bn == "frozen" or not _too_few(entry, recipe.crop_size):
