@@ -62,8 +62,9 @@ def write_digests(folder: Path) -> None:
 
 def write_facts(settings: params.Params, folder: Path) -> None:
     """Write what the stages depend on: of the data, of all runs, and of each by itself."""
-    origin = {"archive", "sbd", "generate"}
-    write_json(folder / "download.json", settings.data.model_dump())
+    origin = {"archive", "sbd", "generate", "source"}
+    without = set() if settings.data.source else {"source"}
+    write_json(folder / "download.json", settings.data.model_dump(exclude=without))
     write_json(folder / "dataset.json", settings.data.model_dump(exclude=origin))
     starts = {name: settings.recipe(name).init for name in settings.models}
     write_json(folder / "starts.json", starts)

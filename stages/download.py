@@ -1,4 +1,4 @@
-"""The data set in use -> data/<dataset>/VOCdevkit/VOC2012: drawn, downloaded, or the user's own."""
+"""The data set in use -> data/<dataset>/VOCdevkit/VOC2012: drawn, downloaded, imported, or own."""
 
 import hashlib
 import os
@@ -9,10 +9,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from segmodels import importing
 from segmodels.config import params
 from segmodels.config.origin import Archive, Download
 from segmodels.core import supervise
-from segmodels.data.sources import archive, camvid, download, own, sbd, tidy
+from segmodels.data.sources import archive, camvid, download, own, sbd, sourced, tidy
 from segmodels.data.sources.miniature import generate
 
 SEED = 2012  # of miniature; not params.seed: that makes another training, not another data set
@@ -32,6 +33,9 @@ def main() -> None:
             unpack(data.archive, tree, scratch)
             if data.sbd:
                 sbd.extend(obtain(data.sbd, "SEGMODELS_SBD_ARCHIVE", scratch / "sbd"), tree)
+        elif data.source:
+            imported = sourced.bring(data, settings.paths, tree)
+            print(*importing.summary(imported, root), sep="\n", file=sys.stderr)
         else:
             own.copy(settings.paths.own, tree)
         if not data.generate:

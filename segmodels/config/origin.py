@@ -1,10 +1,10 @@
 """Where the files of a data set come from: sections of `Dataset`, see schema.py."""
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from segmodels.config.section import MD5, Count, Section, Side
+from segmodels.config.section import MD5, Count, Section, Side, Whole
 
 
 class Download(Section):
@@ -49,3 +49,36 @@ class Generate(Section):
     val: Count = Field(description="number of validation images")
     short_side: Side = Field(description="pixels")
     long_side: Side = Field(description="pixels")
+
+
+class Source(Section):
+    """A labelled data set in data/own, in a form of `segmodels import`; a text stands for `path`.
+
+    The keys are the options of that command.
+    """
+
+    path: str | None = Field(None, description="in data/own; null: data/own/<name>")
+    format: str = Field("auto", description="auto: what is recognised")
+    map: dict[str, str] = Field({}, description="a name, value or colour -> a class, or void")
+    table: str | None = Field(None, description="file in data/own with the values or colours")
+    images: str | None = Field(None, description="folder of the images, in path")
+    masks: str | None = Field(None, description="folder of the masks, in path")
+    mask_suffix: str | None = Field(None, description="what masks are called more than images")
+    crowd: Literal["void", "class"] = Field("void", description="what COCO's crowd regions become")
+    val: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="share of images that validate"
+    )
+    val_list: str | None = Field(None, description="file in data/own with ids that validate")
+    group: str | None = Field(None, description="expression; what it finds equal stays together")
+    seed: Whole = Field(0, description="of the split")
+    skip: bool = Field(False, description="leave out images that have a problem")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_alone(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"path": value}
+        if isinstance(value, dict) and isinstance(value.get("map"), dict):
+            keys = {str(key) if type(key) is int else key: of for key, of in value["map"].items()}
+            return value | {"map": keys}
+        return value

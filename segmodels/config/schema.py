@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from segmodels.config.origin import Archive, Download, Generate
+from segmodels.config import merging
+from segmodels.config.origin import Archive, Download, Generate, Source
 from segmodels.config.section import (
     RGB,
     Count,
@@ -38,15 +39,17 @@ BatchNorm = Literal["train", "frozen", "recalibrate"]
 class Dataset(Section):
     """Where a data set comes from and what its labels mean.
 
-    With `archive` it is downloaded, with `generate` drawn, with neither it is the user's own and
-    lies in data/own/<name>.
+    With `archive` it is downloaded, with `generate` drawn, with `source` imported; with none it is
+    the user's own and lies in data/own/<name>.
     """
 
     classes: list[str] = Field(min_length=2, max_length=255, description="names of labels 0, 1, 2")
     groups: dict[str, list[str]] = Field({}, description="classes that are also scored together")
     palette: list[RGB] | None = Field(None, description="colour of each class; null: VOC's")
     void: Label = Field(255, description="label of pixels that count nowhere")
-    labels: dict[Value, str] | None = Field(None, description="class of each mask value, or void")
+    labels: dict[Value, str] | None = Field(
+        None, description="class of each mask value, or void; groups: these are the classes"
+    )
     masks: Masks = Field("auto", description="what counts in masks; auto: as they look")
     allow_absent: list[str] = Field([], description="classes that training masks may lack")
     allow_void: Share = Field(0.9, description="from which share of void pixels masks are refused")
@@ -59,6 +62,12 @@ class Dataset(Section):
     archive: Archive | None = Field(None, description="archive to download")
     sbd: Download | None = Field(None, description="SBD archive that extends the training images")
     generate: Generate | None = Field(None, description="draw the images, of this size")
+    source: Source | None = Field(None, description="what to import, as `segmodels import` does")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _written_out(cls, entry: Any) -> Any:
+        return merging.expanded(entry)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -81,8 +90,10 @@ class Dataset(Section):
         meanings = set((self.labels or {}).values())
         if strange := meanings - {*self.classes, VOID}:
             raise ValueError(f"labels name {sorted(strange)}: expected a class or {VOID}")
-        if self.archive and self.generate:
-            raise ValueError("a data set has an archive or is generated, not both")
+        if len([one for one in (self.archive, self.generate, self.source) if one]) > 1:
+            raise ValueError("archive, generate and source: expected one of them")
+        if self.source and (self.labels or self.masks != "auto"):
+            raise ValueError("labels and masks go without source: its `map` says what masks mean")
         archive = self.archive
         if self.sbd and (archive is None or archive.only or archive.layout != "voc"):
             raise ValueError("sbd extends a whole VOC archive: one without `only`")

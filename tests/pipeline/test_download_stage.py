@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import write_tree
+from helpers import import_forms
 from helpers.made_up_camvid import IDS, write_archive, write_manifest
 from helpers.made_up_camvid import contents as camvid_contents
 from PIL import Image
@@ -146,6 +147,22 @@ def test_own_data_set_is_taken_and_its_absence_explained(run):
     write_tree(Path("data/own") / NAME, train=3, val=2, num_classes=3)
     assert run("download", entry) == (0, "")
     assert contents(run.root) == contents(Path("data/own") / NAME)
+
+
+def test_a_source_is_imported_and_indexed(run):
+    """Masks in colours, in data/own; the labels that were drawn are the witness."""
+    import_forms.pairs_of_colours(Path("data/own/raw"))
+    entry = {"classes": import_forms.CLASSES, "source": "data/own/raw"}
+    status, told = run("download", entry)
+    assert status == 0, told
+    assert (
+        "pairs, recognised by images/ and masks/" in told and "12 images (10 train, 2 val)" in told
+    )
+    for one in import_forms.pictures():
+        labels = images.read_target(layout.target_path(run.root, one.id))
+        np.testing.assert_array_equal(labels, one.labels)
+    assert run("index", entry)[0] == 0
+    assert len(pd.read_csv(Path("data") / NAME / "index.csv")) == 12
 
 
 def test_miniature_does_not_depend_on_the_seed_of_training(run):

@@ -1,31 +1,34 @@
 """Where a data set lies, and a copy of it, made of links, in the form that the pipeline reads."""
 
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from segmodels.config.paths import Paths
+from segmodels.config.params import Params
 from segmodels.data.sources import own
 
 
-def find(said: str, datasets: Collection[str]) -> Path:
+def find(said: str, settings: Params) -> Path:
     """The VOC tree that a person means.
 
     Args:
         said: a name of params.yaml, or a folder. What lies in data/own comes first, since a person
-            can repair it there.
-        datasets: the names.
+            can repair it there, unless it is a source of another form.
+        settings: its data sets, and where their files lie.
     Raises:
         ValueError: there is no such tree.
     """
-    if said not in datasets:
+    if said not in settings.datasets:
         if not Path(said).is_dir():
-            names = ", ".join(datasets)
+            names = ", ".join(settings.datasets)
             raise ValueError(f"{said}: expected a data set ({names}) or a folder in VOC layout")
         return Path(said)
-    paths = Paths(dataset=said)
+    paths = replace(settings.paths, dataset=said)
     places = [paths.own, paths.tree]
+    if settings.datasets[said].source:
+        places.reverse()
     for root in places:
         if root.is_dir():
             return root

@@ -11,7 +11,7 @@ import tempfile
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path, PurePath
 from typing import NamedTuple
@@ -19,14 +19,15 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from segmodels.core.files import check_space, write_bytes
-from segmodels.data import images, layout
+from segmodels.core.files import check_space, write_bytes, write_json
+from segmodels.data import channels, images, layout
 from segmodels.data.sources import formats, splits, tidy
-from segmodels.data.sources.formats.naming import Names
+from segmodels.data.sources.formats.naming import Colour, Names
 from segmodels.data.sources.formats.painting import NotInstalled
 from segmodels.data.sources.formats.sample import Asked, Sample, Size, Sizes
 
 KEPT = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png"}  # formats whose files are copied
+DESCRIPTION = "dataset.json"  # beside the folders: names and colours of the classes
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 
@@ -78,6 +79,7 @@ def bring(
     choice: splits.Choice,
     *,
     skip: bool = False,
+    palette: Sequence[Colour] | None = None,
     watch: Watch = iter,
 ) -> Report:
     """Import a data set.
@@ -87,6 +89,7 @@ def bring(
         root: becomes a VOC tree, see segmodels.data.layout.
         form: key of `formats.FORMATS`, or "auto".
         skip: leave out images that have a problem, in place of refusing all.
+        palette: colours of the classes in place of the source's; empty: VOC's.
         watch: wraps the work, e.g. in a progress bar.
     Raises:
         ValueError: all problems of the data set, a line for each; nothing is written then.
@@ -94,6 +97,8 @@ def bring(
     _check_places(source, root)
     source = Path(os.path.normpath(source))
     report, samples = _read(source, form, asked)
+    if palette is not None:
+        report.names = replace(report.names, palette=list(palette) or None)
     plan = _plan(samples, choice)
     root.parent.mkdir(parents=True, exist_ok=True)
     check_space(root, sum(sample.image.stat().st_size for sample in samples), "the images")
@@ -103,6 +108,7 @@ def bring(
         if not skip or not {"train", "val"} <= report.splits.keys():
             tidy.refuse(problems, source)
         report.skipped += problems
+        write_json(beside / DESCRIPTION, report.names.described())
         beside.chmod(0o755)
         beside.rename(root)
     finally:
@@ -165,6 +171,7 @@ def _write(tree: Path, sample: Sample, image_id: str, report: Report) -> np.ndar
         ValueError: one cannot be read, or they differ in size.
     """
     try:
+        channels.check(sample.image)
         with images.open_image(sample.image, *images.FORMATS) as image:
             kind = str(image.format)
             turned = images.orientation(image) in TURNED

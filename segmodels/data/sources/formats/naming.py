@@ -30,6 +30,10 @@ class Names:
     labels: dict[str, int]
     palette: list[Colour] | None = None
 
+    def described(self) -> dict[str, object]:
+        """What params.yaml says of them."""
+        return {"classes": self.classes, "palette": self.palette}
+
     @property
     def unlabelled(self) -> int:
         """The label of pixels that no object covers: background, or void where there is none."""
