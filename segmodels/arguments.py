@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from segmodels import importing
+from segmodels import importing, new_study
 from segmodels.config.params import shown
 from segmodels.config.schema import Predict
 from segmodels.inference import crf, export
@@ -19,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
     commands = whole.add_subparsers(
         required=True,
         dest="command",
-        metavar="predict | export | evaluate | check | import | bn-probe",
+        metavar="predict | export | evaluate | check | import | new | bn-probe",
     )
     _add_predict(commands.add_parser("predict", help="label maps of photographs"))
     _add_export(commands.add_parser("export", help="a model as an ONNX file"))
@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--dataset", metavar="NAME", help=dataset)
         command.set_defaults(refuse=command.error)
     importing.add(commands.add_parser("import", help="a labelled data set becomes one of your own"))
+    new_study.add(commands.add_parser("new", help="a study folder for a data set of your own"))
     return whole
 
 

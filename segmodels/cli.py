@@ -1,4 +1,4 @@
-"""`segmodels predict | export | evaluate | check | import | bn-probe`: what a person asks of it.
+"""`segmodels predict | export | evaluate | check | import | new | bn-probe`: what a person asks.
 
 Run in the project's folder: params.yaml says which data sets and models there are. Results go to
 stdout, all else to stderr. Exit status: 0 all done; 1 some or all of it not, with a line for each
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from segmodels import arguments, importing
+from segmodels import arguments, importing, new_study
 from segmodels.config import params
 from segmodels.config.params import Params
 from segmodels.core import files, machine, supervise
@@ -139,7 +139,7 @@ def check(options: argparse.Namespace) -> None:
     """Print what is wrong with a labelled data set, and how to fix it."""
     from segmodels.reporting import data_check
 
-    options.voc = trees.find(options.data, _settings(options).datasets)
+    options.voc = trees.find(options.data, _settings(options))
     settings = _evaluated(options)
     diagnosis = data_check.run(options.voc, settings, options.page)
     for line in data_check.lines(diagnosis, settings.dataset):
@@ -287,6 +287,7 @@ COMMANDS = {
     "check": check,
     "bn-probe": bn_probe,
     "import": importing.run,
+    "new": new_study.run,
 }
 
 

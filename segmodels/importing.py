@@ -4,13 +4,12 @@ Prints what was found, what was left out, and the lines for params.yaml. Nothing
 """
 
 import argparse
-import json
 import re
+import shlex
 from pathlib import Path
 
-import yaml
-
 from segmodels.config.params import RESERVED_DATASETS
+from segmodels.config.template import quoted
 from segmodels.core import supervise
 from segmodels.data.sources import importer, splits
 from segmodels.data.sources.formats import FORMATS
@@ -20,7 +19,6 @@ from segmodels.data.sources.importer import Report
 
 OWN = "own"  # folder of data/ in which the pipeline looks for data sets
 FORBIDDEN = set(".@$\\:,")  # in the name of a data set
-PLAIN = re.compile(r"[^\W\d_]([\w -]*\w)?")  # names that need no quotes, numbers aside
 MOST_SKIPPED = 10
 SPLITS = ("train", "val", "test")
 
@@ -84,7 +82,13 @@ def run(options: argparse.Namespace) -> None:
         skip=options.skip,
         watch=lambda work: supervise.progress(work, len(work), "import"),
     )
-    for line in [*summary(report, options.to), "", *lines_for_params(report, name)]:
+    for line in [
+        *summary(report, options.to),
+        "",
+        *lines_for_params(report, name),
+        "",
+        _next(name),
+    ]:
         print(supervise.plain(line))
 
 
@@ -154,7 +158,7 @@ def lines_for_params(report: Report, name: str) -> list[str]:
         f"dataset: {name}",
         "datasets:",
         f"  {name}:",
-        f"    classes: [{', '.join(map(_quoted, report.names.classes))}]",
+        f"    classes: [{', '.join(map(quoted, report.names.classes))}]",
     ]
     if report.names.palette:
         lines.append(f"    palette: {[list(colour) for colour in report.names.palette]}")
@@ -167,10 +171,9 @@ def lines_for_params(report: Report, name: str) -> list[str]:
     return lines
 
 
-def _quoted(name: str) -> str:
-    """A name as YAML, 1.1 and 1.2, reads it back as text."""
-    plain = PLAIN.fullmatch(name) and yaml.safe_load(name) == name
-    return name if plain else json.dumps(name, ensure_ascii=False)
+def _next(name: str) -> str:
+    """The command that makes a study of it."""
+    return f"next: segmodels new {shlex.quote(name)}, which writes a study with these lines"
 
 
 def _dataset(root: Path) -> str:

@@ -14,6 +14,7 @@ from torch import nn
 from segmodels import models
 from segmodels.config.params import Params
 from segmodels.config.schema import Model, Train
+from segmodels.core.machine import Runtime
 from segmodels.models.flops import gflops
 
 SECONDS = 2.0  # of the measurement
@@ -80,3 +81,41 @@ def speed(recipe: Train) -> float:
 def _step(model: nn.Module, image: torch.Tensor) -> None:
     model.zero_grad(set_to_none=True)
     model(image)["out"].square().mean().backward()
+
+
+def step_seconds(entry: Model, recipe: Train, num_classes: int, runtime: Runtime) -> float:
+    """Seconds of a training step of one model, at the recipe's batch and crop, on this machine.
+
+    Args:
+        runtime: from `machine.start`; a GPU is waited for.
+    """
+    model = models.build(entry.arch, num_classes=num_classes, **entry.arguments)
+    device = torch.device(runtime.device)
+    model.to(device).to(memory_format=torch.channels_last).train()
+    shape = (recipe.batch_size, 3, recipe.crop_size, recipe.crop_size)
+    image = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
+    kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(runtime.precision)
+    seconds = list[float]()
+    while len(seconds) < 2 or sum(seconds[1:]) < SECONDS:  # the first allocates memory
+        begin = time.perf_counter()
+        with torch.autocast(runtime.device, kind, enabled=kind is not None):
+            _step(model, image)
+        if runtime.device == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - begin)
+    return min(seconds[1:])
+
+
+def model_minutes(recipe: Train, step: float, images: tuple[int, int], pixels: float) -> float:
+    """Minutes to train one model and to predict the images of val, without what processes take.
+
+    Args:
+        step: seconds, from `step_seconds`.
+        images: of train and of val.
+        pixels: of an image as it is validated and predicted.
+    """
+    train, val = images
+    steps = recipe.epochs * (train // recipe.batch_size)
+    crop = step / ((1 + BACKWARD) * recipe.batch_size)  # seconds of a forward pass
+    validation = (recipe.epochs + 2) * val * crop * pixels / recipe.crop_size**2
+    return (steps * step + validation + train * crop) / 60

