@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from segmodels.config.schema import Predict
-from segmodels.data import images, layout
+from segmodels.data import channels, images, layout
 from segmodels.inference import testtime
 from segmodels.inference.testtime import Forward
 
@@ -100,12 +100,14 @@ def read(path: Path) -> np.ndarray:
     Returns:
         (H, W, 3) uint8, RGB.
     Raises:
-        ValueError: missing, no picture, damaged, or too large to be meant.
+        ValueError: missing, no picture, damaged, too large to be meant, or with channels that
+            would not be looked at.
     """
     if not path.is_file() or path.stat().st_size == 0:
         kind = "a folder" if path.is_dir() else "0 bytes" if path.is_file() else "there is no file"
         kind = "no regular file" if path.exists() and kind.startswith("there") else kind
         raise ValueError(f"{path}: {kind}, expected an image")
+    channels.check(path)
     return images.read_image(path)
 
 
