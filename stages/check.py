@@ -110,11 +110,12 @@ def expected(settings: params.Params, start_seconds: float) -> str | None:
     generated = settings.data.generate
     if generated:
         images = (generated.train, generated.val)
+        pixels = generated.short_side * generated.long_side
         what = "all of them"
     else:  # how many there are is not known before the download
-        images, start_seconds = (1000, 0), 0.0
+        images, pixels, start_seconds = (1000, 0), 0, 0.0
         what = "every 1,000 training images"
-    minutes = estimate.minutes(settings, images=images, start_seconds=start_seconds)
+    minutes = estimate.minutes(settings, images=images, pixels=pixels, start_seconds=start_seconds)
     if minutes is None:
         return None
     precision = runtime.precision

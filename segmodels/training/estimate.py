@@ -25,11 +25,14 @@ BACKWARD = 2  # passes that the gradient costs, in forward passes
 STARTS = 6  # processes a model: its three stages, and as long again for what DVC does around them
 
 
-def minutes(settings: Params, *, images: tuple[int, int], start_seconds: float) -> float | None:
+def minutes(
+    settings: Params, *, images: tuple[int, int], pixels: int, start_seconds: float
+) -> float | None:
     """Minutes to train, predict and score all runs on a CPU.
 
     Args:
         images: of train and of val.
+        pixels: of an image of val.
         start_seconds: what a process takes to start.
     Returns:
         None: less than a minute, or a model does not compute on the meta device.
@@ -39,10 +42,11 @@ def minutes(settings: Params, *, images: tuple[int, int], start_seconds: float) 
     for name, entry in settings.runs.items():
         recipe = settings.recipe(name)
         epochs = 0 if settings.shared_weights(name) else recipe.epochs
-        training = epochs * train * (1 + BACKWARD)
-        validation = train + (epochs + 2) * val  # before the first step, each epoch, predict
+        crops = epochs * train * (1 + BACKWARD)
+        passes = epochs + 2  # before the first step, each epoch, predict
+        crops += passes * val * pixels / recipe.crop_size**2
         try:
-            total += (training + validation) * work(entry, recipe.crop_size)
+            total += crops * work(entry, recipe.crop_size)
         except (NotImplementedError, RuntimeError):  # somebody's own arch that reads a value
             return None
     if total < SMALL:

@@ -29,15 +29,16 @@ def test_minutes_count_every_pass_over_the_images(monkeypatch):
         "longer": Model.model_validate({"arch": "unet", "train": {"epochs": 5}}),
     }
     settings = SETTINGS.model_copy(update={"models": models, "train": {"miniature": recipe}})
-    # One forward pass of train before the first step, three of work in each epoch; val before the
+    # Three forward passes of work in each epoch; val, of 1.5 times the pixels of a crop, before the
     # first step, after each epoch, and in predict.
-    plain = 10 + 3 * 10 * 3 + (1 + 3 + 1) * 4
-    longer = 10 + 5 * 10 * 3 + (1 + 5 + 1) * 4
-    expected = (plain + longer) * 20 / 40 + 2 * 8 * 1.5
-    minutes = estimate.minutes(settings, images=(10, 4), start_seconds=1.5)
+    plain = 3 * 10 * 3 + (1 + 3 + 1) * 4 * 1.5
+    longer = 5 * 10 * 3 + (1 + 5 + 1) * 4 * 1.5
+    expected = (plain + longer) * 20 / 40 + 2 * 6 * 1.5
+    pixels = recipe.crop_size**2 * 3 // 2
+    minutes = estimate.minutes(settings, images=(10, 4), pixels=pixels, start_seconds=1.5)
     assert minutes == pytest.approx(expected / 60)
     monkeypatch.setattr(estimate, "speed", None)  # a minute's work is not measured
-    assert estimate.minutes(settings, images=(1, 1), start_seconds=1.5) is None
+    assert estimate.minutes(settings, images=(1, 1), pixels=1, start_seconds=1.5) is None
 
 
 def test_speed_is_work_over_the_time_of_the_fastest_step(monkeypatch):
@@ -69,7 +70,7 @@ def test_a_model_that_reads_values_has_no_estimate(monkeypatch):
             return float(torch.ones(1).item())
 
     monkeypatch.setattr(estimate, "work", reads)
-    assert estimate.minutes(SETTINGS, images=(128, 64), start_seconds=1.0) is None
+    assert estimate.minutes(SETTINGS, images=(128, 64), pixels=5120, start_seconds=1.0) is None
 
 
 @pytest.mark.parametrize(("asked", "named"), [("fp32", True), ("auto", False)])
