@@ -42,7 +42,7 @@ def minutes(
     for name, entry in settings.runs.items():
         recipe = settings.recipe(name)
         epochs = 0 if settings.shared_weights(name) else recipe.epochs
-        crops = epochs * train * (1 + BACKWARD)
+        crops: float = epochs * train * (1 + BACKWARD)
         passes = epochs + 2  # before the first step, each epoch, predict
         crops += passes * val * pixels / recipe.crop_size**2
         try:
