@@ -1,0 +1,96 @@
+"""`python -m tools.tables`: refresh the tables that pages quote from result files.
+
+A page marks a table by two comments; what stands between them is written by this command:
+
+    <!-- table: reports/comparison/summary.md 1; model; mIoU; 95% interval -->
+    <!-- /table -->
+
+The number says which table of the file, the rest which of its columns (none: all). `--check`
+changes nothing and ends with status 1 if a page is not current.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PATTERNS = ("*.md", "docs/**/*.md", "studies/*/README.md")
+BLOCK = re.compile(r"^<!-- table: (\S+) (\d+)(.*?) -->\n.*?^<!-- /table -->$", re.M | re.S)
+
+
+def main() -> None:
+    check = sys.argv[1:] == ["--check"]
+    old = []
+    for path in pages():
+        text = path.read_text(encoding="utf-8")
+        current = filled(text, read)
+        if current != text:
+            old.append(path.relative_to(ROOT).as_posix())
+            if not check:
+                path.write_text(current, encoding="utf-8")
+    for name in old:
+        print(f"{name}: {'not current, run: python -m tools.tables' if check else 'refreshed'}")
+    sys.exit(1 if check and old else 0)
+
+
+def pages() -> Iterator[Path]:
+    """Every Markdown page that may quote a table."""
+    for pattern in PATTERNS:
+        yield from sorted(ROOT.glob(pattern))
+
+
+def read(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def filled(text: str, read: Callable[[str], str]) -> str:
+    """The text of a page with each marked table as its result file has it now.
+
+    Raises:
+        ValueError: a file has no such table or column.
+    """
+
+    def block(match: re.Match[str]) -> str:
+        path, number, names = match.groups()
+        columns = [name.strip() for name in names.split(";")[1:]]
+        table = chosen(path, tables(read(path)), int(number), columns)
+        return f"{match[0].splitlines()[0]}\n\n{table}\n\n<!-- /table -->"
+
+    return BLOCK.sub(block, text)
+
+
+def tables(text: str) -> list[list[list[str]]]:
+    """The tables of a Markdown text: rows of cells, the heading first, without its rule."""
+    found: list[list[list[str]]] = []
+    inside = False
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            inside = False
+            continue
+        if not inside:
+            found.append([])
+            inside = True
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not re.fullmatch(r":?-+:?", cells[0]):
+            found[-1].append(cells)
+    return found
+
+
+def chosen(path: str, known: list[list[list[str]]], number: int, columns: list[str]) -> str:
+    """One table with some of its columns, as Markdown."""
+    if number > len(known):
+        raise ValueError(f"{path} has {len(known)} tables, not a table {number}")
+    rows = known[number - 1]
+    head = rows[0]
+    names = columns or head
+    if missing := set(names) - set(head):
+        raise ValueError(f"{path}, table {number}: no column {sorted(missing)}, but {head}")
+    places = [head.index(name) for name in names]
+    rule = ["---"] + ["---:"] * (len(names) - 1)
+    shown = [[row[place] for place in places] for row in rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [shown[0], rule, *shown[1:]])
+
+
+if __name__ == "__main__":
+    main()
