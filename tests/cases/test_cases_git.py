@@ -404,8 +404,8 @@ def test_mask_edited_after_a_checkout_keeps_its_old_version(versioned):
     edit_and_go_back(versioned, mask)
 
 
-def test_links_can_be_set_as_readme_says_and_unprotect_makes_edits_safe(versioned):
-    text = project_file("README.md")
+def test_links_can_be_set_as_the_guide_says_and_unprotect_makes_edits_safe(versioned):
+    text = project_file("docs/guides/experiments.md")
     for name in ("dvc config --local cache.type", "dvc checkout --relink"):
         words = next(part for part in text.split("`") if part.startswith(name)).split()
         dvc(versioned, *words[1:])

@@ -4,7 +4,6 @@ import functools
 import math
 import re
 import shlex
-import subprocess
 from itertools import islice
 from pathlib import Path
 
@@ -222,11 +221,3 @@ def test_a_random_head_on_resnet152_starts_at_the_losses_that_the_docs_name():
         [*found, sum(found) / 3], abs=0.03
     )
     assert sum(found) / 3 == pytest.approx(1.5 * math.log(21), abs=0.15)
-
-
-def test_readme_shows_the_committed_results():
-    show = ["git", "-C", str(ROOT), "show", "HEAD:reports/comparison/summary.md"]
-    summary = subprocess.run(show, capture_output=True, encoding="utf-8", check=False)
-    if summary.returncode != 0:
-        pytest.skip("needs the Git history: another machine's results are in the working tree")
-    assert summary.stdout.strip() in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -52,8 +52,8 @@ def change_params(folder, **changes):
 
 
 def back_to_the_usual_models(folder):
-    """As README says."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """As docs/guides/experiments.md says."""
+    text = (ROOT / "docs/guides/experiments.md").read_text(encoding="utf-8")
     line = next(line for line in text.splitlines() if "back to the usual models" in line)
     run(folder, "sh", "-c", line)
 

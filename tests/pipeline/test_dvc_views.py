@@ -97,9 +97,9 @@ def test_metrics_of_all_models_fit_on_a_screen(tmp_path, monkeypatch):
             assert f"{result.metrics[score]:.5g}" in row.split()
 
 
-def readme_command(start):
-    """A command of README that begins so, as words, without its comment."""
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+def guide_command(start):
+    """A command of docs/guides/experiments.md that begins so, as words, without its comment."""
+    lines = (ROOT / "docs/guides/experiments.md").read_text(encoding="utf-8").splitlines()
     (line,) = [line for line in lines if line.startswith(start)]
     return shlex.split(line, comments=True)
 
@@ -132,7 +132,7 @@ def test_the_table_of_experiments_is_readable_and_has_what_was_changed(project):
     changes = ["model=unet", "train.miniature.lr=0.002", "++train.miniature.accumulate=2"]
     options = [word for change in changes for word in ("-S", change)]
     dvc(project, "exp", "run", *options)
-    printed = dvc(project, *readme_command("dvc exp show")[1:], "--csv", "--no-pager")
+    printed = dvc(project, *guide_command("dvc exp show")[1:], "--csv", "--no-pager")
     (header, *_) = rows = list(csv.reader(io.StringIO(printed[printed.index("Experiment,") :])))
     assert len(rows) == 4 and len(header) <= 25, header
     assert {"train.miniature.lr", "train.miniature.accumulate"} <= set(header)
