@@ -11,7 +11,7 @@ NO_INDEX := the first run needs the package index (a network or a mirror), later
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test lint setup study
+.PHONY: repro test lint docs setup study
 .DEFAULT_GOAL := repro
 
 repro: setup
@@ -24,6 +24,10 @@ test: setup
 
 lint: setup
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+
+# The documentation as a site with offline search: .scratch/site/index.html
+docs: setup
+	@$(PY) -m tools.site
 
 # A new study, with this one's parameters to begin with: make study NAME=mine
 study:

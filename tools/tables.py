@@ -5,8 +5,9 @@ A page marks a table by two comments; what stands between them is written by thi
     <!-- table: reports/comparison/summary.md 1; model; mIoU; 95% interval -->
     <!-- /table -->
 
-The number says which table of the file, the rest which of its columns (none: all). `--check`
-changes nothing and ends with status 1 if a page is not current.
+The number says which table of the file, the rest which of its columns (none: all). The list of
+all figures, docs/results/figures.md, is made anew too. `--check` changes nothing and ends with
+status 1 if a page is not current.
 """
 
 import re
@@ -16,6 +17,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PATTERNS = ("*.md", "docs/**/*.md", "studies/*/README.md")
+FIGURES = ROOT / "docs/results/figures.md"
+FOLDERS = ("reports", "studies/*/reports")
 BLOCK = re.compile(r"^<!-- table: (\S+) (\d+)(.*?) -->\n.*?^<!-- /table -->$", re.M | re.S)
 
 
@@ -24,7 +27,7 @@ def main() -> None:
     old = []
     for path in pages():
         text = path.read_text(encoding="utf-8")
-        current = filled(text, read)
+        current = figures_page() if path == FIGURES else filled(text, read)
         if current != text:
             old.append(path.relative_to(ROOT).as_posix())
             if not check:
@@ -42,6 +45,24 @@ def pages() -> Iterator[Path]:
 
 def read(path: str) -> str:
     return (ROOT / path).read_text(encoding="utf-8")
+
+
+def figures_page() -> str:
+    """The list of every figure of the results, by folder."""
+    parts = [
+        "<!-- Made by `python -m tools.tables`; edit that, not this page. -->\n\n# Figures",
+        "Every figure of the results. Those of a comparison are called after it: `_scores` has "
+        "mIoU with intervals, `_curves` loss and mIoU after each epoch, `_per_class` the IoU of "
+        "each class, `_confusion` which classes are taken for each other.",
+    ]
+    for folder in sorted(folder for pattern in FOLDERS for folder in ROOT.glob(pattern)):
+        drawn = sorted(folder.rglob("*.png"))
+        if drawn:
+            name = folder.relative_to(ROOT).as_posix()
+            links = [f"- [{png.relative_to(folder)}](../../{name}/{png.relative_to(folder)})"
+                     for png in drawn]  # fmt: skip
+            parts += [f"## {name}", "\n".join(links)]
+    return "\n\n".join(parts) + "\n"
 
 
 def filled(text: str, read: Callable[[str], str]) -> str:
