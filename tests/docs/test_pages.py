@@ -1,0 +1,78 @@
+"""All pages: links lead somewhere, figures are listed and small, the Chinese is as agreed."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools import tables
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*tables.pages(), ROOT / "benchmarks/README.md"]
+CHINESE = [ROOT / "README.zh-CN.md", *sorted((ROOT / "docs/zh").glob("*.md"))]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+BAD_CHINESE = {  # what a native reader stumbles over -> what we write
+    "双核": "使用两个 CPU 核心",
+    "VOC 样本": "VOC 动物子集",
+    "自行绘制": "程序自动生成",
+    "差异是否真实": "差异是否显著",
+    "走平": "尚未收敛",
+    "分不出高下": "差异不显著",
+    "却也": "反而也",
+    "论断": "结论",
+    "独立佐证": "独立验证",
+}
+
+
+def name(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def anchors(path):
+    """Anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    kept = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings]
+    return {heading.replace(" ", "-") for heading in kept}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_to_a_file_and_to_a_heading(page):
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for link in LINK.findall(text):
+        path, _, anchor = link.partition("#")
+        if link.startswith(("https://", "http://")):
+            continue
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+def test_every_page_of_docs_is_linked_from_another():
+    linked = set()
+    for page in PAGES:
+        for link in LINK.findall(page.read_text(encoding="utf-8")):
+            linked.add((page.parent / link.partition("#")[0]).resolve())
+    assert {path for path in PAGES if path.is_relative_to(ROOT / "docs")} <= linked
+
+
+def test_figures_are_listed_and_small():
+    listed = ["git", "-C", str(ROOT), "ls-files", "*.png"]
+    files = subprocess.run(listed, capture_output=True, encoding="utf-8", check=False).stdout
+    pictures = [ROOT / file for file in files.splitlines() if (ROOT / file).exists()]
+    assert sum(path.stat().st_size for path in pictures) <= 6_000_000
+    shown = set()
+    for page in PAGES:
+        for link in LINK.findall(page.read_text(encoding="utf-8")):
+            shown.add((page.parent / link).resolve())
+    assert [name(path) for path in pictures if path not in shown] == []
+
+
+@pytest.mark.parametrize("page", CHINESE, ids=name)
+def test_chinese_keeps_to_the_terms(page):
+    text = page.read_text(encoding="utf-8")
+    found = {bad: good for bad, good in BAD_CHINESE.items() if bad in text}
+    assert not found
+    assert not re.search(r"\*\*[^*\n]+：\*\*", text), "bold that ends in a full-width colon"
+    assert not re.search(r"(?:从|降到|为) \d+\.\d 个百分点", text), "百分点 is for differences only"
