@@ -78,7 +78,7 @@ def params_page() -> str:
     parts = [
         f"{MADE}\n\n# Keys of params.yaml",
         "A key that `params.yaml` leaves out has the default shown here. A key without a default "
-        "must be there. `dvc exp run -S key=value` changes a key for one run.",
+        "must be there. The option `-S` of `dvc exp run` changes a key for one run.",
     ]
     for heading, kind in SECTIONS.items():
         first = inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
