@@ -149,8 +149,8 @@ def cli_page() -> str:
     parts = [
         f"{MADE}\n\n# The command `segmodels`",
         "`source .venv/bin/activate` puts it on the path. `--help` after a command prints "
-        "the same. The exit status is 0 if all went well, 1 if something was refused or found, 2 if "
-        "the command line makes no sense.",
+        "the same. The exit status is 0 if all went well, 1 if something was refused or found, "
+        "2 if the command line makes no sense.",
     ]
     for name, command, said in commands(whole):
         parts += [f"## {name}", f"{said[:1].upper()}{said[1:]}.", options(command)]
