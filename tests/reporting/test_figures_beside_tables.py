@@ -56,7 +56,6 @@ def beside(page):
     for i, block in enumerate(blocks):
         if image := IMAGE.match(block.strip()):
             near = min(tables, key=lambda k: (abs(k - i), k < i))
-            assert abs(near - i) <= 2, block
             yield (page.parent / image[1]).resolve(), blocks[near]
 
 
