@@ -19,8 +19,8 @@ from segmodels.reporting.result import Result, read_result
 VOID = 255
 BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
 # These take longest and begin first, the longest of all before the others.
-LONGEST = ["test_pipeline.py", "test_processes.py", "test_models.py", "test_backbones.py"]
-LONGEST += ["test_startup.py", "test_docs.py", "test_checkpoint.py", "test_export.py"]
+LONGEST = ["test_pipeline.py", "test_study_pipeline.py", "test_dvc_views.py", "test_export.py"]
+LONGEST += ["test_startup.py", "test_docs.py", "test_backbones.py", "test_checkpoint.py"]
 
 
 @pytest.hookimpl(trylast=True)  # after the selection by -m

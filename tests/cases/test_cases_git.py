@@ -12,6 +12,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from helpers import warm
 from helpers.projects import ROOT, commit, copy_project
 
 import segmodels
@@ -364,9 +365,9 @@ def versioned(tmp_path):
     for k in range(3):
         (masks / f"{k}.png").write_bytes(b"first version %d" % k)
     must(folder, "git", "init", "-q")
-    dvc(folder, "init", "-q")
+    warm.dvc(folder, "init", "-q")
     shutil.copy(ROOT / ".dvc/config", folder / ".dvc/config")
-    dvc(folder, "add", "-q", "data/own/roads")
+    warm.dvc(folder, "add", "-q", "data/own/roads")
     commit(folder)
     return folder
 
@@ -382,11 +383,11 @@ def objects_are_what_their_names_say(folder):
 
 def edit_and_go_back(folder, mask):
     mask.write_bytes(b"second version")
-    dvc(folder, "add", "-q", "data/own/roads")
+    warm.dvc(folder, "add", "-q", "data/own/roads")
     commit(folder)
     assert objects_are_what_their_names_say(folder) == 6  # four masks, two lists
     must(folder, "git", "checkout", "-q", "HEAD~1")
-    dvc(folder, "checkout", "-q")
+    warm.dvc(folder, "checkout", "-q")
     assert mask.read_bytes() == b"first version 0"
     assert objects_are_what_their_names_say(folder) == 6
 
@@ -398,7 +399,7 @@ def test_mask_edited_in_place_keeps_its_old_version(versioned):
 def test_mask_edited_after_a_checkout_keeps_its_old_version(versioned):
     """Where links are allowed, these are links after any checkout."""
     shutil.rmtree(versioned / "data/own/roads")
-    dvc(versioned, "checkout", "-q")
+    warm.dvc(versioned, "checkout", "-q")
     mask = versioned / "data/own/roads/SegmentationClass/0.png"
     assert mask.stat().st_nlink == 1 and mask.stat().st_mode & 0o200
     edit_and_go_back(versioned, mask)
@@ -408,10 +409,10 @@ def test_links_can_be_set_as_the_guide_says_and_unprotect_makes_edits_safe(versi
     text = project_file("docs/guides/experiments.md")
     for name in ("dvc config --local cache.type", "dvc checkout --relink"):
         words = next(part for part in text.split("`") if part.startswith(name)).split()
-        dvc(versioned, *words[1:])
+        warm.dvc(versioned, *words[1:])
     mask = versioned / "data/own/roads/SegmentationClass/0.png"
     assert mask.stat().st_nlink == 2
-    dvc(versioned, "unprotect", "data/own/roads")
+    warm.dvc(versioned, "unprotect", "data/own/roads")
     edit_and_go_back(versioned, mask)
 
 
@@ -521,7 +522,7 @@ def test_no_python_at_all_is_one_line(pythons):
 
 def test_every_stage_starts_with_the_script():
     commands = [line.strip() for line in project_file("dvc.yaml").splitlines() if " cmd:" in line]
-    assert len(commands) == 12
+    assert len(commands) == 11
     assert all(line.startswith("cmd: exec sh tools/python -m stages.") for line in commands)
 
 

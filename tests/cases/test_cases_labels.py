@@ -1,12 +1,11 @@
 """What a label means is checked: binary masks, palettes that contradict, colours, other values."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from helpers import warm
 from PIL import Image
 
 from segmodels import cli
@@ -84,9 +83,7 @@ def run(folder, entry, *arguments):
     for section in ("train", "predict"):
         values[section] = {"mine": values[section]["miniature"]}
     (folder / "params.yaml").write_text(yaml.safe_dump(values))
-    command = [sys.executable, "-m", *arguments]
-    environment = {"PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    return warm.run(folder, *arguments, PYTHONPATH=str(PROJECT))
 
 
 # Binary masks, and void in place of a class

@@ -8,14 +8,14 @@ import inspect
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from dvc.repo import Repo
 from dvc.utils.hydra import apply_overrides
-from helpers.projects import dvc, started
+from helpers.projects import started
+from helpers.warm import dvc
 
 from segmodels.config import params, schema
 
@@ -124,7 +124,7 @@ def toy(tmp_path_factory):
     train["do"] |= {"cmd": "mkdir -p out && touch out/${key}", "outs": ["out/${key}"]}
     (folder / "write_facts.py").write_text(CHECK)
     check = {
-        "cmd": f"{sys.executable} write_facts.py",
+        "cmd": "exec sh tools/python -m write_facts",
         "deps": ["params.yaml", "segmodels"],
         "outs": ["data/facts"],
     }

@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import VOID, write_tree
+from helpers import warm
 from sklearn import metrics as sklearn_metrics
 
 from segmodels.config.paths import Paths
@@ -57,13 +55,7 @@ def home(tmp_path):
 
 
 def evaluate(home):
-    return subprocess.run(
-        [sys.executable, "-m", "stages.evaluate", "small"],
-        cwd=home,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    return warm.run(home, "stages.evaluate", "small", PYTHONPATH=str(ROOT))
 
 
 def test_stage_writes_scores_and_the_protocol_they_belong_to(home):

@@ -12,10 +12,15 @@ import yaml
 ROOT = Path(__file__).parents[2]
 
 
-def run(folder, *command, status=0, **environment):
+def variables(changes):
+    """The environment of a command, with this Python first on its path."""
+    found = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", **changes}
+    return found | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{found['PATH']}"}
+
+
+def run(folder, *command, status=0, **changes):
     """Run a command; returns what it printed."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", **environment}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    environment = variables(changes)
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr

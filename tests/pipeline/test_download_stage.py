@@ -3,7 +3,6 @@
 import hashlib
 import io
 import subprocess
-import sys
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import write_tree
-from helpers import import_forms
+from helpers import import_forms, warm
 from helpers.made_up_camvid import IDS, write_archive, write_manifest
 from helpers.made_up_camvid import contents as camvid_contents
 from PIL import Image
@@ -33,7 +32,6 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for variable in ("DVC_ROOT", *ARCHIVES):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
     params = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
 
     def run(stage, entry, seed=0):
@@ -41,8 +39,7 @@ def run(tmp_path, monkeypatch):
         values["train"] = {NAME: params["train"]["miniature"]}
         values["predict"] = {NAME: params["predict"]["miniature"]}
         Path("params.yaml").write_text(yaml.safe_dump(values, allow_unicode=True), "utf-8")
-        command = [sys.executable, "-m", f"stages.{stage}"]
-        ended = subprocess.run(command, capture_output=True, text=True)
+        ended = warm.run(tmp_path, f"stages.{stage}", PYTHONPATH=str(PROJECT))
         return ended.returncode, ended.stderr
 
     run.root = Path("data") / NAME / "VOCdevkit" / "VOC2012"
