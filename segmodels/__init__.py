@@ -1,4 +1,13 @@
-"""Semantic segmentation models on PASCAL VOC 2012, trained and compared under one protocol."""
+"""Semantic segmentation models, trained and compared under one protocol.
+
+    import segmodels
+
+    model = segmodels.load("animals")
+    result = model.predict("photo.jpg")
+
+`load`, `build` and `evaluate` are imported when they are asked for, since every program imports
+this file, and PyTorch takes seconds.
+"""
 
 import importlib.util
 import os
@@ -6,8 +15,10 @@ import sys
 
 # What the programs import. Old Pythons have to read this file: no syntax that is newer than 3.6.
 NEEDED = ["torch", "torchvision", "numpy", "pandas", "PIL", "matplotlib", "jinja2", "pydantic"]
-NEEDED += ["filelock", "requests", "ruamel", "scipy", "tqdm"]
+NEEDED += ["filelock", "requests", "ruamel", "safetensors", "scipy", "tqdm"]
 SHOWN = 3
+PUBLIC = ["load", "build", "evaluate"]
+__all__ = PUBLIC  # noqa: PLE0604
 ACTIVATE = "activate the environment (. .venv/bin/activate), or make setup"
 
 
@@ -28,6 +39,14 @@ def lacking() -> str:
         return ""
     more = f" and {len(missing) - SHOWN} more packages" if len(missing) > SHOWN else ""
     return "has no " + ", ".join(missing[:SHOWN]) + more
+
+
+def __getattr__(name):
+    if name in PUBLIC:
+        from segmodels import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'segmodels' has no attribute {name!r}")
 
 
 # `python -m` while it looks for the module that it shall run, or the command `segmodels`.

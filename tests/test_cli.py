@@ -17,15 +17,15 @@ from sklearn.metrics import accuracy_score, jaccard_score
 from torchvision.transforms import v2
 
 from segmodels import models
-from segmodels.arguments import PLAIN
 from segmodels.cli import main
 from segmodels.config.paths import Paths
 from segmodels.config.schema import Dataset
-from segmodels.core import supervise
+from segmodels.core import packed, supervise
 from segmodels.data import images, layout
 from segmodels.data.index import build
 from segmodels.data.sources.miniature.generate import generate
 from segmodels.inference import crf, export
+from segmodels.inference.predictor import PLAIN
 from segmodels.models import fcn
 from segmodels.training.checkpoint import save_weights
 from stages import predict as stage
@@ -53,6 +53,7 @@ def project(tmp_path, monkeypatch):
         record |= {"recipe": content["train"]["miniature"] | RECIPE, "seed": 3}
         (train_folder(tmp_path, name) / "provenance.json").write_text(json.dumps(record))
     monkeypatch.setattr(supervise, "_die_with_parent", lambda: None)
+    monkeypatch.setattr(packed, "FOLDER", tmp_path / "weights")  # none comes along
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
@@ -99,7 +100,12 @@ def test_predict_writes_the_masks_and_prints_their_shares(project, capsys):
     main(["predict", str(file), "--model", "tiny", "--model", "tinier", "--out", "new/out"])
     out, err = capsys.readouterr()
     assert err == ""  # no larger than the drawings: no warning
-    for line, name in zip(out.splitlines(), TINY, strict=True):
+    *lines, written = out.splitlines()
+    begin = "new/out/a b ü_"
+    files = [f"{begin}{name}_{kind}.png" for name in TINY for kind in ("mask", "overlay")]
+    files.insert(2, f"{begin}comparison.png")
+    assert written == f"  written: {', '.join(files)}"
+    for line, name in zip(lines, TINY, strict=True):
         path = project / f"new/out/a b ü_{name}_mask.png"
         labels = images.read_target(path)
         assert (labels == witness(network(name), file, NOTED[name])).mean() > 0.999
@@ -133,7 +139,7 @@ def test_predict_goes_on_after_bad_files_and_names_each(project, capsys):
     (folder / "folder.jpg").mkdir()
     assert status(["predict", folder, "missing.jpg", "--out", "out"]) == 1
     out, err = capsys.readouterr()
-    assert len(out.splitlines()) == 1 + len(sizes)
+    assert len(out.splitlines()) == 2 * (1 + len(sizes))
     lines = [line for line in err.splitlines() if not line.startswith("warning: ")]
     starts = [
         "0.jpg: 0 bytes",
@@ -152,8 +158,8 @@ def test_predict_warns_once_of_photographs(project, capsys):
         picture(project / f"in/{seed}.png", width=120, seed=seed)
     main(["predict", str(project / "in")])
     out, err = capsys.readouterr()
-    assert err.count("warning: trained on the drawings of miniature") == 1
-    assert len(out.splitlines()) == 2
+    assert err.count("warning: tiny was trained on generated images: masks of photographs") == 1
+    assert len(out.splitlines()) == 4
 
 
 def note_classes(project, classes):
@@ -325,7 +331,9 @@ def test_names_that_are_none_are_refused(project):
         (["predict", "in", "--model", "unknown"], "expected one of fcn18, none, tinier, tiny"),
         (["predict", "in", "--dataset", "unknown"], "expected one of miniature, voc2012"),
         (["predict", "in", "--out", "in/../in"], "expected another folder"),
-        (["predict", "in", "--start", "imagenet"], "invalid choice"),
+        (["predict", "in", "--model", "torchvision/unet"], "torchvision publishes weights of"),
+        (["predict", "in", "--classes", "cat,unicorn"], "--classes unicorn: tiny knows background"),
+        (["predict", "in", "in/a.png", "--out", "-"], "expected one photograph and one model"),
         (["predict"], "required"),
         (["export", "unknown", "--onnx", "a.onnx"], "expected one of"),
         ([], "required"),
@@ -364,27 +372,28 @@ def published(project, monkeypatch):
     digest = hashlib.sha256((cache / "new").read_bytes()).hexdigest()
     file = (cache / "new").rename(cache / f"fcn18-{digest[:8]}.pth")
     monkeypatch.setitem(fcn.COCO, "resnet18", f"http://127.0.0.1:9/{file.name}")
+    monkeypatch.setitem(fcn.fcn.__kwdefaults__, "output_stride", 32)
     return model, file
 
 
-def test_start_coco_predicts_without_any_training(project, published, capsys):
+def test_torchvisions_weights_predict_without_any_training(project, published, capsys):
     file = picture(project / "in/a.png", width=120)
-    main(["predict", str(file), "--model", "fcn18", "--start", "coco", "--out", "out"])
+    main(["predict", str(file), "--model", "torchvision/fcn_resnet18", "--out", "out"])
     out, err = capsys.readouterr()
-    assert err == ""  # photographs are what these weights know
-    labels = images.read_target("out/a_fcn18_mask.png")
+    assert err == ""  # photographs are what these weights know, and nothing is downloaded
+    labels = images.read_target("out/a_fcn_resnet18_mask.png")
     assert (labels == witness(published[0], file)).mean() > 0.999
     assert voc_classes()[np.bincount(labels.ravel()).argmax()] == out.split(": ")[1].split()[0]
 
 
-def test_start_coco_without_network_says_where_the_file_goes(project, published):
+def test_torchvisions_weights_without_network_say_where_the_file_goes(project, published, capsys):
     picture(project / "in/a.png")
     published[1].unlink()
     with pytest.raises(SystemExit) as end:
-        main(["predict", "in", "--model", "fcn18", "--start", "coco"])
+        main(["predict", "in", "--model", "torchvision/fcn_resnet18"])
     assert f"put it at {published[1]}" in end.value.code and "\n" not in end.value.code
-    with pytest.raises(SystemExit, match="torchvision has none for unet"):
-        main(["predict", "in", "--model", "tiny", "--start", "coco"])
+    notice = capsys.readouterr().err
+    assert notice.startswith("torchvision/fcn_resnet18: downloading weights from http://127.0.0.1")
 
 
 def test_export_hands_over_the_trained_model_and_says_why_it_is_refused(

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from segmodels.core.files import write_bytes
 from segmodels.data.transforms import resized_size
 
+NO_CLASS = 255  # a label that no class has
 OPACITY = 0.6  # of the colours over the photograph
 PANEL = 420  # pixels of a panel's long side
 GAP = 14  # pixels between panels and around everything
@@ -31,10 +32,10 @@ def save(path: str | Path, drawing: Image.Image) -> None:
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> Image.Image:
-    """The photograph, tinted by class; where the label is 0, the background, it stays as it is."""
+    """The photograph, tinted by class; it stays as it is where the label is 0, the background."""
     photo = Image.fromarray(image)
     tinted = Image.blend(photo, Image.fromarray(palette[labels]), OPACITY)
-    return Image.composite(tinted, photo, Image.fromarray(labels > 0))
+    return Image.composite(tinted, photo, Image.fromarray((labels > 0) & (labels < NO_CLASS)))
 
 
 def comparison(
@@ -57,7 +58,7 @@ def comparison(
         small = Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST)
         panels[name] = Image.fromarray(palette[np.asarray(small)])
     present = np.unique(np.concatenate([np.unique(labels) for labels in predictions.values()]))
-    names = {int(label): classes[label] for label in present}
+    names = {int(label): classes[label] for label in present if label < len(classes)}
     return _sheet(panels, names, palette)
 
 

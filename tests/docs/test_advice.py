@@ -23,7 +23,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from pydantic import BaseModel
 
 from segmodels import models
-from segmodels.arguments import parser
+from segmodels.cli import COMMANDS, parser
 from segmodels.config import params, schema
 
 ROOT = Path(__file__).parents[2]
@@ -128,7 +128,7 @@ def refused(words):
     if program == "dvc":
         return refused_by_dvc(arguments)
     if program == "segmodels":
-        return parsed(parser(), arguments)[0]
+        return parsed(parser(*COMMANDS), arguments)[0]
     if program == "git":
         return "" if arguments[0] in GIT else f"git {arguments[0]} is not in the list"
     if program == "make":

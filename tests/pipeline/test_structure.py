@@ -36,8 +36,10 @@ FLOORS = {
 }
 # The command line joins the wings, as the stages do.
 ABOVE = {
-    "cli.py": ["arguments.py", "importing.py", "new_study.py", "process.py", *FLOORS],
-    "arguments.py": ["importing.py", "new_study.py", *FLOORS],
+    "cli.py": [],  # commands by name
+    "commands": ["api.py", *FLOORS],
+    "api.py": [*FLOORS],
+    "__init__.py": ["api.py"],
     "new_study.py": [*FLOORS],
     "importing.py": ["data"],
 }

@@ -1,0 +1,45 @@
+"""`segmodels models`: which models there are, and which classes each knows."""
+
+import argparse
+from pathlib import Path
+
+from segmodels.core import packed, supervise
+
+VOC = "the 20 classes of PASCAL VOC"
+
+
+def add(command: argparse.ArgumentParser) -> None:
+    """The command has no options of its own."""
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print a paragraph for each kind of model."""
+    print("come along, work offline:")
+    for name in packed.names():
+        card = packed.read_card(packed.FOLDER / f"{name}{packed.SUFFIX}")
+        print(f"  {name:24} {', '.join(card.scored)}")
+        others = [label for label in card.classes if label not in card.scored]
+        if others:
+            print(f"  {'':24} has labels for, but was not measured on: {', '.join(others)}")
+    if not packed.names():
+        print("  none")
+    from segmodels.models.published import MEGABYTES  # slow to import
+
+    print(f"published by torchvision, downloaded once: {VOC}")
+    for name, megabytes in MEGABYTES.items():
+        print(f"  torchvision/{name:24} {megabytes} MB")
+    if Path("params.yaml").is_file():
+        _print_runs()
+
+
+def _print_runs() -> None:
+    """The runs of params.yaml here that have been trained."""
+    from segmodels.config import params
+
+    settings = params.load()
+    print(f"trained here, runs of params.yaml on {settings.dataset}:")
+    trained = [name for name in settings.runs if settings.paths.train(name).is_dir()]
+    for name in trained:
+        print(f"  {supervise.plain(name):24} {', '.join(settings.data.classes)}")
+    if not trained:
+        print("  none yet: `dvc repro` trains them")
