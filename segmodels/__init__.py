@@ -9,9 +9,11 @@
 this file, and PyTorch takes seconds.
 """
 
+import importlib
 import importlib.util
 import os
 import sys
+from typing import Any
 
 # What the programs import. Old Pythons have to read this file: no syntax that is newer than 3.6.
 NEEDED = ["torch", "torchvision", "numpy", "pandas", "PIL", "matplotlib", "jinja2", "pydantic"]
@@ -41,11 +43,10 @@ def lacking() -> str:
     return "has no " + ", ".join(missing[:SHOWN]) + more
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in PUBLIC:
-        from segmodels import api
-
-        return getattr(api, name)
+        # By name, or every program would depend on all that predicts: see config/code.py.
+        return getattr(importlib.import_module("segmodels.api"), name)
     raise AttributeError(f"module 'segmodels' has no attribute {name!r}")
 
 

@@ -21,6 +21,7 @@ COMMANDS = {  # module and help
     "evaluate": ("segmodels.commands.evaluate", "scores of a folder of VOC-style masks"),
     "check": ("segmodels.commands.check", "what is wrong with a labelled data set"),
     "import": ("segmodels.importing", "a labelled data set becomes one of your own"),
+    "new": ("segmodels.new_study", "a study folder for a data set of your own"),
     "bn-probe": ("segmodels.commands.bn_probe", "two models, each other's BatchNorm statistics"),
 }
 

@@ -1,4 +1,4 @@
-"""A trained run of a study -> segmodels/weights/<name>.safetensors, to come along with the package.
+"""A trained run of a study -> segmodels/weights/<name>.safetensors, which comes along.
 
     python -m tools.pack_weights studies/voc_animals_best fpn_lite2_320 animals
 
@@ -20,7 +20,7 @@ from segmodels import models
 from segmodels.config import params
 from segmodels.config.params import Params
 from segmodels.core import machine, packed, supervise
-from segmodels.core.files import sha256
+from segmodels.core.files import sha256, write_text
 from segmodels.core.packed import Card
 from segmodels.data import images, layout
 from segmodels.inference import photos, predictor
@@ -72,6 +72,7 @@ def main() -> None:
     if share < AGREEING:
         path.unlink()
         raise ValueError(f"{path}: float16 keeps {share:.3%} of labels, expected {AGREEING:.1%}")
+    write_text(path.with_suffix(".sha256"), f"{sha256(path)}  {path.name}\n")
     print(f"{path}: {path.stat().st_size:,} bytes, float16 keeps {share:.3%} of labels")
 
 

@@ -1,6 +1,7 @@
 """`segmodels card`: the model card of a file of weights, as Hugging Face's hub shows it."""
 
 import argparse
+from pathlib import Path
 
 from segmodels.core import packed
 from segmodels.reporting import card
@@ -14,8 +15,5 @@ def add(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print the card."""
-    path = packed.find(options.model)
-    if path is None:
-        known = ", ".join(packed.names()) or "none here"
-        options.refuse(f"{options.model}: expected a model that comes along ({known}) or a file")
+    path = packed.find(options.model) or Path(options.model)
     print(card.markdown(packed.read_card(path)), end="")

@@ -20,7 +20,7 @@ def add(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print what is wrong."""
-    options.voc = trees.find(options.data, common.settings(options).datasets)
+    options.voc = trees.find(options.data, common.settings(options))
     settings = common.evaluated(options)
     diagnosis = data_check.run(options.voc, settings, options.page)
     for line in data_check.lines(diagnosis, settings.dataset):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from segmodels.inference.predictor import Model, Prediction
 
 PIPE = Path("-")
+STDIN = ".segmodels-stdin"  # name of the file that holds what comes in
 OPTIONS = ("scales", "flip", "window", "tile", "crf")  # of `Predict`
 SHOWN = 0.0005  # share of an image; what is less would be printed as 0.0%
 
@@ -165,7 +166,7 @@ def _piped(paths: list[Path]) -> Iterator[list[Path]]:
         yield paths
         return
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "stdin")
+        file = Path(folder, STDIN)
         file.write_bytes(sys.stdin.buffer.read())
         yield [file if path == PIPE else path for path in paths]
 
@@ -179,7 +180,8 @@ def _read(path: Path) -> "np.ndarray | None":
         if (count := photos.frames(path)) > 1:
             complain(f"{path}: {count} frames, the first is used")
     except ValueError as error:
-        complain(str(error))
+        line = str(error)
+        complain(f"-{line.removeprefix(str(path))}" if path.name == STDIN else line)
         return None
     return image
 
@@ -263,7 +265,7 @@ def _tell(
     """A line for each model, and one with the files."""
     from tqdm import tqdm
 
-    shown = "-" if PIPE in options.photos and path.name == "stdin" else str(path)
+    shown = "-" if path.name == STDIN else str(path)
     for name, prediction in found.items():
         if options.json:
             height, width = prediction.labels.shape

@@ -9,7 +9,7 @@ gives the same bytes: names are sorted, and nothing is written that is not of th
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,9 @@ SUFFIX = ".safetensors"
 KEY = "segmodels"  # of the header's metadata
 LONGEST = 1 << 24  # bytes of a header that is read
 DEFAULT = "animals"  # the model that is used where none is named
+TEXTS = ("name", "summary", "arch")  # fields of a card by their type
+LISTS = ("classes", "scored", "palette")
+TABLES = ("normalize", "arguments", "predict", "training", "scores", "licences", "source")
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,12 @@ class Card:
     source: dict[str, str]
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            kind = getattr(field.type, "__origin__", field.type)
-            if not isinstance(value := getattr(self, field.name), kind):
-                raise ValueError(f"{field.name} is {value!r:.60}, expected {kind.__name__}")
+        for name in TEXTS:
+            self._check(name, str)
+        for name in LISTS:
+            self._check(name, list)
+        for name in TABLES:
+            self._check(name, dict)
         if not 2 <= len(self.classes) <= 255 or len(self.palette) != len(self.classes):
             raise ValueError(
                 f"{len(self.classes)} classes and {len(self.palette)} colours, expected 2 to 255 "
@@ -72,6 +77,15 @@ class Card:
             )
         if not all(isinstance(name, str) for name in self.classes):
             raise ValueError("classes are no texts")
+        for colour in self.palette:
+            whole = isinstance(colour, list) and all(value in range(256) for value in colour)
+            if not whole or len(colour) != 3:
+                raise ValueError(f"palette has {colour!r:.60}, expected [red, green, blue]")
+
+    def _check(self, name: str, kind: type) -> None:
+        value = getattr(self, name)
+        if not isinstance(value, kind):
+            raise ValueError(f"{name} is {value!r:.60}, expected {kind.__name__}")
 
 
 def names() -> list[str]:
@@ -111,7 +125,7 @@ def read_card(path: Path) -> Card:
 
 
 def _card(path: Path, values: Any) -> Card:
-    known = {field.name for field in fields(Card)}
+    known = {*TEXTS, *LISTS, *TABLES}
     if not isinstance(values, dict) or set(values) != known:
         raise ValueError(f"{path}: its card has other fields than {', '.join(sorted(known))}")
     try:

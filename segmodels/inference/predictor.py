@@ -262,17 +262,27 @@ def load_packed(path: Path, device: str = "auto") -> Model:
         normalization = Normalize.model_validate(card.normalize)
         choices = Predict.model_validate(card.predict)
         models.check_arguments(card.name, card.arch, card.arguments)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(map(str, problem["loc"]))
+        raise ValueError(f"{path}: its card: {key}: {problem['msg']}") from None
     except ValueError as error:
         raise ValueError(f"{path}: its card: {error}") from None
     module = models.build(card.arch, num_classes=len(card.classes), **card.arguments)
-    missing, unexpected = module.load_state_dict(packed.read_tensors(path), strict=False)
-    lacking = [name for name in missing if not name.endswith(".num_batches_tracked")]
-    if lacking or unexpected:
-        first = (lacking + unexpected)[0]
-        raise ValueError(f"{path}: its tensors are not those of {card.arch}, as {first}")
+    _fill(module, packed.read_tensors(path), path)
     palette = images.palette([(red, green, blue) for red, green, blue in card.palette])
     found = Network(card.name, module, normalization, card.classes, palette)
     return Model(placed(found, choices.precision, device), choices, card)
+
+
+def _fill(module: nn.Module, given: dict[str, Tensor], path: Path) -> None:
+    """Load all tensors of a model but batch counters, which decide nothing."""
+    own = module.state_dict()
+    wanted = [name for name in own if not name.endswith(".num_batches_tracked")]
+    for name in sorted({*wanted, *given}):
+        if name not in own or name not in given or own[name].shape != given[name].shape:
+            raise ValueError(f"{path}: its tensors are not those of its card, as {name}")
+    module.load_state_dict(given, strict=False)
 
 
 def placed(found: Network, precision: str, device: str = "auto") -> Network:

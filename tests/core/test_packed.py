@@ -78,10 +78,13 @@ def card_with(**changes):
         (card_with(palette=[[0, 0]] * 5), "its card: palette has"),
         (card_with(arch="os"), "arch = 'os': expected one of"),
         (card_with(arguments={"width": -1}), "its card: models.tiny.width"),
-        (card_with(arguments={"width": 4}), "its tensors are not those of unet"),
+        (card_with(arguments={"width": 4}), "its tensors are not those of its card, as"),
         (card_with(normalize={"mean": 1}), "its card: "),
         (card_with(predict={"scales": []}), "its card: "),
-        (lambda header: header.update(more=header.pop("classifier.bias")), "not those of unet, as"),
+        (
+            lambda header: header.update(more=header.pop("classifier.bias")),
+            "not those of its card, as",
+        ),
     ],
 )
 def test_a_file_that_is_damaged_or_of_anyone_is_one_line(tmp_path, change, reason):

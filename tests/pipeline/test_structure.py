@@ -39,7 +39,6 @@ ABOVE = {
     "cli.py": [],  # commands by name
     "commands": ["api.py", *FLOORS],
     "api.py": [*FLOORS],
-    "__init__.py": ["api.py"],
     "new_study.py": [*FLOORS],
     "importing.py": ["data"],
 }
