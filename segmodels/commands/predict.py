@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segmodels.commands import common
+from segmodels.commands import common, variants
 from segmodels.commands.common import complain
 from segmodels.core import supervise
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 PIPE = Path("-")
 STDIN = ".segmodels-stdin"  # name of the file that holds what comes in
-OPTIONS = ("scales", "flip", "window", "tile", "crf")  # of `Predict`
 SHOWN = 0.0005  # share of an image; what is less would be printed as 0.0%
 
 
@@ -47,7 +46,7 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help=lines)
     common.add_dataset(command)
     add_start(command)
-    _add_variants(command)
+    variants.add(command)
 
 
 def add_start(command: argparse.ArgumentParser) -> None:
@@ -55,29 +54,12 @@ def add_start(command: argparse.ArgumentParser) -> None:
     command.add_argument("--start", choices=["coco"], help=argparse.SUPPRESS)
 
 
-def _add_variants(command: argparse.ArgumentParser) -> None:
-    variants = command.add_argument_group(
-        "test-time variants", "Without them, what the model's card or params.yaml says."
-    )
-    fast = "one plain pass"
-    variants.add_argument("--fast", action="store_true", help=fast)
-    scales = "factors on the long side, e.g. 0.75,1,1.25; probabilities are averaged"
-    variants.add_argument("--scales", type=_scales, metavar="S,S,...", help=scales)
-    flip = "every pass of the mirrored image too"
-    variants.add_argument("--flip", action="store_true", default=None, help=flip)
-    window = "a square window that slides over the image, pixels, e.g. 480:320"
-    variants.add_argument("--window", type=_window, metavar="SIDE:STRIDE", help=window)
-    tile = "overlap-tile of unet_valid, pixels of logits: the same masks in less memory"
-    variants.add_argument("--tile", type=int, metavar="N", help=tile)
-    crf = "fully connected CRF: the model's own, or values for photographs"
-    variants.add_argument("--crf", action="store_true", default=None, help=crf)
-
-
 def run(options: argparse.Namespace) -> None:
     """Write mask, overlay and comparison of each photograph, and print the shares of classes."""
     from segmodels.inference import photos
 
-    if options.out.resolve() in {path.resolve() for path in options.photos}:
+    same = options.out.resolve() in {path.resolve() for path in options.photos}
+    if same and options.out != PIPE:
         options.refuse(f"--out {options.out}: expected another folder than that of the pictures")
     if options.out == PIPE and (len(options.photos) > 1 or len(options.model or []) > 1):
         options.refuse("--out -: expected one photograph and one model")
@@ -102,16 +84,12 @@ def run(options: argparse.Namespace) -> None:
 
 def _models(options: argparse.Namespace) -> "list[Model]":
     """The models that are asked for, seeing photographs as is asked for."""
-    from segmodels import api
     from segmodels.core import machine
     from segmodels.inference import predictor
 
-    changes = {"fast": options.fast}
-    for name in OPTIONS:
-        if getattr(options, name) is not None:
-            changes[name] = getattr(options, name)
+    changes = variants.changes(options)
     models: list[Model] = []
-    for name in dict.fromkeys(options.model or [api.default(options.dataset)]):
+    for name in dict.fromkeys(options.model or [""]):
         model = loaded(name, options)
         try:
             model.choices = predictor.changed(model.choices, changes)
@@ -131,10 +109,11 @@ def _models(options: argparse.Namespace) -> "list[Model]":
 
 
 def loaded(name: str, options: argparse.Namespace) -> "Model":
-    """A model by what the command line calls it; what is to be said of it goes to stderr."""
+    """A model by what the command line calls it, "" the default; notes on it go to stderr."""
     from segmodels import api
 
     try:
+        name = name or api.default(options.dataset)
         if options.start:
             name = api.of_start(name)
         if notice := api.download_notice(name):
@@ -292,24 +271,3 @@ def _not_looked_at(others: Mapping[str, int]) -> str:
     """What a message says of files that are no images, by suffix; "" where there are none."""
     kinds = [f"{count} {suffix}" for suffix, count in sorted(others.items())]
     return f"; not looked at: {', '.join(kinds)} (no images that can be read)" if kinds else ""
-
-
-def _scales(text: str) -> list[float]:
-    """Numbers of --scales."""
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: expected numbers above 0, e.g. 0.75,1,1.25"
-        ) from None
-
-
-def _window(text: str) -> dict[str, int]:
-    """Side and stride of --window."""
-    side, _, stride = text.partition(":")
-    try:
-        return {"side": int(side), "stride": int(stride)}
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: expected SIDE:STRIDE in pixels, e.g. 480:320"
-        ) from None

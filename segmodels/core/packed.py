@@ -166,7 +166,8 @@ def write(path: Path, card: Card, state: "Mapping[str, Tensor]") -> None:
     arrays = dict[str, np.ndarray]()
     for name in sorted(state):
         if not name.endswith(".num_batches_tracked"):
-            arrays[name] = state[name].cpu().numpy().astype("<f2")
+            with np.errstate(over="ignore"):
+                arrays[name] = state[name].cpu().numpy().astype("<f2")
             if not np.isfinite(arrays[name]).all():
                 raise ValueError(f"{name}: has values beyond those of float16")
     text = json.dumps(asdict(card), sort_keys=True, ensure_ascii=False, allow_nan=False)
