@@ -52,6 +52,7 @@ def project(tmp_path, monkeypatch):
         record = {"arch": TINY[name]["arch"], "arguments": {"width": 2}, "normalize": NOTED[name]}
         record |= {"recipe": content["train"]["miniature"] | RECIPE, "seed": 3}
         (train_folder(tmp_path, name) / "provenance.json").write_text(json.dumps(record))
+        train_folder(tmp_path, name).with_name("cost.json").write_text("{}")
     monkeypatch.setattr(supervise, "_die_with_parent", lambda: None)
     monkeypatch.setattr(packed, "FOLDER", tmp_path / "weights")  # none comes along
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
