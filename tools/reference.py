@@ -1,7 +1,7 @@
 """`python -m tools.reference`: docs/reference/params.md and cli.md, from the program itself.
 
 The first lists the keys of params.yaml by the classes of segmodels/config/schema.py, the second
-the commands and options of segmodels/arguments.py. `--check` only says whether they are current.
+the commands and options of segmodels/cli.py. `--check` only says whether they are current.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from segmodels.arguments import parser
+from segmodels.cli import COMMANDS, parser
 from segmodels.config import origin, params, schema
 
 FOLDER = Path(__file__).parents[1] / "docs/reference"
@@ -145,7 +145,7 @@ def limited(words: str, metadata: list[Any]) -> str:
 
 
 def cli_page() -> str:
-    whole = parser()
+    whole = parser(*COMMANDS)
     parts = [
         f"{MADE}\n\n# The command `segmodels`",
         "`source .venv/bin/activate` puts it on the path. `--help` after a command prints "

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from segmodels.arguments import parser
+from segmodels.cli import COMMANDS, parser
 from tools import reference, tables
 from tools.tables import BLOCK
 
@@ -224,7 +224,7 @@ def test_every_key_and_every_option_has_a_row():
     keys, options = (read(ROOT / f"docs/reference/{name}.md") for name in ("params", "cli"))
     for kind in reference.SECTIONS.values():
         assert all(f"| `{name}` |" in keys for name in kind.model_fields)
-    for _, command, _ in reference.commands(parser()):
+    for _, command, _ in reference.commands(parser(*COMMANDS)):
         helped = re.findall(r"^  (--[\w-]+)", command.format_help(), re.MULTILINE)
         assert helped and all(f"`{option}" in options for option in helped)
 
