@@ -63,13 +63,17 @@ def write_digests(folder: Path) -> None:
 def write_facts(settings: params.Params, folder: Path) -> None:
     """Write what the stages depend on: of the data, of all runs, and of each by itself."""
     origin = {"archive", "sbd", "generate", "source"}
-    without = set() if settings.data.source else {"source"}
+    compared = {"sequence"}
+    without = compared if settings.data.source else {"source"} | compared
     write_json(folder / "download.json", settings.data.model_dump(exclude=without))
-    write_json(folder / "dataset.json", settings.data.model_dump(exclude=origin))
+    write_json(folder / "dataset.json", settings.data.model_dump(exclude=origin | compared))
     starts = {name: settings.recipe(name).init for name in settings.models}
     write_json(folder / "starts.json", starts)
     drawn = {name: each.model_dump() for name, each in settings.comparisons.items()}
-    write_json(folder / "comparison.json", {"runs": list(settings.runs), "comparisons": drawn})
+    comparison: dict[str, Any] = {"runs": list(settings.runs), "comparisons": drawn}
+    if settings.data.sequence:
+        comparison["sequence"] = settings.data.sequence.model_dump()
+    write_json(folder / "comparison.json", comparison)
     for name in settings.runs:
         write_json(folder / "train" / f"{name}.json", training_facts(settings, name))
         write_json(folder / "predict" / f"{name}.json", prediction_facts(settings, name))

@@ -11,7 +11,7 @@ from segmodels.config.schema import Comparison
 from segmodels.core import supervise
 from segmodels.core.files import write_bytes, write_csv, write_json, write_text
 from segmodels.data import splits
-from segmodels.reporting import endpoints, figures, markdown, pareto, tables
+from segmodels.reporting import endpoints, figures, markdown, pareto, tables, video
 from segmodels.reporting.result import Result, check_comparable, read_result
 from segmodels.reporting.style import Look, looks, png
 
@@ -65,7 +65,13 @@ def write_tables(settings: params.Params, results: Sequence[Result], summary: pd
         write_json(out / "metrics" / f"{name}.json", scored)
     runs = {name: comparison.runs for name, comparison in settings.comparisons.items()}
     caption = f"{markdown.caption(results)} {markdown.counted(results)}"
-    write_text(out / "summary.md", markdown.report(summary, caption, differences, runs, seeds))
+    text = markdown.report(summary, caption, differences, runs, seeds)
+    if settings.data.sequence:
+        single, pairs = video.scores(results, settings.data.sequence)
+        write_csv(out / "video.csv", single)
+        write_csv(out / "video_differences.csv", pairs)
+        text += "\n" + video.markdown(single, pairs, runs, settings.data.sequence)
+    write_text(out / "summary.md", text)
 
 
 def comparison_figures(

@@ -1,5 +1,6 @@
-"""Where the files of a data set come from: sections of `Dataset`, see schema.py."""
+"""Where the files of a data set come from, and what their names say: sections of `Dataset`."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -82,3 +83,25 @@ class Source(Section):
             keys = {str(key) if type(key) is int else key: of for key, of in value["map"].items()}
             return value | {"map": keys}
         return value
+
+
+class Sequence(Section):
+    """How image ids name the frames of videos, for intervals over stretches of video."""
+
+    pattern: str = Field(description="of a whole image id; two groups: video, number of the frame")
+    length: Count = Field(description="of a stretch, in numbers of frames")
+
+    @model_validator(mode="after")
+    def _two_groups(self) -> Self:
+        try:
+            groups = re.compile(self.pattern).groups
+        except re.error as error:
+            raise ValueError(
+                f"pattern = {self.pattern!r}: no regular expression: {error}"
+            ) from None
+        if groups != 2:
+            raise ValueError(
+                f"pattern = {self.pattern!r} has {groups} groups: expected two, the video and the "
+                "number of the frame, as in (.+_f?)([0-9]+)"
+            )
+        return self

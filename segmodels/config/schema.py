@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from segmodels.config import merging
-from segmodels.config.origin import Archive, Download, Generate, Source
+from segmodels.config.origin import Archive, Download, Generate, Sequence, Source
 from segmodels.config.section import (
     RGB,
     Count,
@@ -59,6 +59,7 @@ class Dataset(Section):
         None, description="the same of images scored by `predict.split: test` alone"
     )
     holdout: Whole = Field(0, description="training images set apart, to make choices on")
+    sequence: Sequence | None = Field(None, description="where images are frames of videos")
     archive: Archive | None = Field(None, description="archive to download")
     sbd: Download | None = Field(None, description="SBD archive that extends the training images")
     generate: Generate | None = Field(None, description="draw the images, of this size")
