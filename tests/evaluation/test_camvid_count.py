@@ -7,6 +7,7 @@ void left out, mean over the 11 classes.
 import numpy as np
 import pytest
 import torch
+from torchmetrics.functional import classification
 
 from segmodels.data import images, layout
 from segmodels.evaluation import score_masks
@@ -64,7 +65,6 @@ def test_scores_equal_a_count_of_all_pixels(scored, pixels):
 
 
 def test_scores_equal_torchmetrics(scored, pixels):
-    classification = pytest.importorskip("torchmetrics.functional.classification")
     true, predicted = (torch.from_numpy(values).long() for values in pixels)
     given = {"num_classes": CLASSES, "ignore_index": VOID}
     counts, metrics = scored
