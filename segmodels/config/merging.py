@@ -38,14 +38,21 @@ def _single(labels: Mapping[Any, Any]) -> dict[Any, Any]:
                 f'expected "{", ".join(map(str, key))}": {name}'
             )
         for part in parts:
-            text = part.strip() if isinstance(part, str) else part
-            value = (
-                int(text) if isinstance(text, str) and text.isascii() and text.isdecimal() else text
-            )
+            value = _value(part)
             if value in single:
                 raise ValueError(f"labels says twice what {value} is: expected each value once")
             single[value] = name
     return single
+
+
+def _value(part: Any) -> int:
+    """A mask value, as a number or its digits; YAML's true would pass for 1."""
+    text = part.strip() if isinstance(part, str) else ""
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    if type(part) is int:
+        return part
+    raise ValueError(f'labels has the key {part!r}: expected values of masks, as 3 or "3, 4"')
 
 
 def _by_group(entry: dict[str, Any]) -> dict[str, Any]:

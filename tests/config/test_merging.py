@@ -37,6 +37,9 @@ def test_several_values_are_one_class():
         ({0: "a", "3 4": "b"}, "labels"),
         ({0: "a", "3, -4": "b"}, "labels"),
         ({0: "a", "3, 70000": "b"}, "labels"),
+        ({0: "a", True: "b"}, "labels has the key True: expected values of masks"),
+        ({0: "a", "１": "b"}, "labels has the key '１'"),
+        ({0: "a", 1.0: "b"}, "labels has the key 1.0"),
         ("group", "labels"),
     ],
 )

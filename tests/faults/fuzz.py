@@ -178,6 +178,7 @@ def targets() -> dict[str, tuple[Callable[[random.Random, Path], Trial], int]]:
     """What makes the trials of each target, and its share of the cases."""
     from . import (
         fuzz_archives,
+        fuzz_imports,
         fuzz_lists,
         fuzz_meaning,
         fuzz_params,
@@ -187,7 +188,7 @@ def targets() -> dict[str, tuple[Callable[[random.Random, Path], Trial], int]]:
     )
 
     modules = [fuzz_archives, fuzz_pictures, fuzz_lists, fuzz_params, fuzz_reports, fuzz_weights]
-    modules.append(fuzz_meaning)
+    modules += [fuzz_meaning, fuzz_imports]
     return {name: entry for module in modules for name, entry in module.TARGETS.items()}
 
 
