@@ -16,6 +16,7 @@ import segmodels
 from segmodels.core import packed
 from segmodels.data import images
 from segmodels.inference import testtime
+from segmodels.inference.predictor import PLAIN
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8).repeat(5, 0).repeat(4, 1)
 CRF = {"iterations": 2, "position_sigma": 1, "position_weight": 3, "bilateral_sigma_xy": 20}
@@ -142,6 +143,19 @@ def test_files_hold_labels_confidence_and_probabilities(model, tmp_path):
 def test_choices_that_make_no_sense_are_refused(model, choices, reason):
     with pytest.raises(ValueError, match=reason):
         model.predict(IMAGE, **choices)
+
+
+def test_a_photograph_is_seen_once_unless_it_shall_be_as_for_the_scores(tmp_path):
+    scored = {"long_side": 64, "scales": [0.5, 1.0], "flip": True, "window": None, "crf": CRF}
+    path, _ = pack(tmp_path / "tiny.safetensors", replace(CARD, predict=scored))
+    model = segmodels.load(path, device="cpu")
+    assert model.choices.model_dump() == model.scored.model_dump() | PLAIN
+    assert model.scored.test_time.startswith("scales 0.5, 1; flip; CRF")
+    assert model.chosen({"as_scored": True}) == model.scored
+    assert model.chosen({"as_scored": True, "flip": False}).scales == [0.5, 1]
+    assert model.chosen({"crf": True}).crf == model.scored.crf  # its own, not the common one
+    expected = model.predict(IMAGE, scales=[0.5, 1], flip=True, crf=CRF).labels
+    assert np.array_equal(model.predict(IMAGE, as_scored=True).labels, expected)
 
 
 def test_a_model_that_is_none_names_those_there_are(tmp_path, monkeypatch, path):

@@ -85,14 +85,13 @@ def run(options: argparse.Namespace) -> None:
 def _models(options: argparse.Namespace) -> "list[Model]":
     """The models that are asked for, seeing photographs as is asked for."""
     from segmodels.core import machine
-    from segmodels.inference import predictor
 
     changes = variants.changes(options)
     models: list[Model] = []
     for name in dict.fromkeys(options.model or [""]):
         model = loaded(name, options)
         try:
-            model.choices = predictor.changed(model.choices, changes)
+            model.choices = model.chosen(changes)
         except ValueError as error:
             options.refuse(f"--{error}" if ":" in str(error) else str(error))
         precision, threads = model.choices.precision, model.choices.threads

@@ -1,4 +1,4 @@
-"""Options of test-time variants, in place of what a model's card or params.yaml says."""
+"""Options of test-time variants."""
 
 import argparse
 from typing import Any
@@ -9,10 +9,12 @@ OPTIONS = ("scales", "flip", "window", "tile", "crf")  # of `Predict`
 def add(command: argparse.ArgumentParser) -> None:
     """The options."""
     variants = command.add_argument_group(
-        "test-time variants", "Without them, what the model's card or params.yaml says."
+        "test-time variants", "Without them one plain pass, or of a run what params.yaml says."
     )
     fast = "one plain pass"
     variants.add_argument("--fast", action="store_true", help=fast)
+    scored = "all that the model's scores were measured with, where that is more than one pass"
+    variants.add_argument("--as-scored", action="store_true", help=scored)
     scales = "factors on the long side, e.g. 0.75,1,1.25; probabilities are averaged"
     variants.add_argument("--scales", type=_scales, metavar="S,S,...", help=scales)
     flip = "every pass of the mirrored image too"
@@ -26,8 +28,8 @@ def add(command: argparse.ArgumentParser) -> None:
 
 
 def changes(options: argparse.Namespace) -> dict[str, Any]:
-    """What is asked for, as `predictor.changed` takes it."""
-    asked = {"fast": options.fast}
+    """What is asked for, as `Model.chosen` takes it."""
+    asked = {"fast": options.fast, "as_scored": options.as_scored}
     for name in OPTIONS:
         if getattr(options, name) is not None:
             asked[name] = getattr(options, name)

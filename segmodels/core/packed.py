@@ -42,7 +42,7 @@ class Card:
         palette: [red, green, blue] of each class.
         normalize: mean and std of RGB in 0..1.
         arch, arguments: of `models.build`.
-        predict: long_side, scales and the rest, see `config.schema.Predict`.
+        predict: long_side, scales and the rest of `config.schema.Predict`, as it was scored.
         training: data set, number of images and recipe.
         scores: of the validation images, fractions 0..1, with the limits of a 95% interval.
         licences: of the weights, the encoder, and the photographs.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError, validate_call
 from torch import Tensor, nn
 
 from segmodels import models
@@ -119,6 +119,7 @@ class Model:
     Attributes:
         name: of the model.
         choices: how photographs are seen unless `predict` is asked otherwise.
+        scored: how they were seen where the model was scored.
         card: what the file of weights says of itself; None: the model is of a run.
         drawings: long side in pixels of the generated images that it was trained on; None: it was
             trained on photographs.
@@ -132,9 +133,11 @@ class Model:
         card: Card | None = None,
         drawings: int | None = None,
         notes: Sequence[str] = (),
+        scored: Predict | None = None,
     ) -> None:
         self.network = network
         self.choices = choices
+        self.scored = scored or choices
         self.card = card
         self.drawings = drawings
         self.notes = notes
@@ -175,18 +178,29 @@ class Model:
             probabilities: whether those of all classes are; 4 bytes a class and pixel.
             half: whether probabilities are float16, in half the memory.
             choices: long_side, scales, flip, window, tile, crf in place of the model's own;
-                `fast=True` is one plain pass.
+                `fast=True` is one plain pass, `as_scored=True` what the scores were measured with.
         Raises:
             ValueError: the image cannot be read, or a choice makes no sense.
         """
         pixels = as_image(image)
-        chosen = changed(self.choices, choices)
+        chosen = self.chosen(choices)
         prediction = Prediction(np.empty(0), self.classes, self.palette, pixels)
         if not (confidence or probabilities):
             return replace(prediction, labels=photos.label_photo(self.network, pixels, chosen))
         kind = torch.float16 if half else torch.float32
         keep = kind if probabilities else None
         return self._soft(prediction, chosen, keep)
+
+    def chosen(self, choices: dict[str, Any]) -> Predict:
+        """How photographs are seen if `predict` gets these choices.
+
+        Raises:
+            ValueError: one of them makes no sense.
+        """
+        others = {name: value for name, value in choices.items() if name != "as_scored"}
+        if others.get("crf") is True and self.scored.crf:
+            others["crf"] = self.scored.crf.model_dump()
+        return changed(self.scored if choices.get("as_scored") else self.choices, others)
 
     def _soft(
         self, prediction: Prediction, choices: Predict, keep: torch.dtype | None
@@ -260,19 +274,21 @@ def load_packed(path: Path, device: str = "auto") -> Model:
     card = packed.read_card(path)
     try:
         normalization = Normalize.model_validate(card.normalize)
-        choices = Predict.model_validate(card.predict)
-        models.check_arguments(card.name, card.arch, card.arguments)
+        scored = Predict.model_validate(card.predict)
+        builder = validate_call(config=ConfigDict(strict=True))(models.builder(card.arch))
+        module = builder(num_classes=len(card.classes), **card.arguments)
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(map(str, problem["loc"]))
         raise ValueError(f"{path}: its card: {key}: {problem['msg']}") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: its card: {error}") from None
-    module = models.build(card.arch, num_classes=len(card.classes), **card.arguments)
+    except (ValueError, TypeError, MemoryError, RuntimeError, OverflowError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path}: its card: {card.arch}: {reason}") from None
     _fill(module, packed.read_tensors(path), path)
     palette = images.palette([(red, green, blue) for red, green, blue in card.palette])
     found = Network(card.name, module, normalization, card.classes, palette)
-    return Model(placed(found, choices.precision, device), choices, card)
+    network = placed(found, scored.precision, device)
+    return Model(network, changed(scored, {"fast": True}), card, scored=scored)
 
 
 def _fill(module: nn.Module, given: dict[str, Tensor], path: Path) -> None:

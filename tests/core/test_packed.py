@@ -77,7 +77,7 @@ def card_with(**changes):
         (card_with(classes=[1, 2, 3, 4, 5]), "its card: classes are no texts"),
         (card_with(palette=[[0, 0]] * 5), "its card: palette has"),
         (card_with(arch="os"), "arch = 'os': expected one of"),
-        (card_with(arguments={"width": -1}), "its card: models.tiny.width"),
+        (card_with(arguments={"width": -1}), "its card: width: Input should be greater than 0"),
         (card_with(arguments={"width": 4}), "its tensors are not those of its card, as"),
         (card_with(normalize={"mean": 1}), "its card: "),
         (card_with(predict={"scales": []}), "its card: "),
