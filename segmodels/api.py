@@ -42,12 +42,12 @@ def load(model: str | Path = "", *, device: str = "auto", dataset: str | None = 
         {'background': 0.61, 'cat': 0.39}
     """
     from segmodels.core import packed
-    from segmodels.inference import predictor
+    from segmodels.inference import from_file
 
     name = str(model) or default()
     path = packed.find(name)
     if path is not None:
-        return predictor.load_packed(path, device)
+        return from_file.load(path, device)
     if name.startswith(TORCHVISION):
         return _published(name, device)
     return _of_run(Path(name), device, dataset)

@@ -23,7 +23,7 @@ from segmodels.core import machine, packed, supervise
 from segmodels.core.files import sha256, write_text
 from segmodels.core.packed import Card
 from segmodels.data import images, layout
-from segmodels.inference import photos, predictor
+from segmodels.inference import from_file, photos, predictor
 from segmodels.models import efficientnet_lite, trained
 
 LARGEST = 10_000_000  # bytes
@@ -213,7 +213,7 @@ def agreement(settings: Params, run: str, path: Path) -> float:
     choices = predictor.changed(settings.prediction(run), {"fast": True, "precision": "fp32"})
     machine.start("fp32", choices.threads, deterministic=True, seed=0)
     whole = trained.load(settings, run)
-    half = predictor.load_packed(path, "cpu").network
+    half = from_file.load(path, "cpu").network
     half = predictor.placed(half, "fp32", "cpu")
     index = layout.read_index(settings.paths.index, settings.data.classes)
     same = total = 0

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from pydantic import ConfigDict, ValidationError, validate_call
+from pydantic import ValidationError
 from torch import Tensor, nn
 
-from segmodels import models
 from segmodels.config.document import shown
-from segmodels.config.schema import Normalize, Predict
-from segmodels.core import files, machine, packed
+from segmodels.config.schema import Predict
+from segmodels.core import files, machine
 from segmodels.core.packed import Card
 from segmodels.data import images, masks
 from segmodels.inference import crf, drawing, photos, soft
@@ -263,42 +262,6 @@ def as_image(image: Any) -> np.ndarray:
     if image.shape[2] != 3:
         raise ValueError(f"an array {image.shape}: expected (H, W, 3), RGB")
     return image
-
-
-def load_packed(path: Path, device: str = "auto") -> Model:
-    """The model of a file of weights.
-
-    Raises:
-        ValueError: missing, damaged, or of a model that there is not.
-    """
-    card = packed.read_card(path)
-    try:
-        normalization = Normalize.model_validate(card.normalize)
-        scored = Predict.model_validate(card.predict)
-        builder = validate_call(config=ConfigDict(strict=True))(models.builder(card.arch))
-        module = builder(num_classes=len(card.classes), **card.arguments)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(map(str, problem["loc"]))
-        raise ValueError(f"{path}: its card: {key}: {problem['msg']}") from None
-    except (ValueError, TypeError, MemoryError, RuntimeError, OverflowError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path}: its card: {card.arch}: {reason}") from None
-    _fill(module, packed.read_tensors(path), path)
-    palette = images.palette([(red, green, blue) for red, green, blue in card.palette])
-    found = Network(card.name, module, normalization, card.classes, palette)
-    network = placed(found, scored.precision, device)
-    return Model(network, changed(scored, {"fast": True}), card, scored=scored)
-
-
-def _fill(module: nn.Module, given: dict[str, Tensor], path: Path) -> None:
-    """Load all tensors of a model but batch counters, which decide nothing."""
-    own = module.state_dict()
-    wanted = [name for name in own if not name.endswith(".num_batches_tracked")]
-    for name in sorted({*wanted, *given}):
-        if name not in own or name not in given or own[name].shape != given[name].shape:
-            raise ValueError(f"{path}: its tensors are not those of its card, as {name}")
-    module.load_state_dict(given, strict=False)
 
 
 def placed(found: Network, precision: str, device: str = "auto") -> Network:

@@ -10,7 +10,7 @@ from helpers.packing import CARD, pack
 from safetensors import safe_open
 
 from segmodels.core import packed
-from segmodels.inference import predictor
+from segmodels.inference import from_file, predictor
 
 
 def test_safetensors_reads_the_file_and_its_card(tmp_path):
@@ -45,7 +45,7 @@ def test_loaded_weights_are_the_models_in_float16(tmp_path):
     normal = (image / 255 - 0.5) / 0.25
     with torch.no_grad():
         expected = model.eval()(normal)["out"]
-    loaded = predictor.load_packed(path, "cpu")
+    loaded = from_file.load(path, "cpu")
     network = predictor.placed(loaded.network, "fp32", "cpu")
     torch.testing.assert_close(network(image), expected, rtol=1e-4, atol=1e-4)
 
@@ -91,7 +91,7 @@ def test_a_file_that_is_damaged_or_of_anyone_is_one_line(tmp_path, change, reaso
     path, _ = pack(tmp_path / "tiny.safetensors")
     damaged(path, change)
     with pytest.raises(ValueError, match=reason) as error:
-        predictor.load_packed(path, "cpu")
+        from_file.load(path, "cpu")
     assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
 
 
