@@ -21,7 +21,7 @@ from segmodels.data.images import read_target
 from segmodels.data.loading import whole_images
 from segmodels.inference import photos, testtime
 from segmodels.training import parts
-from stages import check, cost, index, predict, train
+from stages import check, index, predict, train
 
 ROOT = Path(__file__).parents[2]
 NORMALIZE = Normalize(mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
@@ -71,13 +71,12 @@ def stage(monkeypatch, module, *arguments):
 
 
 def run_all(home, monkeypatch, sizes, **changes):
-    """Index, train, predict and measure the cost; returns the folder of predictions."""
+    """Index, train and predict, with the cost; returns the folder of predictions."""
     settings(home, **changes)
     images(Paths(dataset="pano").tree, train=[(48, 64)] * 4, val=sizes)
     stage(monkeypatch, index)
     train.train(params.load(), "m", distributed.Processes())
     stage(monkeypatch, predict, "m")
-    stage(monkeypatch, cost, "m")
     return home / "data/predictions/pano/m"
 
 

@@ -59,7 +59,7 @@ def change_params(folder, **changes):
 def back_to_the_usual_models(folder):
     """As docs/guides/experiments.md says."""
     text = (ROOT / "docs/guides/experiments.md").read_text(encoding="utf-8")
-    line = next(line for line in text.splitlines() if "back to the usual models" in line)
+    line = next(line for line in text.splitlines() if "# back to the usual models" in line)
     run(folder, "sh", "-c", line)
 
 
