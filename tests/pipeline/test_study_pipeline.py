@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from helpers.projects import ROOT, change_params, commit, copy_project, dvc, run, started
+from helpers.projects import ROOT, change_params, commit, copy_project, run, started
+from helpers.warm import dvc
 
 from segmodels.config.paths import Paths
 from segmodels.data import images, layout
