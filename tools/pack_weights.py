@@ -25,6 +25,7 @@ from segmodels.core.packed import Card
 from segmodels.data import images, layout
 from segmodels.inference import from_file, photos, predictor
 from segmodels.models import efficientnet_lite, trained
+from segmodels.models.network import Network
 
 LARGEST = 10_000_000  # bytes
 AGREEING = 0.999  # smallest share of pixels with the same label
@@ -98,12 +99,12 @@ def packable(
     record = json.loads((train_dir / "provenance.json").read_text(encoding="utf-8"))
     metrics = json.loads((settings.paths.report(run) / "metrics.json").read_text(encoding="utf-8"))
     found = sha256(train_dir / choices.weights_file)
-    if metrics["protocol"]["weights_sha256"] != found:
+    if metrics["protocol"].get("weights_sha256") != found:
         raise ValueError(
             f"{settings.paths.report(run)}: scores of other weights than {train_dir}: "
             "`dvc repro` makes both"
         )
-    arguments, module = light(record["arch"], record["arguments"], network.module)
+    arguments, module = light(record["arch"], record["arguments"], network)
     scored = scored_classes(settings, run)
     card = Card(
         name=name,
@@ -124,7 +125,7 @@ def packable(
 
 
 def light(
-    arch: str, arguments: dict[str, Any], module: torch.nn.Module
+    arch: str, arguments: dict[str, Any], network: Network
 ) -> tuple[dict[str, Any], torch.nn.Module]:
     """The same network without timm, where this project has its backbone too.
 
@@ -133,14 +134,13 @@ def light(
     """
     own = re.sub("^timm/tf_", "", str(arguments.get("backbone")))
     if own not in efficientnet_lite.SCALES:
-        return arguments, module
-    num_classes = next(reversed(module.state_dict().values())).shape[0]
+        return arguments, network.module
     arguments = arguments | {"backbone": own}
-    twin = models.build(arch, num_classes=num_classes, **arguments).eval()
-    twin.load_state_dict(module.state_dict())
+    twin = models.build(arch, num_classes=len(network.classes), **arguments).eval()
+    twin.load_state_dict(network.module.state_dict())
     image = torch.randn(1, 3, 97, 130, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        if not torch.equal(twin(image)["out"], module(image)["out"]):
+        if not torch.equal(twin(image)["out"], network.module(image)["out"]):
             raise ValueError(f"{own}: its logits differ from timm's")
     return arguments, twin
 
