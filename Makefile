@@ -29,13 +29,16 @@ lint: setup
 docs: setup
 	@$(PY) -m tools.site
 
-# A new study, with this one's parameters to begin with: make study NAME=mine
+# A new study; its parameters are this one's, or those of another study: make study NAME=mine FROM=voc_animals
+BEGIN = $(if $(FROM),studies/$(FROM)/)params.yaml
+NEW = studies/$(NAME)
 study:
 	@case '$(NAME)' in ''|*/*|.*) echo "error: NAME='$(NAME)': expected a folder's name, as in: make study NAME=mine"; exit 1;; esac
-	@mkdir -p 'studies/$(NAME)/data/links' && cp dvc.yaml 'studies/$(NAME)/' && cp data/links/README.md 'studies/$(NAME)/data/links/'
-	@[ -e 'studies/$(NAME)/params.yaml' ] || \
-	  sed -e 's|^root: .*|root: ../..|' -e 's|^here: .*|here: studies/$(NAME)/|' params.yaml > 'studies/$(NAME)/params.yaml'
-	@echo "studies/$(NAME): edit params.yaml, then: dvc repro studies/$(NAME)/dvc.yaml"
+	@[ -e '$(BEGIN)' ] || { echo "error: FROM='$(FROM)': no $(BEGIN); expected a study of studies/"; exit 1; }
+	@mkdir -p '$(NEW)/data/links' && cp dvc.yaml '$(NEW)/' && cp data/links/README.md '$(NEW)/data/links/'
+	@[ -e '$(NEW)/params.yaml' ] || sed -e 's|^root: [^ ]*|root: ../..|' -e 's|^here: [^ ]*|here: $(NEW)/|' '$(BEGIN)' > '$(NEW)/params.yaml'
+	@[ -e '$(NEW)/README.md' ] || echo '# $(NAME)' > '$(NEW)/README.md'
+	@echo "$(NEW): edit params.yaml and README.md, then: dvc repro $(NEW)/dvc.yaml"
 
 # Without .git (a ZIP) DVC has to be told that there is no Git; `dvc exp` then needs a `git init` first.
 setup: $(INSTALLED)

@@ -16,9 +16,6 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.gpu_common import (
-    BOTH,
-    CASES,
-    LOSSES,
     Place,
     build,
     deterministic,
@@ -28,6 +25,7 @@ from benchmarks.gpu_common import (
     train,
     without_dropout,
 )
+from benchmarks.small_cases import CASES, LOSSES, TOGETHER
 from benchmarks.train_step import CLASSES, random_batch, sgd
 from segmodels.core.distributed import Processes
 from segmodels.models import layers
@@ -138,7 +136,7 @@ def same_bits(place: Place, case: str, losses: list[str]) -> str:
     steps = 1 if place.small else 2
     recorder = Recorder()
     for loss in losses:
-        parts = 2 if loss == "both" and not place.small else 1  # two images each, for BatchNorm
+        parts = 2 if loss == "together" and not place.small else 1  # two images each, for BatchNorm
         runs = []
         for watch in (nullcontext(), recorder):
             trained = deepcopy(model).to(place.device)
@@ -184,7 +182,7 @@ def step_does_not_wait(place: Place) -> str:
     """A step asks the device for no value, so that the program can run ahead of it."""
     model = build("fcn").to(place.device)
     image, target = (tensor.to(place.device) for tensor in place.batch(0))
-    objective = Objective(BOTH, 0.5, None, CLASSES, 255)
+    objective = Objective(TOGETHER, 0.5, None, CLASSES, 255)
     updates = sgd(model, fused=True)
 
     def step() -> None:
@@ -238,7 +236,7 @@ def resize_agrees(place: Place) -> str:
 
 def cases(place: Place) -> Iterator[tuple[str, Callable[[], str]]]:
     """Every check of this file, by what it says."""
-    losses = ["both"] if place.small else list(LOSSES)
+    losses = ["together"] if place.small else list(LOSSES)
     for case in CASES:
         yield f"logits agree with the CPU: {case}", partial(logits_agree, place, case)
     yield "training steps agree with the CPU", partial(steps_agree, place)

@@ -1,6 +1,6 @@
 """What the programs of the GPU benchmark share: where they run, networks, and a short training.
 
-Networks are small versions of every arch. Zeros among their weights are replaced by random numbers:
+Networks are those of `small_cases`. Zeros among their weights are replaced by random numbers:
 logits that start at 0 would agree whatever computed them.
 """
 
@@ -8,47 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.small_cases import CASES, LOSSES
 from benchmarks.train_step import CLASSES, NORMALIZE, random_batch, sgd
 from segmodels import models
-from segmodels.config.schema import Loss
 from segmodels.core import machine
 from segmodels.core.distributed import Processes
 from segmodels.models.network import forward
 from segmodels.training.optim import start_momentum
 from segmodels.training.step import Objective, gradients
-
-RESNET18 = {"backbone": "resnet18"}
-CASES: dict[str, tuple[str, dict[str, Any]]] = {  # arch and arguments of its builder
-    "deeplabv1": ("deeplabv1", RESNET18),
-    "deeplabv2": ("deeplabv2", RESNET18),
-    "deeplabv3": ("deeplabv3", RESNET18),
-    "deeplabv3_cascade": ("deeplabv3_cascade", {"backbone": "resnet50", "last_block": 5}),
-    "deeplabv3plus": ("deeplabv3plus", RESNET18 | {"aux": True}),
-    "fcn": ("fcn", RESNET18),
-    "fcn_mobilenet": ("fcn", {"backbone": "mobilenet_v3_large"}),
-    "fcn_skip": ("fcn_skip", RESNET18 | {"stride": 8}),
-    "fcn_skip_transposed": ("fcn_skip", RESNET18 | {"stride": 8, "upsampling": "transposed"}),
-    "fpn": ("fpn", RESNET18),
-    "segnet_bilinear": ("segnet", {"width": 8, "upsampling": "bilinear"}),
-    "segnet_transposed": ("segnet", {"width": 8, "upsampling": "transposed"}),
-    "segnet_unpool": ("segnet", {"width": 8, "upsampling": "unpool"}),
-    "unet": ("unet", {"width": 8}),
-    "unet_encoder": ("unet_encoder", RESNET18),
-    "unet_valid": ("unet_valid", {"width": 8, "batch_norm": True}),
-}
-CROSS_ENTROPY, DICE = Loss(cross_entropy=1, dice=0), Loss(cross_entropy=0, dice=1)
-BOTH = Loss(cross_entropy=1, dice=1)
-LOSSES = {  # the loss, and whether classes have weights
-    "cross-entropy": (CROSS_ENTROPY, False),
-    "weighted cross-entropy": (CROSS_ENTROPY, True),
-    "Dice": (DICE, False),
-    "both": (BOTH, True),
-}
 
 
 class Failed(Exception):
@@ -145,7 +116,7 @@ def train(
     place: Place,
     *,
     steps: int,
-    loss: str = "cross-entropy",
+    loss: str = "cross_entropy",
     precision: str = "fp32",
     parts: int = 1,
 ) -> list[float]:

@@ -17,15 +17,16 @@ from sklearn.metrics import accuracy_score, jaccard_score
 from torchvision.transforms import v2
 
 from segmodels import models
-from segmodels.cli import main
+from segmodels.cli import main, parser
+from segmodels.commands import variants
 from segmodels.config.paths import Paths
-from segmodels.config.schema import Dataset
+from segmodels.config.schema import Dataset, Predict
 from segmodels.core import packed, supervise
 from segmodels.data import images, layout
 from segmodels.data.index import build
 from segmodels.data.sources.miniature.generate import generate
 from segmodels.inference import crf, export
-from segmodels.inference.predictor import PLAIN
+from segmodels.inference.predictor import PLAIN, SETTINGS
 from segmodels.models import fcn
 from segmodels.training.checkpoint import save_weights
 from stages import predict as stage
@@ -244,6 +245,18 @@ def test_batches_of_the_stage_change_few_pixels(miniature, monkeypatch):
     found = np.stack([mask.ravel() for mask in masks_of_command(miniature, "tiny")])
     expected = masks_of_stage(monkeypatch, miniature, "tiny")
     assert (found == np.stack([mask.ravel() for mask in expected])).mean() > 0.999
+
+
+def test_every_key_of_predict_is_a_variant_with_an_option_or_a_setting():
+    """A variant that PLAIN lacked would survive --fast."""
+    assert {"scales", "flip", "window", "tile", "crf"} <= set(PLAIN)
+    assert set(Predict.model_fields) == set(PLAIN) | SETTINGS
+    options = vars(parser("predict").parse_args(["predict", "photo.jpg"]))
+    missing = set(PLAIN) - (set(options) & set(variants.OPTIONS))
+    assert not missing, (
+        f"predict.<dataset>.{missing}: a variant needs its option in segmodels/commands/variants.py"
+        ", and a key that is none belongs to SETTINGS of segmodels/inference/predictor.py"
+    )
 
 
 def test_variants_change_the_masks(miniature):

@@ -33,7 +33,7 @@ def changes() -> str:
     if there and here != there:
         return (
             f"{text}, as expected: it was made on {there}, this is {here}, which rounds "
-            "differently; commit them or leave them, nothing else depends on it"
+            "differently; do not commit reports/ and dvc.lock: READMEs and tests quote the others"
         )
     return f"{text}; parameters, code or data changed since"
 

@@ -117,6 +117,7 @@ class Dataset(Section):
 class Loss(Section):
     """Weights of the losses of segmodels/training/losses.py; a title is how reports name one.
 
+    Nothing but weights: constants of a loss, such as the focal loss's gamma, stand in that file.
     The first two have no default, so that `{dice: 1}` adds nothing unsaid.
     """
 

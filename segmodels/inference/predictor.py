@@ -21,7 +21,8 @@ from segmodels.inference import crf, drawing, photos, soft
 from segmodels.models import network
 from segmodels.models.network import Network
 
-PLAIN = {"scales": [1], "flip": False, "window": None, "tile": None, "crf": None}  # one pass
+SETTINGS = {"split", "weights", "long_side", "batch_size", "precision", "threads"}  # no variants
+PLAIN = Predict().model_dump(exclude=SETTINGS)  # one pass
 BACKGROUND = "background"
 
 

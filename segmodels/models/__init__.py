@@ -4,6 +4,13 @@ The function, the builder, takes num_classes and what it likes as keyword argume
 an image, (N, 3, H, W) float with H, W >= 32, to {"out": logits, and for some "aux": logits}, each
 (N, num_classes, H, W), the same in train() and eval(). Files are found at run time, so that a
 training depends on the file of its own arch and on no other.
+
+A training is to give the same bits on a GPU too, and a model to be exported for any size:
+- resize by `layers.upsample` or `layers.resize`, not by F.interpolate, and pad by
+  `layers.mirror_pad`, not by F.pad's "reflect": torch refuses the gradients of those;
+- pool to one element or with a fixed kernel: adaptive pooling to more bins is refused as well;
+- take sizes from tensors, not from Python numbers that hold for one image only.
+`tests/models/test_models.py` tries every arch, without a GPU.
 """
 
 import importlib.util

@@ -4,6 +4,7 @@ Every image is drawn with its mask over it. The page is one file that needs no n
 """
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from segmodels.reporting.gallery import jpeg_uri, mask_colours
 WEB = Path(__file__).with_name("web")
 SUSPECTS = 6  # groups of images shown of a finding
 SAMPLES = 12  # images drawn at random, and as many crops
+AROUND = {"size", "ignore_index", "fill"}  # of a RandomCrop: not how it changes an image
 LEAST_SHARE = 0.005  # of an image, from which a class stands in its caption
 
 
@@ -52,12 +54,14 @@ def write(path: Path, root: Path, diagnosis: Diagnosis, settings: Params) -> Non
     recipe = settings.train.get(settings.dataset)
     samples = list[Picture]()
     crops = list[Picture]()
+    steps = ""
     if diagnosis.index is not None:
         ids = diagnosis.index["image_id"]
         train_ids = ids[diagnosis.index["split"] == "train"].tolist()
         samples = [sheet.overlay(image_id) for image_id in _drawn(rng, ids.tolist())]
         if recipe:
             random_crop = RandomCrop.of(recipe, settings.normalize, settings.data.void)
+            steps = _described(random_crop)
             crops = [sheet.crop(i, random_crop, rng) for i in _drawn(rng, train_ids)]
     html = _render(
         title=settings.dataset,
@@ -66,10 +70,23 @@ def write(path: Path, root: Path, diagnosis: Diagnosis, settings: Params) -> Non
         samples=samples,
         crops=crops,
         seed=settings.seed,
-        recipe=recipe,
+        steps=steps,
         legend=sheet.legend(),
     )
     write_text(path, html)
+
+
+def _described(random_crop: RandomCrop) -> str:
+    """Every step of an augmentation by its key of `train`, and the crop's size."""
+    steps = list[str]()
+    for field in fields(random_crop):
+        value = getattr(random_crop, field.name)
+        if field.name in AROUND:
+            continue
+        if isinstance(value, tuple):
+            value = " to ".join(map(str, value))
+        steps.append(f"{field.name} {value}")
+    return f"{', '.join(steps)}; a crop of {random_crop.size} px"
 
 
 def _drawn(rng: np.random.Generator, image_ids: Sequence[str]) -> list[str]:

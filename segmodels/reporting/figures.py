@@ -1,7 +1,7 @@
 """Figures of a comparison: a table of reporting/tables.py in, a matplotlib Figure out.
 
 Shares are drawn in percent, since figures are for people. `look` maps each model to be drawn to
-its colour and marker (canvas.looks). The all-background baseline is a dashed grey line.
+its colour and marker (style.looks). The all-background baseline is a dashed grey line.
 """
 
 import math

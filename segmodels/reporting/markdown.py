@@ -19,13 +19,14 @@ T = TypeVar("T")
 RISE = 0.01  # a curve whose val mIoU still rises by more than this is still improving
 PREDICTION_KEYS = ["input_long_side", "test_time", "weights"]  # of the protocol
 MARK = "*"  # stands behind the name of a model whose recipe differs from the usual one
-SHOWN = {  # heading of a score -> column of the summary
-    "mIoU": "miou",
-    "95% interval": "miou_low",
-    "mIoU, present": "miou_present",
-    "boundary mIoU": "boundary_miou",
-    "pixel acc": "pixel_acc",
-    "mean acc": "mean_acc",
+PERCENT, COUNT = ".1%", ",.0f"  # how a number is printed
+SHOWN = {  # heading -> column of the summary, and how its numbers are printed
+    "mIoU": ("miou", PERCENT),
+    "95% interval": ("miou_low", PERCENT),
+    "mIoU, present": ("miou_present", PERCENT),
+    "boundary mIoU": ("boundary_miou", PERCENT),
+    "pixel acc": ("pixel_acc", PERCENT),
+    "mean acc": ("mean_acc", PERCENT),
 }
 HEAD = ["model", *SHOWN, "best epoch", "parameters", "GMACs"]
 DIFFERENCES_HEAD = ["models", "mIoU, points", "95% interval", "excludes 0"]
@@ -109,10 +110,10 @@ def each_row(frame: pd.DataFrame, cells: Callable[[pd.Series], list[T]]) -> list
 
 
 def printed_row(row: pd.Series) -> list[str]:
-    """The cells of HEAD for one model of a summary: percent, epochs, millions, GMACs."""
+    """The cells of HEAD for one model of a summary: SHOWN, epochs, millions, GMACs."""
     scores = {}
-    for heading, name in SHOWN.items():
-        scores[heading] = "" if pd.isna(row[name]) else f"{row[name]:.1%}"
+    for heading, (name, form) in SHOWN.items():
+        scores[heading] = "" if pd.isna(row[name]) else f"{row[name]:{form}}"
     if scores["95% interval"]:
         scores["95% interval"] += f" to {row['miou_high']:.1%}"
     name = row["model"]

@@ -16,7 +16,7 @@ from segmodels.config.schema import Comparison
 from segmodels.reporting import costs, markdown, pareto, tables
 from segmodels.reporting.gallery import numbers
 from segmodels.reporting.result import MEASURED_ON, PER_MODEL_KEYS, Result
-from segmodels.reporting.results import read_json
+from segmodels.reporting.result_files import read_json
 from segmodels.reporting.style import COLOURS, looks
 
 WEB = Path(__file__).with_name("web")
@@ -154,7 +154,8 @@ def read_statistics(path: str | Path, classes: Sequence[str]) -> dict[str, Any]:
 
 def scores_row(row: pd.Series) -> list[Cell]:
     """One model of `tables.summary` without GMACs; its interval is drawn where it has one."""
-    columns = ["model", *markdown.SHOWN.values(), "best_epoch", "parameters"]
+    shown = [column for column, _ in markdown.SHOWN.values()]
+    columns = ["model", *shown, "best_epoch", "parameters"]
     texts = markdown.printed_row(row)[:-1]
     cells = []
     for column, text in zip(columns, texts, strict=True):

@@ -15,7 +15,7 @@ import pandas as pd
 
 from segmodels.config.schema import Loss
 from segmodels.evaluation import scores
-from segmodels.reporting.results import read
+from segmodels.reporting.result_files import read
 
 # Keys of metrics.json.
 MEASURED_ON = ["dataset", "split", "images"]  # images: how many of them the split has

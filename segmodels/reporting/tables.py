@@ -14,7 +14,7 @@ import pandas as pd
 from segmodels.evaluation import bootstrap, scores
 from segmodels.evaluation.confusion import class_accuracy, iou
 from segmodels.reporting.result import CROSS_ENTROPY, LOSS_NAMES, Result
-from segmodels.reporting.results import BANDS
+from segmodels.reporting.result_files import BANDS
 
 FLOOR = "all background"  # how tables name the baseline that predicts background everywhere
 HISTORY_SPLIT = "val"  # histories are measured on this split, whichever split is scored
@@ -93,7 +93,7 @@ def groups(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def differences(results: Sequence[Result], classes: Sequence[str] | None = None) -> pd.DataFrame:
-    """Paired differences of mIoU of every two models, see statistics.differences.
+    """Paired differences of mIoU of every two models, see bootstrap.differences.
 
     Args:
         classes: over which the mean is taken; None: over all.
@@ -131,7 +131,7 @@ def over_seeds(results: Sequence[Result]) -> pd.DataFrame:
 
     Returns:
         model (the first of two or more that are the same), runs (the names of all of them), and
-        seeds, mean, sd, see statistics.across_seeds. No rows if nothing was trained twice.
+        seeds, mean, sd, see bootstrap.across_seeds. No rows if nothing was trained twice.
     """
     rows = []
     for result in results:

@@ -4,8 +4,9 @@ Every loss is a function of sums over pixels, one sum for each class, and sums o
 those of an epoch. So an epoch's figures are those of one batch of all its images, in whatever order
 they came. Void never counts; where every pixel is void, a loss and its gradient are 0.
 
-To add a loss, write an entry of LOSSES and give it a weight in `segmodels.config.schema.Loss`. The
-training step, validation, checkpoints, history.csv and the reports go by its name.
+To add a loss, write an entry of LOSSES and give it a weight, 0 by default, in
+`segmodels.config.schema.Loss`. The training step, validation, checkpoints, history.csv, the reports
+and the tests of all losses go by its name. Its own constants stand here, as FOCUS does.
 """
 
 import math

@@ -11,14 +11,15 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks import gpu, gpu_checks, gpu_common, gpu_runs, gpu_speed
-from benchmarks.gpu_common import CASES, Failed, Place
+from benchmarks.gpu_common import Failed, Place
+from benchmarks.small_cases import CASES, LOSSES
 from segmodels import models
 from segmodels.models import layers
+from segmodels.training import losses
 from segmodels.training.state import TrainingState
 from segmodels.training.step import Objective
 
 PLACE = Place(torch.device("cpu"), small=True)
-ARCHS = {arch for arch, _ in CASES.values()}
 TINY = ("segnet", {"width": 2, "upsampling": "bilinear"})
 
 
@@ -30,7 +31,8 @@ def tiny(monkeypatch):
 
 
 def test_every_arch_and_every_check_has_its_test():
-    assert set(models.available()) == ARCHS
+    assert set(models.available()) <= set(CASES)
+    assert set(losses.LOSSES) <= set(LOSSES)
     place = Place(torch.device("cuda"), small=False)
     names = [name for name, _ in chain(gpu_checks.cases(place), gpu_runs.cases(place))]
     assert len(names) == len(set(names)) >= 25
@@ -73,17 +75,17 @@ def test_steps_that_differ_fail(monkeypatch):
 
 
 def test_training_with_other_bits_or_a_forbidden_kernel_fails(monkeypatch):
-    assert "operations: none" in gpu_checks.same_bits(PLACE, "fcn", ["cross-entropy", "both"])
+    assert "operations: none" in gpu_checks.same_bits(PLACE, "fcn", ["cross_entropy", "together"])
     with monkeypatch.context() as patched:
         interpolate = lambda x, size: F.interpolate(x, size=size, mode="bilinear")  # noqa: E731
         patched.setattr(layers, "resize_by_products", interpolate)
         with pytest.raises(Failed, match="operations: upsample_bilinear2d_backward"):
-            gpu_checks.same_bits(PLACE, "fcn", ["both"])
+            gpu_checks.same_bits(PLACE, "fcn", ["together"])
     products, calls = layers.resize_by_products, iter(range(1000))
     other = lambda x, size: products(x, size) + 1e-6 * next(calls)  # noqa: E731
     monkeypatch.setattr(layers, "resize_by_products", other)
-    with pytest.raises(Failed, match=r"both: losses .* tensors differ"):
-        gpu_checks.same_bits(PLACE, "fcn", ["both"])
+    with pytest.raises(Failed, match=r"together: losses .* tensors differ"):
+        gpu_checks.same_bits(PLACE, "fcn", ["together"])
 
 
 @pytest.mark.parametrize(

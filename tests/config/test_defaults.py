@@ -1,7 +1,7 @@
 """Defaults of params.yaml: what it comes to, what -S can name, and what another default retrains.
 
 tests/golden/recipes.json has the sections as they were when every key was written out. Whoever
-changes a recipe on purpose changes it there too, and sees all that a changed default reaches.
+changes a recipe on purpose writes it anew, and sees all that a changed default reaches.
 """
 
 import inspect
@@ -18,10 +18,12 @@ from helpers.projects import started
 from helpers.warm import dvc
 
 from segmodels.config import params, schema
+from tools import golden_recipes
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / "params.yaml"
-GOLDEN = json.loads((ROOT / "tests/golden/recipes.json").read_text(encoding="utf-8"))
+GOLDEN = json.loads(golden_recipes.GOLDEN.read_text(encoding="utf-8"))
+ANEW = "tests/golden/recipes.json: if it is meant, write it anew: python -m tools.golden_recipes"
 SETTINGS = params.load(COMMITTED)
 DOCUMENTS = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SECTIONS = [
@@ -39,7 +41,11 @@ def as_json(section):
 @pytest.mark.parametrize("place", GOLDEN)
 def test_sections_come_to_what_they_were_when_every_key_was_written_out(place):
     section, dataset = place.split(".")
-    assert as_json(getattr(SETTINGS, section)[dataset]) == json.dumps(GOLDEN[place])
+    assert as_json(getattr(SETTINGS, section)[dataset]) == json.dumps(GOLDEN[place]), ANEW
+
+
+def test_the_recipes_that_the_tool_writes_are_the_committed_ones():
+    assert golden_recipes.text(list(GOLDEN)) == golden_recipes.GOLDEN.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("dataset", SETTINGS.datasets)
@@ -47,7 +53,7 @@ def test_recipes_of_all_models_come_to_what_they_were(dataset):
     settings = SETTINGS.model_copy(update={"dataset": dataset})
     for name, model in settings.runs.items():
         written_out = schema.Train.model_validate(GOLDEN[f"train.{dataset}"] | model.train)
-        assert as_json(settings.recipe(name)) == as_json(written_out), name
+        assert as_json(settings.recipe(name)) == as_json(written_out), f"{name}; {ANEW}"
 
 
 def test_params_yaml_shows_what_a_person_chooses():
@@ -81,7 +87,7 @@ def test_a_key_that_documents_change_is_written_in_params_yaml(key):
     """Found: Hydra refuses -S of a key that the file lacks, default or not."""
     section = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
     for part in key.split("."):
-        assert part in section
+        assert part in section, f"params.yaml: write {key} out, since documents change it with -S"
         section = section[part]
 
 
@@ -92,7 +98,7 @@ def test_a_key_with_a_default_can_be_changed_for_one_run(tmp_path):
     apply_overrides(file, ["++train.voc2012.accumulate=4", "++train.voc2012.epochs=3"])
     settings = params.load(file)
     changed = GOLDEN["train.voc2012"] | {"accumulate": 4, "epochs": 3}
-    assert as_json(settings.train["voc2012"]) == json.dumps(changed)
+    assert as_json(settings.train["voc2012"]) == json.dumps(changed), ANEW
     for dataset in ("miniature", "voc_sample"):
         assert settings.train[dataset] == SETTINGS.train[dataset]
     assert settings.datasets == SETTINGS.datasets

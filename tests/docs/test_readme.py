@@ -52,10 +52,12 @@ every = pytest.mark.parametrize("page", [ENGLISH, CHINESE, FOUND, *PAGES], ids=N
 @pytest.fixture(scope="module")
 def results():
     """The result files as committed: another machine's may be in the working tree."""
-    show = ["git", "-C", str(ROOT), "show", *(f"HEAD:{path}" for path in RESULTS)]
-    shown = subprocess.run(show, capture_output=True, encoding="utf-8", check=False)
-    if shown.returncode != 0:
+    git = ["git", "-C", str(ROOT)]
+    if subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, check=False).returncode:
         pytest.skip("needs the Git history")
+    show = [*git, "show", *(f"HEAD:{path}" for path in RESULTS)]
+    shown = subprocess.run(show, capture_output=True, encoding="utf-8", check=False)
+    assert shown.returncode == 0, f"a file of results is not committed: {shown.stderr}"
     return shown.stdout
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from segmodels.data.layout import read_index
-from segmodels.reporting import markdown, page, results, tables
+from segmodels.reporting import markdown, page, result_files, tables
 from segmodels.reporting.result import read_result
 
 from .fuzz import Trial
@@ -25,7 +25,7 @@ def report(rng: random.Random, home: Path) -> Trial:
     """One file of reports/models/<model>/; csv and json are the witnesses of what it says."""
     folder = home / "reports/models/fcn8s"
     shutil.copytree(REPORT, folder)
-    stem = rng.choice(["metrics", "provenance", "history", *results.COLUMNS])
+    stem = rng.choice(["metrics", "provenance", "history", *result_files.COLUMNS])
     path = folder / f"{stem}.{'json' if stem in ('metrics', 'provenance') else 'csv'}"
     text, what = swapped(rng, path.read_text(encoding="utf-8"))
     write(path, text)

@@ -20,11 +20,11 @@ from pathlib import Path
 
 CLONE = Path(".scratch/mutations")
 TESTS = {
-    "segmodels/evaluation/scores.py": ["scores", "evaluate", "folder"],
+    "segmodels/evaluation/scores.py": ["scores", "evaluate", "score_masks"],
     "segmodels/evaluation/confusion.py": ["confusion", "scores"],
     "segmodels/training/losses.py": ["losses", "step"],
-    "segmodels/data/augment.py": ["transforms", "loading"],
-    "segmodels/data/transforms.py": ["transforms", "loading"],
+    "segmodels/data/augment.py": ["augment", "loading"],
+    "segmodels/data/transforms.py": ["augment", "loading"],
     "segmodels/data/sources/archive.py": ["archive", "download_stage"],
     "segmodels/training/loop.py": ["loop", "loop_options", "batchnorm", "checkpoint"],
     "segmodels/training/step.py": ["step", "loop_options", "loop", "checkpoint"],
@@ -84,9 +84,15 @@ def choose(count: int, seed: int) -> Iterator[tuple[str, int, str, str]]:
         yield file, line, kind, changed
 
 
+def test_file(name: str) -> Path:
+    """Where tests/<folder>/test_<name>.py is, from the clone's folder."""
+    (path,) = CLONE.glob(f"tests/*/test_{name}.py")
+    return path.relative_to(CLONE)
+
+
 def run_tests(file: str) -> tuple[bool, str]:
     """Whether the tests of a file pass, and the one that fails."""
-    tests = [f"tests/test_{name}.py" for name in TESTS[file]]
+    tests = [str(test_file(name)) for name in TESTS[file]]
     command = [sys.executable, "-m", "pytest", "-x", "-m", "not slow", "-p", "no:cacheprovider"]
     paths = {"PYTHONPATH": str(CLONE.absolute()), "PYTHONDONTWRITEBYTECODE": "1"}
     try:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torchvision.transforms import v2
 
+from benchmarks.small_cases import CASES
 from segmodels import models
 from segmodels.config.schema import Normalize
 from segmodels.inference import export
@@ -17,25 +18,16 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra: pip in
 pytest.importorskip("onnxscript", reason="needs the extra: pip install -e '.[onnx]'")
 
 NORMALIZE = Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-R18 = {"backbone": "resnet18"}
-QUICK = [("fcn_skip", {**R18, "stride": 8}), ("segnet", {"width": 4, "upsampling": "unpool"})]
-SLOW = [
-    ("fcn", {}),
-    ("fcn", {"backbone": "vgg16"}),
-    ("fcn", {"backbone": "mobilenet_v3_large"}),
-    ("fcn_skip", {"backbone": "vgg16", "stride": 32}),
-    ("deeplabv1", R18),
-    ("deeplabv2", R18),
-    ("deeplabv3", R18),
-    ("deeplabv3_cascade", {}),
-    ("deeplabv3plus", R18),
-    ("fpn", R18),
-    ("segnet", {"width": 4, "upsampling": "bilinear"}),
-    ("segnet", {"width": 4, "upsampling": "transposed"}),
-    ("fcn_skip", {**R18, "stride": 8, "upsampling": "transposed"}),
-    ("unet", {"width": 4}),
-    ("unet_valid", {"width": 4}),
-    ("unet_encoder", R18),
+QUICK = {"fcn_skip", "segnet"}
+MODELS = CASES | {
+    "fcn_resnet50": ("fcn", {}),
+    "fcn_vgg16": ("fcn", {"backbone": "vgg16"}),
+    "fcn_skip_vgg16": ("fcn_skip", {"backbone": "vgg16", "stride": 32}),
+    "deeplabv3_cascade_resnet101": ("deeplabv3_cascade", {}),
+}
+EACH = [
+    pytest.param(*case, id=name, marks=[] if name in QUICK else pytest.mark.slow)
+    for name, case in MODELS.items()
 ]
 SIZES = [(1, 33, 47), (3, 64, 64), (1, 150, 98)]  # others than those that export checks itself
 
@@ -57,9 +49,7 @@ def exported(model, path):
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parametrize(
-    ("arch", "arguments"), [*QUICK, *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)]
-)
+@pytest.mark.parametrize(("arch", "arguments"), EACH)
 def test_onnx_equals_pytorch_at_three_sizes(tmp_path, arch, arguments):
     model = trained(arch, arguments)
     session = exported(model, tmp_path / "model.onnx")

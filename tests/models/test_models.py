@@ -9,26 +9,19 @@ import torchvision
 from torch import nn
 from torchvision.models import segmentation
 
+from benchmarks.gpu_checks import Recorder
+from benchmarks.small_cases import CASES
 from segmodels import models
-from segmodels.models import backbones
+from segmodels.models import backbones, layers
 from segmodels.models.layers import mirror_pad, upsample
 
 NARROW_UNET = ("unet", {"width": 4})
-SKIP = ("fcn_skip", {"backbone": "resnet18", "stride": 8})
-MODELS = [
-    ("fcn", {}),
-    ("fcn", {"backbone": "resnet18", "output_stride": 32}),
-    ("deeplabv3", {"atrous_rates": [6, 12, 18], "output_stride": 16}),
-    SKIP,
-    NARROW_UNET,
-    ("unet_valid", {"width": 4}),
-    ("unet_encoder", {"backbone": "resnet18"}),
-    ("segnet", {"width": 4}),
-    ("deeplabv1", {"backbone": "resnet18"}),
-    ("deeplabv2", {"backbone": "resnet18"}),
-    ("deeplabv3plus", {"backbone": "resnet18"}),
-    ("fpn", {"backbone": "resnet18"}),
-]
+SKIP = CASES["fcn_skip"]
+MODELS = CASES | {
+    "fcn_stride_32": ("fcn", {"backbone": "resnet18", "output_stride": 32}),
+    "deeplabv3_stride_16": ("deeplabv3", {"backbone": "resnet18", "output_stride": 16}),
+}
+SIZE = (33, 47)
 
 
 def seeded(build, *args, **kwargs):
@@ -280,16 +273,23 @@ def test_initial_loss_is_that_of_guessing():
     assert loss(skip(image), 21).item() == pytest.approx(math.log(21), abs=1e-5)  # zero scores
 
 
-@pytest.mark.parametrize(("arch", "arguments"), MODELS)
-def test_odd_sizes_keep_their_size_and_every_parameter_is_used(arch, arguments):
+@pytest.mark.parametrize(("arch", "arguments"), MODELS.values(), ids=MODELS)
+def test_arch_keeps_what_the_models_package_asks_of_it(arch, arguments, monkeypatch):
+    """See segmodels/models/__init__.py."""
+    monkeypatch.setattr(layers, "resize", layers.resize_by_products)  # as on a GPU
     model = seeded(models.build, arch, num_classes=5, **arguments)
-    image = torch.randn(2, 3, 33, 47)
-    logits = {mode: model.train(mode)(image) for mode in (False, True)}
-    assert type(logits[True]) is type(logits[False])
+    image = torch.randn(2, 3, *SIZE)
+    with Recorder() as recorder:
+        logits = {mode: model.train(mode)(image) for mode in (False, True)}
+    assert type(logits[True]) is type(logits[False]) is dict
     assert list(logits[True]) == list(logits[False])
-    assert {value.shape for value in logits[True].values()} == {(2, 5, 33, 47)}
-    loss(logits[True], 5).backward()
-    assert [name for name, p in model.named_parameters() if p.grad is None] == []
+    assert {value.shape for value in logits[True].values()} == {(2, 5, *SIZE)}, "size of the image"
+    objective = loss(logits[True], 5)
+    with recorder:
+        objective.backward()
+    unused = [name for name, p in model.named_parameters() if p.grad is None]
+    assert not unused, "parameters that no logits depend on"
+    assert not recorder.forbidden, "operations that a GPU refuses under `deterministic: true`"
 
 
 @pytest.mark.parametrize(("arch", "arguments"), [NARROW_UNET, SKIP])

@@ -47,7 +47,7 @@ def test_same_results_are_called_so(project, capsys):
 def test_another_machine_is_named_as_the_reason(project, capsys):
     write(FACTS | {"cpu": "Another, family 2", "precision": "fp32"})
     git = lines(capsys)[1]
-    assert "1 result files differ" in git and "as expected" in git
+    assert "1 result files differ" in git and "as expected" in git and "do not commit" in git
     assert "A CPU, family 1 in bf16" in git and "Another, family 2 in fp32" in git
 
 

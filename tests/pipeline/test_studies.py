@@ -1,6 +1,8 @@
 """Studies in folders: what is in each, and that none touches another's files."""
 
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -24,6 +26,37 @@ def test_the_pipeline_is_the_same_in_every_study(study):
     assert (study / "dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes(), (
         f"cp dvc.yaml {study.relative_to(ROOT)}/"
     )
+
+
+@pytest.mark.parametrize("start", ["", "voc_animals"])
+def test_a_new_study_is_one_folder_with_all_that_a_study_has(tmp_path, start):
+    for file in ("Makefile", "dvc.yaml", "params.yaml", "data/links/README.md"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / file, tmp_path / file)
+    shutil.copytree(ROOT / STUDY, tmp_path / STUDY)
+    make = ["make", "study", "NAME=mine", f"FROM={start}"]
+    for _ in range(2):
+        subprocess.run(make, cwd=tmp_path, check=True, capture_output=True)
+        study = tmp_path / "studies/mine"
+        (study / "README.md").open("a").write("\nwhat was found\n")  # a second time keeps it
+    names = {path.relative_to(study).as_posix() for path in study.rglob("*") if path.is_file()}
+    assert names == {"README.md", "data/links/README.md", "dvc.yaml", "params.yaml"}
+    assert (study / "README.md").read_text("utf-8") == "# mine\n" + 2 * "\nwhat was found\n"
+    settings = params.load(study / "params.yaml")
+    began = params.load(ROOT / (STUDY if start else "") / "params.yaml")
+    assert settings.here == "studies/mine/"
+    own = {"root", "here"}
+    assert settings.model_dump(exclude=own) == began.model_dump(exclude=own)
+
+
+def test_a_new_study_of_none_is_refused_in_a_line():
+    make = ["make", "study", "NAME=mine", "FROM=nowhere"]
+    done = subprocess.run(make, cwd=ROOT, check=False, capture_output=True, encoding="utf-8")
+    assert done.returncode != 0
+    assert done.stdout == (
+        "error: FROM='nowhere': no studies/nowhere/params.yaml; expected a study of studies/\n"
+    )
+    assert not (ROOT / "studies/mine").exists()
 
 
 @named

@@ -24,7 +24,7 @@ from helpers.made_up_page import (
 from helpers.made_up_reports import confusion, write_report
 
 from segmodels.config.paths import Paths
-from segmodels.reporting import costs, markdown, page, tables
+from segmodels.reporting import costs, markdown, page, style, tables
 
 ROOT = Path(__file__).parents[2]
 PREDICTIONS = Path("data/predictions/miniature")
@@ -145,7 +145,7 @@ def test_curves_of_the_data_are_those_of_the_history(data, made_up_results):
         for name, column in [("loss", "val_cross_entropy"), ("miou", "val_miou")]:
             np.testing.assert_allclose(model[name], result.history[column], rtol=1e-5)
     assert data["floor"] == pytest.approx(made_up_results[0].floor["miou"])
-    assert [model["colour"] for model in data["models"]] == ["#0072B2", "#E69F00", "#009E73"]
+    assert [model["colour"] for model in data["models"]] == style.COLOURS[:3]
 
 
 def test_facts_name_every_value_and_count_long_lists():

@@ -306,13 +306,30 @@ def test_differences_are_answered_for_the_pairs_of_each_comparison():
     assert markdown.differences_markdown(table, {"alone": ["a"]}) == ""
 
 
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
 def test_markdown_is_in_percent_with_the_protocol_under_it(results):
     lines = markdown.markdown(tables.summary(results), "As measured.").splitlines()
     metrics = results[0].metrics
     shown = [f"{metrics[name]:.1%}" for name in ("miou", "miou_low", "miou_high", "boundary_miou")]
     miou, low, high, band = shown
-    assert lines[0].startswith("| model | mIoU | 95% interval | mIoU, present | boundary mIoU |")
-    assert lines[2].startswith(f"| unet | {miou} | {low} to {high} | {miou} | {band} |")
-    assert lines[2].endswith("| 8 (40.0%) | 1.2 M | 2.50 |")
-    assert lines[4] == "| all background | 15.0% |  | 15.0% |  | 60.0% | 25.0% |  |  |  |"
+    unet, floor = (dict(zip(cells(lines[0]), cells(lines[k]), strict=True)) for k in (2, 4))
+    assert unet["model"] == "unet" and unet["95% interval"] == f"{low} to {high}"
+    assert [unet["mIoU"], unet["mIoU, present"], unet["boundary mIoU"]] == [miou, miou, band]
+    assert [unet["best epoch"], unet["parameters"], unet["GMACs"]] == ["8 (40.0%)", "1.2 M", "2.50"]
+    assert {heading: cell for heading, cell in floor.items() if cell} == {
+        "model": "all background",
+        "mIoU": "15.0%",
+        "mIoU, present": "15.0%",
+        "pixel acc": "60.0%",
+        "mean acc": "25.0%",
+    }
     assert lines[-1] == "As measured."
+
+
+def test_a_column_is_printed_in_its_form(results, monkeypatch):
+    monkeypatch.setitem(markdown.SHOWN, "classes", ("classes_counted", markdown.COUNT))
+    summary = tables.summary(results).assign(classes_counted=2100)
+    assert markdown.printed_row(summary.iloc[0])[len(markdown.SHOWN)] == "2,100"

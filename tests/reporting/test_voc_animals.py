@@ -16,7 +16,7 @@ from segmodels.config.paths import Paths
 from segmodels.config.schema import Loss
 from segmodels.reporting import tables
 from segmodels.reporting.result import read_result
-from segmodels.reporting.results import read_json
+from segmodels.reporting.result_files import read_json
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ["voc_animals", "voc_animals_held_out", "voc_animals_best"]

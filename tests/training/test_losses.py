@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from benchmarks.small_cases import alone
 from segmodels.config.schema import Loss
 from segmodels.training import losses
 
@@ -55,6 +56,14 @@ def loss(logits, target, cross_entropy=1, dice=0, weighted=False, **others):
     return losses.objective(sums, weights, class_weights)
 
 
+def value_of(name, logits, target):
+    """One loss alone."""
+    weights = alone(name)
+    sums = losses.class_sums(logits, target, weights, ignore_index=VOID)
+    return losses.objective(sums, weights, None)
+
+
+each = pytest.mark.parametrize("name", losses.LOSSES)
 PLAIN, BOTH = Loss(cross_entropy=1, dice=0), Loss(cross_entropy=1, dice=1)
 
 
@@ -204,8 +213,9 @@ def test_float32_sums_are_near_those_of_float64():
 
 
 def test_every_loss_has_a_weight_and_a_title_and_shares_sums_by_name():
-    assert list(losses.LOSSES) == list(Loss.model_fields)
-    assert all(field.title for field in Loss.model_fields.values())
+    schema = "Loss of segmodels/config/schema.py"
+    assert list(losses.LOSSES) == list(Loss.model_fields), f"{schema}: a weight for each loss"
+    assert all(field.title for field in Loss.model_fields.values()), f"{schema}: a title for each"
     by_name = {}
     for one in losses.LOSSES.values():
         for name, quantity in one.sums.items():
@@ -213,9 +223,34 @@ def test_every_loss_has_a_weight_and_a_title_and_shares_sums_by_name():
             assert name != losses.TRUE
 
 
-@pytest.mark.parametrize("name", losses.LOSSES)
+@each
+def test_gradient_of_each_loss_equals_finite_differences(name):
+    logits, target = random_case(3)
+    logits = logits[:, :, :3, :3].clone().requires_grad_()
+    target = target[:, :3, :3]
+    assert torch.autograd.gradcheck(lambda x: value_of(name, x, target), logits, atol=1e-7)
+
+
+@each
+def test_each_loss_is_0_with_gradient_0_where_all_is_void(name):
+    logits, target = all_void()
+    value = value_of(name, logits.requires_grad_(), target)
+    value.backward()
+    assert value.item() == 0
+    assert (logits.grad == 0).all()
+
+
+@each
+def test_no_loss_looks_at_the_logits_of_void(name):
+    logits, target = random_case(5)
+    other = torch.where((target == VOID)[:, None], 3 - 2 * logits, logits)
+    assert value_of(name, logits, target).item() != 0
+    torch.testing.assert_close(value_of(name, other, target), value_of(name, logits, target))
+
+
+@each
 def test_a_linear_loss_has_a_slope_that_the_true_pixels_give(name):
-    weights = Loss.model_validate({"cross_entropy": 0, "dice": 0, name: 1})
+    weights = alone(name)
     logits, target = random_case(8)
     sums = losses.class_sums(logits, target, weights, ignore_index=VOID)
     unknown = sums.clone()
@@ -267,22 +302,6 @@ def test_focal_equals_a_loop_over_pixels(seed):
     nats = by_loop(logits, target, [1] * CLASSES)[0]
     both = loss(logits, target, 1, focal=0.5).item()
     assert both == pytest.approx(nats + 0.5 * expected, rel=1e-12)
-
-
-def test_focal_has_the_gradient_of_finite_differences():
-    logits, target = random_case(3)
-    logits = logits[:, :, :3, :3].clone().requires_grad_()
-    assert torch.autograd.gradcheck(
-        lambda x: loss(x, target[:, :3, :3], 0, focal=1), logits, atol=1e-7
-    )
-
-
-def test_focal_of_void_alone_is_zero_with_zero_gradient():
-    logits, target = all_void()
-    value = loss(logits.requires_grad_(), target, 0, focal=1)
-    value.backward()
-    assert value.item() == 0
-    assert (logits.grad == 0).all()
 
 
 def test_focal_is_finite_where_the_prediction_is_certain():

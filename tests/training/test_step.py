@@ -8,8 +8,10 @@ import torch.nn.functional as F
 from conftest import VOID
 from torch import nn
 
+from benchmarks import small_cases
 from segmodels.config.schema import Loss
 from segmodels.core.distributed import Processes
+from segmodels.training import losses
 from segmodels.training.step import Objective, gradients, untouched
 
 NUM_CLASSES = 5
@@ -45,6 +47,10 @@ def objective(cross_entropy=1.0, dice=0.0, weights=None, focal=0.0):
     return Objective(loss, 0.5, weights, NUM_CLASSES, VOID)
 
 
+def alone(name):
+    return Objective(small_cases.alone(name), 0.5, None, NUM_CLASSES, VOID)
+
+
 def learned(model, batch, parts, goal):
     """Gradients by name, and the sums."""
     model.zero_grad()
@@ -62,11 +68,9 @@ WEIGHTS = torch.tensor([0.3, 1.0, 2.5, 1.0, 4.0], dtype=torch.float64)
 @pytest.mark.parametrize(
     "goal",
     [
-        objective(),
+        *[alone(name) for name in losses.LOSSES],
         objective(weights=WEIGHTS),
-        objective(0, 1),
         objective(0.7, 2, WEIGHTS),
-        objective(0, focal=1),
         objective(0, 1, focal=1),
     ],
 )

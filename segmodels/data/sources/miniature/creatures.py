@@ -1,4 +1,4 @@
-"""How the person and the animals of the miniature are drawn; see miniature_objects."""
+"""How the person and the animals of the miniature are drawn; see objects.py."""
 
 import numpy as np
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from helpers.made_up_reports import confusion, write_report
 
-from segmodels.reporting import results
+from segmodels.reporting import result_files
 
 
 @pytest.fixture
@@ -24,25 +24,27 @@ def edit_json(path, **values):
 
 def edit_csv(path, column, values):
     """Replace the first values of a column of a CSV file."""
-    table = results.read_csv(path).astype({column: object})
+    table = result_files.read_csv(path).astype({column: object})
     for row, value in enumerate(values):
         table.loc[row, column] = value
     table.to_csv(path, index=False)
 
 
 def test_what_evaluate_wrote_is_read_whole(home):
-    contents = results.read(home)
-    assert list(contents) == ["metrics", "provenance", *results.COLUMNS]
+    contents = result_files.read(home)
+    assert list(contents) == ["metrics", "provenance", *result_files.COLUMNS]
     assert contents["metrics"] == json.loads((home / "metrics.json").read_text(encoding="utf-8"))
-    for name in results.COLUMNS:
-        pd.testing.assert_frame_equal(contents[name], results.read_csv(home / f"{name}.csv"))
+    for name in result_files.COLUMNS:
+        pd.testing.assert_frame_equal(contents[name], result_files.read_csv(home / f"{name}.csv"))
 
 
-@pytest.mark.parametrize("file", ["metrics.json", *(f"{name}.csv" for name in results.COLUMNS)])
+@pytest.mark.parametrize(
+    "file", ["metrics.json", *(f"{name}.csv" for name in result_files.COLUMNS)]
+)
 def test_a_missing_file_is_named_with_the_stage_that_writes_it(home, file):
     (home / file).unlink()
     with pytest.raises(ValueError, match=rf"unet/{file} is missing: run `dvc repro evaluate@unet`"):
-        results.read(home)
+        result_files.read(home)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_a_missing_file_is_named_with_the_stage_that_writes_it(home, file):
 def test_a_damaged_file_is_named_on_one_line(home, file, text, reason):
     (home / file).write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=f"^{home}/{file}: {reason}.* makes it anew$"):
-        results.read(home)
+        result_files.read(home)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +88,7 @@ def test_a_damaged_file_is_named_on_one_line(home, file, text, reason):
 def test_an_edited_value_is_refused(home, file, values, reason):
     edit_json(home / file, **values)
     with pytest.raises(ValueError, match=f"unet/{file}: {reason}"):
-        results.read(home)
+        result_files.read(home)
 
 
 @pytest.mark.parametrize(
@@ -112,11 +114,11 @@ def test_an_edited_value_is_refused(home, file, values, reason):
 def test_an_edited_table_is_refused(home, name, column, values, reason):
     edit_csv(home / f"{name}.csv", column, values)
     with pytest.raises(ValueError, match=rf"unet/{name}\.csv: {reason}"):
-        results.read(home)
+        result_files.read(home)
 
 
 def test_a_band_without_pixels_has_no_score(home):
     metrics = json.loads((home / "metrics.json").read_text(encoding="utf-8"))
     metrics["trimap_3px_miou"] = None
     (home / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-    assert results.read(home)["metrics"]["trimap_3px_miou"] is None
+    assert result_files.read(home)["metrics"]["trimap_3px_miou"] is None
