@@ -13,6 +13,7 @@ from segmodels.core.files import write_bytes, write_csv, write_json, write_text
 from segmodels.data import splits
 from segmodels.reporting import endpoints, figures, markdown, pareto, tables, video
 from segmodels.reporting.result import Result, check_comparable, read_result
+from segmodels.reporting.results import read_csv
 from segmodels.reporting.style import Look, looks, png
 
 
@@ -33,18 +34,14 @@ def main() -> None:
     look = looks(list(settings.runs))
     index = splits.all_rows(settings.paths, settings.data)
     groups = settings.data.groups
-    caption = markdown.caption(results)
-    shown = tables.common_loss(results)
-    note = f"{markdown.counted(results)} {caption}"
-    drawings = {
-        "overview": figures.overview(curves, look, shown, overview_title(settings), caption),
-        "cost": pareto.against_cost(summary, look, note=note),
-        "dataset": figures.dataset(index, groups, f"Classes of {settings.dataset}"),
-    }
+    where = shown_dataset(settings)
+    drawings = study_figures(settings, results, summary, look)
+    drawings["dataset"] = figures.dataset(index, groups, f"How often each class occurs in {where}")
     for name, comparison in settings.comparisons.items():
         some = [result for run in comparison.runs for result in results if result.model == run]
         seen = {run: look[run] for run in comparison.runs}
-        drawings |= comparison_figures(name, some, curves, per_class, seen, groups)
+        drawings[f"{name}_curves"] = curves_figure(settings, name, some, curves, seen)
+        drawings |= class_figures(f"{name}, {where}", name, some, per_class, seen, groups)
         if comparison.score_classes:
             drawings[f"{name}_scores"] = scores(name, comparison, some, seen, out)
     for name, figure in drawings.items():
@@ -74,24 +71,79 @@ def write_tables(settings: params.Params, results: Sequence[Result], summary: pd
     write_text(out / "summary.md", text)
 
 
-def comparison_figures(
+def study_figures(
+    settings: params.Params, results: Sequence[Result], summary: pd.DataFrame, look: Look
+) -> dict[str, Figure]:
+    """The scores of all runs, and the scores of each network against what it costs.
+
+    Of several runs of one network the cost shows the first. Where all comparisons take the mean
+    over the same classes, the cost does so too, and each comparison has its own figure of scores.
+    """
+    where = shown_dataset(settings)
+    note = markdown.measured(results)
+    costs = f"{markdown.counted(results)} {note}"
+    title = f"Does a larger model score higher? {where}"
+    networks = {run: look[run] for run in tables.networks(results)}
+    classes = common_classes(settings)
+    if classes:
+        scored = tables.with_class_scores(summary, tables.class_scores(results, classes))
+        quantity = f"mIoU over {len(classes)} classes (%)"
+        return {"cost": pareto.against_cost(scored, networks, title, costs, quantity)}
+    table = summary.rename(columns={"miou_low": "low", "miou_high": "high"})
+    ranked = f"mIoU of each model with its interval, {where}"
+    return {
+        "cost": pareto.against_cost(summary, networks, title, costs),
+        "scores": endpoints.figure(table, look, settings.data.classes, ranked, note),
+    }
+
+
+def common_classes(settings: params.Params) -> list[str] | None:
+    """The classes over which every comparison takes the mean; None if they differ or are all."""
+    chosen = [comparison.score_classes for comparison in settings.comparisons.values()]
+    first = chosen[0] if chosen else None
+    return first if all(classes == first for classes in chosen) else None
+
+
+def curves_figure(
+    settings: params.Params,
     name: str,
     some: Sequence[Result],
     curves: pd.DataFrame,
+    look: Look,
+) -> Figure:
+    """Loss and mIoU of a comparison after each epoch, over the classes of its scores."""
+    classes = settings.comparisons[name].score_classes
+    quantity = "val mIoU (%)"
+    if classes:
+        histories = {}
+        for result in some:
+            folder = settings.paths.report(result.model)
+            history = read_csv(folder / "per_class_history.csv")
+            histories[result.model] = history[history["class"].isin(classes)]
+        scored = tables.class_scores(some, classes)
+        curves = tables.class_curves(curves, histories, scored)
+        quantity = f"val mIoU over {len(classes)} classes (%)"
+    title = f"Loss and mIoU after each epoch: {name}, {shown_dataset(settings)}"
+    note = f"{markdown.measured(some)} {markdown.validated(some)}".strip()
+    return figures.curves(curves, look, tables.common_loss(some), title, note, quantity)
+
+
+def class_figures(
+    where: str,
+    name: str,
+    some: Sequence[Result],
     per_class: pd.DataFrame,
     look: Look,
     groups: figures.Groups,
 ) -> dict[str, Figure]:
-    """The figures of one comparison, by the name of their file."""
-    shown, note = tables.common_loss(some), markdown.caption(some)
+    """IoU by class and confusion of one comparison, by the name of their file."""
     matrices = {result.model: tables.confusion_matrix(result) for result in some}
+    note = markdown.measured(some)
+    hard = f"Which classes are hard? {where}"
+    confused = f"Which classes are confused? {where}"
     return {
-        f"{name}_loss": figures.loss(curves, look, shown, f"Loss: {name}", note),
-        f"{name}_miou": figures.miou(curves, look, f"Validation mIoU: {name}", note),
-        f"{name}_per_class": figures.per_class(
-            per_class, look, groups, f"IoU of each class: {name}", note
-        ),
-        f"{name}_confusion": figures.confusions(matrices, f"Confusion: {name}", note),
+        f"{name}_per_class": figures.per_class(per_class, look, groups, hard, note),
+        f"{name}_confusion": figures.confusions(matrices, confused, note),
     }
 
 
@@ -106,12 +158,13 @@ def scores(
     write_csv(out / f"{name}_differences.csv", pairs)
     write_text(out / f"{name}_scores.md", markdown.scores_markdown(name, table, pairs, classes))
     title = comparison.title or f"Scores: {name}"
-    return endpoints.figure(table, look, classes, title, markdown.caption(some))
+    return endpoints.figure(table, look, classes, title, markdown.measured(some))
 
 
-def overview_title(settings: params.Params) -> str:
+def shown_dataset(settings: params.Params) -> str:
+    """The data set as titles name it."""
     made = " (generated images)" if settings.data.generate else ""
-    return f"Validation after each epoch: {settings.dataset}{made}"
+    return f"{settings.dataset}{made}"
 
 
 if __name__ == "__main__":

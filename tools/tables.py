@@ -52,7 +52,7 @@ def figures_page() -> str:
     parts = [
         "<!-- Made by `python -m tools.tables`; edit that, not this page. -->\n\n# Figures",
         "Every figure of the results. Those of a comparison are called after it: `_scores` has "
-        "mIoU with intervals, `_loss` and `_miou` the curves, `_per_class` the IoU of "
+        "mIoU with intervals, `_curves` loss and mIoU after each epoch, `_per_class` the IoU of "
         "each class, `_confusion` which classes are taken for each other.",
     ]
     for folder in sorted(folder for pattern in FOLDERS for folder in ROOT.glob(pattern)):

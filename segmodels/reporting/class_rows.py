@@ -21,14 +21,16 @@ class Row(NamedTuple):
 def arrange(classes: Sequence[str], groups: Groups) -> list[Row]:
     """From top to bottom: the classes without a group, then each group's heading and classes.
 
-    A group that consists of one class with the group's own name gets no heading.
+    A group that consists of one class with the group's own name gets no heading, and a group
+    without any of the classes is left out.
     """
     grouped = set[str]().union(*groups.values())
     rows = [Row(name, True) for name in classes if name not in grouped]
     for group, members in groups.items():
-        if list(members) != [group]:
+        shown = [Row(name, True) for name in classes if name in members]
+        if shown and list(members) != [group]:
             rows.append(Row(group, False))
-        rows += [Row(name, True) for name in classes if name in members]
+        rows += shown
     return rows
 
 

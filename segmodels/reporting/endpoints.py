@@ -9,6 +9,7 @@ from segmodels.reporting.style import GREY, Look, framed, styled
 from segmodels.reporting.tables import FLOOR
 
 ROW = 0.5  # inches from run to run
+MOST_NAMED = 12  # more classes are counted in the caption, not named
 BARS = "Bars: 95% intervals over the images, not over training seeds."
 
 
@@ -28,7 +29,8 @@ def figure(
     runs = table[table["model"] != FLOOR].set_index("model")
     ranked = 100 * runs.sort_values("miou", ascending=False, kind="stable")
     floor = 100 * float(table.loc[table["model"] == FLOOR, "miou"].iloc[0])
-    caption = f"mIoU over {', '.join(classes)}. {BARS} {note}"
+    over = f"{len(classes)} classes" if len(classes) > MOST_NAMED else ", ".join(classes)
+    caption = f"mIoU over {over}. {BARS} {note}"
     drawn = framed(title, caption, size=(11, 2.6 + ROW * len(ranked)))
     axes = drawn.subplots()
     for y, (name, row) in enumerate(ranked.iterrows()):
@@ -42,5 +44,5 @@ def figure(
     axes.set_yticks(range(len(ranked)), ranked.index.tolist())
     axes.set_ylim(len(ranked) - 0.4, -0.6)
     axes.set_xlim(left=0)
-    axes.set_xlabel(f"mIoU of {len(classes)} classes (%)")
+    axes.set_xlabel(f"mIoU over {len(classes)} classes (%)")
     return drawn

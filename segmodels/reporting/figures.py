@@ -41,61 +41,48 @@ MOST_NUMBERED = 40  # with more classes the cells and names of a confusion matri
 
 
 @styled
-def loss(
-    curves: pd.DataFrame, look: Look, shown: tuple[str, str], title: str, caption: str
+def curves(
+    table: pd.DataFrame,
+    look: Look,
+    shown: tuple[str, str],
+    title: str,
+    caption: str,
+    quantity: str = "val mIoU (%)",
 ) -> Figure:
-    """Validation (solid) and training (dashed) loss against the epoch.
+    """After each epoch: validation and training loss on the left, validation mIoU on the right.
 
     Args:
+        table: `tables.curves`.
         shown: column and name of a loss that all of these models have, from `tables.common_loss`.
+        quantity: name of the right axis, which says over which classes the mean is.
     """
     column, _ = shown
-    figure = framed(title, caption, size=(11, 6.2))
-    axes = figure.subplots()
+    figure = framed(title, caption, size=(15, 6.4))
+    left, right = figure.subplots(1, 2)
     dashed = {"linestyle": "--", "linewidth": 1.6, "marker": "", "label": "_"}  # "_": no label
-    _draw(axes, curves, look, f"train_{column}", dashed)
-    _draw_val_loss(axes, curves, look, shown)
+    _draw(left, table, look, f"train_{column}", dashed)
+    _draw_val_loss(left, table, look, shown)
     kinds = [
         Line2D([], [], color=GREY, marker="o", label="val"),
         Line2D([], [], color=GREY, linestyle="--", linewidth=1.6, label="train"),
     ]
-    axes.legend(handles=kinds, loc="upper right")
-    return figure
-
-
-@styled
-def miou(curves: pd.DataFrame, look: Look, title: str, caption: str) -> Figure:
-    """Validation mIoU of the models and the baseline against the epoch."""
-    figure = framed(title, caption, size=(11, 6.2))
-    _draw_miou(figure.subplots(), curves, look)
-    return figure
-
-
-@styled
-def overview(
-    curves: pd.DataFrame, look: Look, shown: tuple[str, str], title: str, caption: str
-) -> Figure:
-    """All models at a glance: validation loss on the left, validation mIoU on the right.
-
-    Args:
-        shown: as for `loss`.
-    """
-    figure = framed(title, caption, size=(15, 6.4))
-    left, right = figure.subplots(1, 2)
-    _draw_val_loss(left, curves, look, shown)
-    left.set_title("Validation loss", fontsize=17, fontweight="bold")
-    _draw_miou(right, curves, look)
+    left.legend(handles=kinds, loc="upper right")
+    left.set_title("Loss", fontsize=17, fontweight="bold")
+    _draw_miou(right, table, look, quantity)
     right.set_title("Validation mIoU", fontsize=17, fontweight="bold")
     return figure
 
 
 @styled
 def per_class(table: pd.DataFrame, look: Look, groups: Groups, title: str, caption: str) -> Figure:
-    """IoU of each class, by group and within it from the best to the worst on average."""
+    """IoU of each class, by group and within it from the best to the worst on average.
+
+    Classes that are in neither truth nor prediction have no IoU and no row.
+    """
     wide = table.pivot(index="class", columns="model", values="iou")
     classes = table["class"].drop_duplicates().tolist()
     means = wide.loc[classes, list(look)].mean(axis=1)
-    best_first = means.sort_values(ascending=False, kind="stable").index.tolist()
+    best_first = means.dropna().sort_values(ascending=False, kind="stable").index.tolist()
     rows = arrange(best_first, groups)
     figure = framed(title, caption, size=(11, 2.4 + ROW_HEIGHT * len(rows)))
     axes = figure.subplots()
@@ -103,7 +90,8 @@ def per_class(table: pd.DataFrame, look: Look, groups: Groups, title: str, capti
     percent = wide.loc[names] * 100
     models = percent[list(look)]
     axes.hlines(heights, models.min(axis=1), models.max(axis=1), "#C8C8C8")
-    axes.plot(percent[FLOOR], heights, "|", color=GREY, mec=GREY, markersize=11, label=FLOOR)
+    floor = percent[FLOOR].where(percent[FLOOR] > 0)  # 0 for every class but the background
+    axes.plot(floor, heights, "|", color=GREY, mec=GREY, markersize=11, label=FLOOR)
     for model in look:
         axes.plot(models[model], heights, linestyle="none", label=model, **look[model])
     name_rows(axes, rows, classes)
@@ -115,18 +103,24 @@ def per_class(table: pd.DataFrame, look: Look, groups: Groups, title: str, capti
 
 @styled
 def confusions(matrices: Mapping[str, pd.DataFrame], title: str, caption: str) -> Figure:
-    """Row-normalised confusion matrices side by side: where the pixels of each true class went."""
+    """Row-normalised confusion matrices side by side: where the pixels of each true class went.
+
+    Classes that the truth lacks are left out.
+    """
     classes = next(iter(matrices.values())).index.tolist()
-    names = drawable(classes, "class")
+    known = dict(zip(classes, drawable(classes, "class"), strict=True))
+    shares = next(iter(matrices.values())).sum(axis=1)
+    present = shares.index[shares > 0].tolist()
+    names = [known[name] for name in present]
     columns = min(3, len(matrices))
     rows = math.ceil(len(matrices) / columns)
     figure = framed(title, caption, size=(1.6 + 5.3 * columns, 1.4 + 5.4 * rows))
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
-    step = math.ceil(len(classes) / MOST_NUMBERED)
-    ticks = range(0, len(classes), step)
+    step = math.ceil(len(present) / MOST_NUMBERED)
+    ticks = range(0, len(present), step)
     tick_names = [names[i] for i in ticks]
     for axes, (model, matrix) in zip(grid.flat, matrices.items(), strict=False):
-        percent = matrix.to_numpy() * 100
+        percent = matrix.loc[present, present].to_numpy() * 100
         image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100, aspect="auto")
         if step == 1:
             _number_cells(axes, percent)
@@ -235,13 +229,13 @@ def _draw_val_loss(axes: Axes, curves: pd.DataFrame, look: Look, shown: tuple[st
     _finish(axes, f"{quantity}, logarithmic")
 
 
-def _draw_miou(axes: Axes, curves: pd.DataFrame, look: Look) -> None:
+def _draw_miou(axes: Axes, curves: pd.DataFrame, look: Look, quantity: str) -> None:
     percent = curves.assign(val_miou=curves["val_miou"] * 100)
     if FLOOR in set(curves["model"]):
         _draw(axes, percent, {FLOOR: {"color": GREY, "linestyle": "--"}}, "val_miou")
     _draw(axes, percent, look, "val_miou")
     axes.set_ylim(bottom=0)
-    _finish(axes, "val mIoU (%)")
+    _finish(axes, quantity)
 
 
 def _finish(axes: Axes, quantity: str) -> None:
@@ -278,6 +272,8 @@ def _logarithmic(axes: Axes, shares: np.ndarray) -> None:
     linear = 10 ** np.floor(np.log10(shares[shares > 0].min()))
     axes.set_xscale("symlog", linthresh=linear, linscale=0.3)
     axes.set_xlim(-0.15 * linear, 130)
+    decades = 10.0 ** np.arange(round(np.log10(linear)) + 1, 3)
+    axes.set_xticks([0, *decades])  # without the smallest, whose number would touch that of 0
     axes.xaxis.set_major_formatter(plain_numbers())
 
 

@@ -31,13 +31,13 @@ SHOWN = {  # heading -> column of the summary, and how its numbers are printed
 HEAD = ["model", *SHOWN, "best epoch", "parameters", "GMACs"]
 DIFFERENCES_HEAD = ["models", "mIoU, points", "95% interval", "excludes 0"]
 DIFFERENCES_MEANING = (
-    f"First model minus second, as written, on the same pictures. Intervals: {LEVEL:.0%}, from "
-    f"{RESAMPLES:,} draws of the split's pictures with replacement. They cover the choice of the "
-    "pictures, not the training seed, and are not corrected for the number of pairs."
+    f"First model minus second, as written, on the same images. Intervals: {LEVEL:.0%}, paired "
+    f"bootstrap, {RESAMPLES:,} resamples of the images. They do not cover the training seed and "
+    "are not corrected for the number of pairs."
 )
 SEEDS_HEAD = ["over seeds", "models", "seeds", "mean mIoU", "standard deviation, points"]
 SEEDS_MEANING = (
-    "Models that are the same but for the training seed, on the same pictures. "
+    "Models that differ in the training seed alone, on the same images. "
     "Standard deviation: n - 1 in the denominator."
 )
 
@@ -147,26 +147,34 @@ def millions(parameters: int) -> str:
 
 def caption(results: Sequence[Result]) -> str:
     """How the numbers were made, and which models are still improving."""
-    metrics = results[0].metrics
-    protocol = metrics["protocol"]
     recipe = usual(results)
     start = "random weights" if recipe["init"] == "none" else recipe["init"]
     rising = [result.model for result in results if rise(result.history) > RISE]
     return (
+        f"{measured(results)} {validated(results)}{_looks(results)}"
+        f"Start: {start}; epochs: {recipe['epochs']}; "
+        f"{results[0].metrics['protocol']['precision']}. "
+        f"{_losses(results)} {_otherwise(results)}{_predicted(results)}{_seeds(results)}"
+        f"Still improving (val mIoU rose by more than {RISE * 100:g} point over the last quarter "
+        f"of the epochs): {', '.join(rising) or 'none'}."
+    )
+
+
+def measured(results: Sequence[Result]) -> str:
+    """On what the scores were measured, as a sentence: the caption of figures."""
+    metrics = results[0].metrics
+    protocol = metrics["protocol"]
+    return (
         f"{metrics['dataset']}, {metrics['split']}: {metrics['images']} images, "
         f"{protocol['ground_truth']}{_input_size(protocol)}, {protocol['test_time']}, "
-        f"{protocol['weights']}. {_curves(metrics, recipe)}{_looks(results)}"
-        f"Start: {start}; epochs: {recipe['epochs']}; {protocol['precision']}. "
-        f"{_losses(results)} {_otherwise(results)}{_predicted(results)}{_seeds(results)}"
-        f"Not flattened (val mIoU rose by more than {RISE * 100:g} point over the last quarter of "
-        f"the epochs): {', '.join(rising) or 'none'}."
+        f"{protocol['weights']}."
     )
 
 
 def counted(results: Sequence[Result]) -> str:
     """What GMACs are."""
-    picture = results[0].metrics["protocol"]["gflops_picture"]
-    return f"GMACs: billions of multiply-adds to predict one picture of {picture} pixels."
+    size = results[0].metrics["protocol"]["gflops_picture"]
+    return f"GMACs: billions of multiply-adds to predict one image of {size} pixels."
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -187,17 +195,19 @@ def _size_cells(row: pd.Series) -> list[str]:
 def _input_size(protocol: Mapping[str, Any]) -> str:
     """To which size images were reduced, in brackets; "" if they were not."""
     side = protocol["input_long_side"]
-    return "" if side == "original" else f" (seen at long side {side})"
+    return "" if side == "original" else f" (resized to long side {side} for inference)"
 
 
-def _curves(metrics: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+def validated(results: Sequence[Result]) -> str:
     """In what the curves' split or input size differs from the scores', as a sentence."""
+    metrics = results[0].metrics
+    recipe = usual(results)
     different = []
     if metrics["split"] != HISTORY_SPLIT:
         different.append(HISTORY_SPLIT)
     val_size = recipe.get("val_size")
     if val_size is not None and val_size != metrics["protocol"]["input_long_side"]:
-        different.append(f"seen at long side {val_size}")
+        different.append(f"at long side {val_size}")
     return f"Curves: {', '.join(different)}. " if different else ""
 
 

@@ -13,12 +13,12 @@ from matplotlib.transforms import BboxBase
 from segmodels.reporting.style import GREY, Look, framed, label_log_ticks, styled
 
 COSTS = {  # column -> name of the axis
-    "gflops": "GMACs of one picture",
+    "gflops": "GMACs of one image",
     "millions": "parameters (millions)",
 }
 MEANING = (
-    "Steps: the Pareto front, models that no other beats in both. Bars: 95% intervals of mIoU "
-    "over the pictures."
+    "Steps: the Pareto front, models that no other beats in both. Bars: 95% intervals over the "
+    "images, not over training seeds."
 )
 FRONT = "Pareto front"  # label of its line
 ALMOST_EQUAL = 1.01  # costs with a smaller ratio than this count as one cost
@@ -56,21 +56,24 @@ def front(costs: Sequence[float], scores: Sequence[float]) -> np.ndarray:
 
 
 @styled
-def against_cost(summary: pd.DataFrame, look: Look, note: str) -> Figure:
+def against_cost(
+    summary: pd.DataFrame, look: Look, title: str, note: str, quantity: str = "mIoU (%)"
+) -> Figure:
     """mIoU with its interval against what was counted, side by side, on logarithmic axes.
 
     Args:
         summary: from `tables.summary`; the models of `look` are drawn.
+        quantity: name of the vertical axis, which says over which classes the mean is.
     """
     caption = f"{MEANING} {note}"
-    figure = framed("Accuracy against cost", caption, size=(15, 6.4))
+    figure = framed(title, caption, size=(15, 6.4))
     rows = summary.set_index("model").loc[list(look)]
     rows = rows.assign(millions=rows["parameters"].astype(float) / 1e6)
     panels = figure.subplots(1, len(COSTS), sharey=True)
     for axes, (column, name) in zip(panels, COSTS.items(), strict=True):
         _draw(axes, rows, look, column)
         axes.set_xlabel(f"{name}, logarithmic")
-    panels[0].set_ylabel("mIoU (%)")
+    panels[0].set_ylabel(quantity)
     figure.draw_without_rendering()  # from here on the axes stay where they are
     figure.set_layout_engine("none")
     for axes, column in zip(panels, COSTS, strict=True):

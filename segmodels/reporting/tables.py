@@ -5,6 +5,7 @@ cells, which mislead DVC's plots. Scores are fractions 0..1; markdown.py writes 
 all-background baseline is one more model in every table.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -63,6 +64,42 @@ def curves(results: Sequence[Result]) -> pd.DataFrame:
             floor[f"val_{name}"] = results[0].floor[name]
         histories[FLOOR] = floor
     return _long(histories)
+
+
+def networks(results: Sequence[Result]) -> list[str]:
+    """The first run of each network: of one architecture with one set of arguments."""
+    first: dict[str, str] = {}
+    for result in results:
+        key = json.dumps([result.provenance[name] for name in ("arch", "arguments")])
+        first.setdefault(key, result.model)
+    return list(first.values())
+
+
+def class_curves(
+    table: pd.DataFrame, histories: Mapping[str, pd.DataFrame], scored: pd.DataFrame
+) -> pd.DataFrame:
+    """`curves` with the mIoU over some classes in place of that over all.
+
+    Args:
+        table: from `curves`; rows of models that have no history here are left out.
+        histories: per_class_history.csv of each model, of these classes alone.
+        scored: from `class_scores` over the same classes; its floor is the baseline's level.
+    """
+    parts = []
+    for model, history in histories.items():
+        mean = history.groupby("epoch")["iou"].mean()
+        own = table[table["model"] == model]
+        parts.append(own.assign(val_miou=own["epoch"].map(mean)))
+    floor = scored.loc[scored["model"] == FLOOR, "miou"].item()
+    parts.append(table[table["model"] == FLOOR].assign(val_miou=floor))
+    return pd.concat(parts, ignore_index=True)
+
+
+def with_class_scores(summary: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame:
+    """A summary whose mIoU and interval are those of `class_scores`."""
+    by_model = scored.set_index("model").loc[summary["model"]]
+    miou, low, high = (by_model[name].to_numpy() for name in ("miou", "low", "high"))
+    return summary.assign(miou=miou, miou_low=low, miou_high=high)
 
 
 def common_loss(results: Sequence[Result]) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""All pages: links lead somewhere, figures are listed, the Chinese is as agreed."""
+"""All pages: links lead somewhere, figures are listed and small, the Chinese is as agreed."""
 
 import re
 import subprocess
@@ -57,10 +57,11 @@ def test_every_page_of_docs_is_linked_from_another():
     assert {path for path in PAGES if path.is_relative_to(ROOT / "docs")} <= linked
 
 
-def test_figures_are_listed():
+def test_figures_are_listed_and_small():
     listed = ["git", "-C", str(ROOT), "ls-files", "*.png"]
     files = subprocess.run(listed, capture_output=True, encoding="utf-8", check=False).stdout
     pictures = [ROOT / file for file in files.splitlines() if (ROOT / file).exists()]
+    assert sum(path.stat().st_size for path in pictures) <= 6_000_000
     shown = set()
     for page in PAGES:
         for link in LINK.findall(page.read_text(encoding="utf-8")):

@@ -76,7 +76,7 @@ def test_own_data_goes_through_every_stage(project):
         target = layout.target_path(project / "data/own/my data/日本", mask.stem)
         assert images.read_target(mask).shape == images.read_target(target).shape
     assert (project / "data/page/index.html").is_file()
-    assert (project / "reports/comparison/skips_miou.png").is_file()
+    assert (project / "reports/comparison/skips_curves.png").is_file()
     assert not (project / "reports/comparison/seeds.csv").exists()  # no two differ by the seed
 
 

@@ -71,8 +71,8 @@ def dots(axes, label, names=None):
 
 
 def test_miou_curves_are_the_history_in_percent_with_the_floor(results):
-    figure = figures.miou(tables.curves(results), LOOK, "mIoU", "caption")
-    drawn = lines(figure.axes[0])
+    axes = figures.curves(tables.curves(results), LOOK, NATS, "mIoU", "caption").axes[1]
+    drawn = lines(axes)
     assert set(drawn) == {*MODELS, tables.FLOOR}
     for result in results:
         np.testing.assert_array_equal(
@@ -82,11 +82,11 @@ def test_miou_curves_are_the_history_in_percent_with_the_floor(results):
     np.testing.assert_allclose(drawn[tables.FLOOR].get_ydata(), 15.0)
     assert drawn[tables.FLOOR].get_linestyle() == "--"
     ends = {name: (line.get_xdata()[-1], line.get_ydata()[-1]) for name, line in drawn.items()}
-    assert end_labels(figure.axes[0]) == ends
+    assert end_labels(axes) == ends
 
 
 def test_loss_draws_val_solid_and_train_dashed(results):
-    axes = figures.loss(tables.curves(results), LOOK, NATS, "loss", "caption").axes[0]
+    axes = figures.curves(tables.curves(results), LOOK, NATS, "loss", "caption").axes[0]
     history = results[1].history
     colour = LOOK["fcn"]["color"]
     drawn = {line.get_linestyle(): line for line in axes.lines if line.get_color() == colour}
@@ -97,24 +97,46 @@ def test_loss_draws_val_solid_and_train_dashed(results):
 
 
 def test_loss_of_models_with_a_loss_of_their_own_is_named(results):
-    axes = figures.loss(tables.curves(results), LOOK, ("loss", "Dice"), "", "").axes[0]
+    axes = figures.curves(tables.curves(results), LOOK, ("loss", "Dice"), "", "").axes[0]
     assert axes.get_ylabel() == "Dice, logarithmic"
     np.testing.assert_array_equal(lines(axes)["fcn"].get_ydata(), results[1].history["val_loss"])
 
 
 def test_study_shows_its_own_models_in_their_usual_colours(results):
     some = {model: LOOK[model] for model in ["deeplab", "fcn"]}
-    drawn = lines(figures.miou(tables.curves(results), some, "", "").axes[0])
+    drawn = lines(figures.curves(tables.curves(results), some, NATS, "", "").axes[1])
     assert set(drawn) == {"deeplab", "fcn", tables.FLOOR}
     assert drawn["deeplab"].get_color() == style.COLOURS[2]
 
 
-def test_overview_has_losses_left_and_miou_right(results):
-    left, right = figures.overview(tables.curves(results), LOOK, NATS, "Curves", "caption").axes
+def test_curves_have_losses_left_and_miou_right(results):
+    left, right = figures.curves(tables.curves(results), LOOK, NATS, "", "", "mIoU of 2 (%)").axes
     expected = results[0].history["val_cross_entropy"]
     np.testing.assert_array_equal(lines(left)["unet"].get_ydata(), expected)
     assert set(lines(right)) == {*MODELS, tables.FLOOR}
-    assert "nats" in left.get_ylabel() and "%" in right.get_ylabel()
+    assert "nats" in left.get_ylabel() and right.get_ylabel() == "mIoU of 2 (%)"
+
+
+def test_curves_over_some_classes_are_the_means_of_their_ious(results):
+    classes = ["background", "007"]
+    rng = np.random.default_rng(0)
+    iou = {model: rng.random((9, 2)) for model in ("unet", "fcn")}
+    histories = {}
+    for model, values in iou.items():
+        rows = {"epoch": np.repeat(range(9), 2), "class": classes * 9, "iou": values.ravel()}
+        histories[model] = pd.DataFrame(rows)
+    scored = tables.class_scores(results[:2], classes)
+    found = tables.class_curves(tables.curves(results), histories, scored)
+    for model, values in iou.items():
+        own = found[found["model"] == model]["val_miou"]
+        np.testing.assert_allclose(own, values.mean(axis=1))
+    assert set(found["model"]) == {"unet", "fcn", tables.FLOOR}
+    level = found[found["model"] == tables.FLOOR]["val_miou"]
+    np.testing.assert_allclose(level, 0.6 / 2)  # background fills 60 of 100 pixels, 007 is missed
+
+
+def test_cost_shows_one_run_of_each_network(results):
+    assert tables.networks(results) == ["unet", "fcn"]  # deeplab is fcn with another seed
 
 
 def test_per_class_dots_are_the_ious_on_the_rows_of_their_classes(results):
@@ -122,7 +144,8 @@ def test_per_class_dots_are_the_ious_on_the_rows_of_their_classes(results):
     axes = figures.per_class(table, LOOK, GROUPS, "IoU", "caption").axes[0]
     for result in results:
         expected = dict(zip(CLASSES, result.per_class["iou"] * 100, strict=True))
-        assert dots(axes, result.model) == pytest.approx(expected, nan_ok=True)
+        del expected["absent"]  # in neither truth nor prediction: no row
+        assert dots(axes, result.model) == pytest.approx(expected)
     assert dots(axes, tables.FLOOR)["background"] == pytest.approx(60)
 
 
@@ -130,7 +153,7 @@ def test_per_class_rows_stand_under_their_group_and_fall_within_it(results):
     axes = figures.per_class(tables.per_class(results), LOOK, GROUPS, "", "").axes[0]
     mean = tables.per_class(results).query("model != @tables.FLOOR").groupby("class")["iou"].mean()
     within = sorted(["a$b$", "NA"], key=mean.get, reverse=True)
-    assert rows(axes) == ["background", "absent", "things", *within, "007"]
+    assert rows(axes) == ["background", "things", *within, "007"]
 
 
 def test_confusions_show_fractions_with_true_classes_as_rows(results):
@@ -139,14 +162,14 @@ def test_confusions_show_fractions_with_true_classes_as_rows(results):
     for axes, (model, matrix) in zip(figure.axes, matrices.items(), strict=False):
         assert axes.get_title(loc="left") == model
         shown = axes.images[0].get_array()
-        np.testing.assert_allclose(shown, matrix.to_numpy() * 100)
+        percent = matrix.loc[CLASSES[:4], CLASSES[:4]].to_numpy() * 100
+        np.testing.assert_allclose(shown, percent)
         assert shown[1, 0] != shown[0, 1]
         printed = {text.get_position(): text.get_text() for text in axes.texts}  # (column, row)
-        percent = matrix.to_numpy() * 100
         assert printed == {
-            (p, t): f"{percent[t, p]:.0f}" for t, p in np.ndindex(5, 5) if percent[t, p] >= 10
+            (p, t): f"{percent[t, p]:.0f}" for t, p in np.ndindex(4, 4) if percent[t, p] >= 10
         }
-    assert rows(figure.axes[0]) == CLASSES
+    assert rows(figure.axes[0]) == CLASSES[:4]  # the last is absent
     assert figure.axes[0].get_ylabel() == "true class"
 
 
@@ -179,14 +202,12 @@ def test_caption_and_title_are_on_every_figure(results, index):
     curves, caption = tables.curves(results), "as it was measured"
     matrices = {result.model: tables.confusion_matrix(result) for result in results}
     drawn = [
-        figures.loss(curves, LOOK, NATS, "title", caption),
-        figures.miou(curves, LOOK, "title", caption),
         figures.per_class(tables.per_class(results), LOOK, GROUPS, "title", caption),
         figures.confusions(matrices, "title", caption),
-        figures.overview(curves, LOOK, NATS, "title", caption),
+        figures.curves(curves, LOOK, NATS, "title", caption),
     ]
-    assert [figure.get_suptitle() for figure in drawn] == ["title"] * 5
-    assert [figure.get_supxlabel() for figure in drawn] == [caption] * 5
+    assert [figure.get_suptitle() for figure in drawn] == ["title"] * 3
+    assert [figure.get_supxlabel() for figure in drawn] == [caption] * 3
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -233,9 +254,9 @@ def test_any_number_of_classes_is_drawn_without_a_warning(tmp_path, classes):
 
 def test_settings_of_the_user_change_nothing(results):
     curves = tables.curves(results)
-    plain = style.png(figures.miou(curves, LOOK, "mIoU", "caption"))
+    plain = style.png(figures.curves(curves, LOOK, NATS, "mIoU", "caption"))
     with matplotlib.rc_context({"lines.linewidth": 9, "font.size": 30, "axes.edgecolor": "red"}):
-        assert style.png(figures.miou(curves, LOOK, "mIoU", "caption")) == plain
+        assert style.png(figures.curves(curves, LOOK, NATS, "mIoU", "caption")) == plain
 
 
 def test_plot_stage_gives_the_same_bytes_twice_and_reads_only_the_models_named(tmp_path, index):
@@ -265,11 +286,11 @@ def test_plot_stage_gives_the_same_bytes_twice_and_reads_only_the_models_named(t
         for run in ("first", "second")
     )
     assert first == second
-    drawn = {f"pair_{what}.png" for what in ("loss", "miou", "per_class", "confusion")}
+    drawn = {f"pair_{what}.png" for what in ("curves", "per_class", "confusion")}
     tables_written = ("curves", "per_class", "groups", "summary", "differences", "seeds")
     written = (
         {f"{name}.csv" for name in tables_written}
         | {"summary.md"}
         | {f"{model}.json" for model in MODELS}
     )
-    assert set(first) == drawn | written | {"overview.png", "cost.png", "dataset.png"}
+    assert set(first) == drawn | written | {"scores.png", "cost.png", "dataset.png"}

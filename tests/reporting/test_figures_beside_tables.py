@@ -26,16 +26,6 @@ KEPT = {  # figures of an earlier commit, which nothing draws again, and the fra
 }
 
 
-def overview():
-    """The curves of the comparison: their ends are the scores of its table."""
-    folder = ROOT / "reports/comparison"
-    table = pd.read_csv(folder / "summary.csv")
-    look = looks(table["model"].drop(table.index[-1]).tolist())
-    loss = ("cross_entropy", "cross-entropy")
-    curves = pd.read_csv(folder / "curves.csv")
-    return figures.overview(curves, look, loss, "miniature", "").axes[1]
-
-
 def scores(file):
     table = pd.read_csv(file)
     runs = table.loc[table["model"] != FLOOR, "model"].tolist()
@@ -44,7 +34,7 @@ def scores(file):
 
 def frames():
     """Each figure's path -> the frame of its table."""
-    known = {ROOT / "reports/comparison/overview.png": ROOT / "reports/comparison/summary.csv"}
+    known = {ROOT / "reports/comparison/scores.png": ROOT / "reports/comparison/summary.csv"}
     known |= {file.with_suffix(".png"): file for file in SCORES}
     return known | {ROOT / "studies" / png: ROOT / "studies" / csv for png, csv in KEPT.items()}
 
@@ -77,11 +67,15 @@ def test_a_figure_beside_a_table_is_drawn_from_its_frame(page):
 
 
 def test_curves_end_at_the_scores_of_the_table():
-    rows = pd.read_csv(ROOT / "reports/comparison/summary.csv").set_index("model")["miou"] * 100
-    shown = {name: y for name, (_, y) in points(overview()).items()}
+    """On the miniature the curves are of the images, size and classes that the table scores."""
+    rows = pd.read_csv(ROOT / "reports/comparison/summary.csv").set_index("model")["miou"]
+    curves = pd.read_csv(ROOT / "reports/comparison/curves.csv")
+    look = looks(rows.index.drop(FLOOR).tolist())
+    axes = figures.curves(curves, look, ("cross_entropy", "cross-entropy"), "", "").axes[1]
+    shown = {name: y for name, (_, y) in points(axes).items()}
     assert set(shown) == set(rows.index)
     for name, value in shown.items():
-        assert value == pytest.approx(rows[name], abs=1e-9), name
+        assert value == pytest.approx(100 * rows[name], abs=1e-9), name
 
 
 @pytest.mark.parametrize("file", SCORES, ids=lambda file: file.stem)

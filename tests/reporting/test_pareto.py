@@ -47,7 +47,7 @@ def summary(models, seed):
 
 def drawn(models, seed=0):
     table = summary(models, seed)
-    return table, pareto.against_cost(table, style.looks(models), note="as measured")
+    return table, pareto.against_cost(table, style.looks(models), "title", "as measured")
 
 
 COSTS = [0.009388032, *np.random.default_rng(0).lognormal(0, 3, 40)]
@@ -69,7 +69,7 @@ def has_room(axes, cost):
 def test_figure_of_models_of_one_cost_has_room_around_it(cost):
     """Found: on some CPUs the axis of a single model began and ended at it, and plot failed."""
     for table, look in same_costs(cost):
-        assert has_room(pareto.against_cost(table, look, note="as measured").axes[0], cost)
+        assert has_room(pareto.against_cost(table, look, "title", "as measured").axes[0], cost)
 
 
 @pytest.mark.parametrize("cost", COSTS)

@@ -166,8 +166,8 @@ def test_caption_says_when_pictures_were_shrunk(tmp_path):
     protocol, recipe = {"input_long_side": 384}, {"init": "imagenet", "val_size": 256}
     write_report(tmp_path, "unet", counts=confusion(1), protocol=protocol, recipe=recipe)
     text = markdown.caption([read_result("unet", tmp_path)])
-    assert "original size (seen at long side 384), single scale" in text
-    assert "last epoch. Curves: seen at long side 256. Start: imagenet" in text
+    assert "original size (resized to long side 384 for inference), single scale" in text
+    assert "last epoch. Curves: at long side 256. Start: imagenet" in text
 
 
 def test_curves_are_of_val_where_other_pictures_are_scored(tmp_path):
@@ -175,10 +175,11 @@ def test_curves_are_of_val_where_other_pictures_are_scored(tmp_path):
     recipe = {"init": "imagenet", "val_size": 256}
     write_report(tmp_path, "unet", counts=confusion(1), split="holdout of train", recipe=recipe)
     results = [read_result("unet", tmp_path)]
-    assert "last epoch. Curves: val, seen at long side 256. Start" in markdown.caption(results)
+    assert "last epoch. Curves: val, at long side 256. Start" in markdown.caption(results)
     curves = tables.curves(results)
     assert set(curves["model"]) == {"unet"}
-    (axes,) = figures.miou(curves, style.looks(["unet"]), "", "").axes
+    shown = tables.common_loss(results)
+    axes = figures.curves(curves, style.looks(["unet"]), shown, "", "").axes[1]
     assert [line.get_label() for line in axes.lines if line.get_label()[0] != "_"] == ["unet"]
 
 
@@ -302,7 +303,7 @@ def test_differences_are_answered_for_the_pairs_of_each_comparison():
         "| x | b - a | +5.12 | +1.10 to +9.09 | yes |",
         "| y | c - a | -2.00 | -5.00 to +1.00 | no |",
     ]
-    assert lines[-1] == markdown.DIFFERENCES_MEANING and "2,000 draws" in lines[-1]
+    assert lines[-1] == markdown.DIFFERENCES_MEANING and "2,000 resamples" in lines[-1]
     assert markdown.differences_markdown(table, {"alone": ["a"]}) == ""
 
 
