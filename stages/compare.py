@@ -13,7 +13,7 @@ from segmodels.core.files import write_bytes, write_csv, write_json, write_text
 from segmodels.data import splits
 from segmodels.reporting import endpoints, figures, markdown, pareto, tables, video
 from segmodels.reporting.result import Result, check_comparable, read_result
-from segmodels.reporting.results import read_csv
+from segmodels.reporting.result_files import read_csv
 from segmodels.reporting.style import Look, looks, png
 
 
