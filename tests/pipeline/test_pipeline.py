@@ -17,24 +17,27 @@ from helpers.projects import (
     change_params,
     commit,
     copy_project,
-    dvc,
     hashes,
     run,
     started,
 )
+from helpers.warm import dvc, python
 
 from segmodels.data import images, layout
 
 MODELS = {
-    "small": {"arch": "fcn_skip", "backbone": "resnet18", "stride": 32},
-    "fine": {"arch": "fcn_skip", "backbone": "resnet18", "stride": 8, "train": {}},
+    "small": {"arch": "unet", "width": 2},
+    "fine": {"arch": "unet", "width": 4, "train": {}},
 }
 CLASSES = ["空", "road", "blue car", "sign, traffic", "tree"]
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """Two small models on a data set of the user's own, computed once by `dvc repro`."""
+    """Two small models on a data set of the user's own, computed once by `dvc repro`.
+
+    Here DVC and all stages start as on a user's machine; later in these tests from warm.py.
+    """
     folder = tmp_path_factory.mktemp("work") / "my data" / "日本"
     copy_project(folder)
     own = folder / "data/own/my data/日本"
@@ -43,14 +46,14 @@ def project(tmp_path_factory):
     small = {"epochs": 1, "batch_size": 4, "crop_size": 32, "warmup_epochs": 0, "threads": 1}
     name = "my data/日本"
     values |= {"dataset": name, "model": "small", "models": MODELS}
-    values["comparisons"] = {"skips": list(MODELS)}
+    values["comparisons"] = {"widths": list(MODELS)}
     values["datasets"][name] = {"classes": CLASSES}
     values["train"][name] = {**values["train"]["miniature"], **small}
     values["predict"][name] = {**values["predict"]["miniature"], "threads": 1}
     text = yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
     (folder / "params.yaml").write_text(text, encoding="utf-8")
     dvc(folder, "add", "data/own/my data/日本")
-    dvc(folder, "repro")
+    run(folder, sys.executable, "-m", "dvc", "repro")
     commit(folder)
     return folder
 
@@ -76,7 +79,7 @@ def test_own_data_goes_through_every_stage(project):
         target = layout.target_path(project / "data/own/my data/日本", mask.stem)
         assert images.read_target(mask).shape == images.read_target(target).shape
     assert (project / "data/page/index.html").is_file()
-    assert (project / "reports/comparison/skips_curves.png").is_file()
+    assert (project / "reports/comparison/widths_curves.png").is_file()
     assert not (project / "reports/comparison/seeds.csv").exists()  # no two differ by the seed
 
 
@@ -104,8 +107,8 @@ def test_forced_runs_give_the_same_bits_and_other_times_reach_the_page_and_no_re
     [
         ("segmodels/reporting/figures.py", {"compare"}),
         ("segmodels/training/losses.py", {"train@small", "train@fine"}),
-        ("segmodels/models/fcn_skip.py", {"train@small", "train@fine"}),
-        ("segmodels/models/unet.py", set()),
+        ("segmodels/models/unet.py", {"train@small", "train@fine"}),
+        ("segmodels/models/fcn_skip.py", set()),
         ("segmodels/inference/cost.py", {"predict@small", "predict@fine"}),
         (
             "segmodels/evaluation/scores.py",
@@ -114,30 +117,26 @@ def test_forced_runs_give_the_same_bits_and_other_times_reach_the_page_and_no_re
     ],
 )
 def test_an_edit_reaches_only_what_depends_on_it(project, file, expected):
-    assert stages_after(project, file, "EDITED = 1") == expected | {"check"}
+    assert stages_after(project, [file], "EDITED = 1") == expected | {"check"}
 
 
 def test_a_comment_and_a_docstring_reach_check_alone(project):
-    for file in (
-        "segmodels/training/losses.py",
-        "segmodels/data/images.py",
-        "segmodels/core/files.py",
-    ):
-        assert stages_after(project, file, "# edited") == {"check"}
+    names = ("training/losses.py", "data/images.py", "core/files.py")
+    assert stages_after(project, [f"segmodels/{name}" for name in names], "# edited") == {"check"}
 
 
-def stages_after(project, file, line):
-    """Stages that an edit of a file reaches first; those below them are not listed yet."""
-    path = project / file
-    before = path.read_text(encoding="utf-8")
-    digests = "from stages.check import *; write_digests(Path('data/code'))"
-    path.write_text(f"{before}\n{line}\n", encoding="utf-8")
+def stages_after(project, files, line):
+    """Stages that an edit of files reaches first; those below them are not listed yet."""
+    before = {project / file: (project / file).read_text(encoding="utf-8") for file in files}
+    for path, text in before.items():
+        path.write_text(f"{text}\n{line}\n", encoding="utf-8")
     try:
-        run(project, sys.executable, "-c", digests)
+        python(project, "stages.check")
         return changed_stages(project)
     finally:
-        path.write_text(before, encoding="utf-8")
-        run(project, sys.executable, "-c", digests)
+        for path, text in before.items():
+            path.write_text(text, encoding="utf-8")
+        python(project, "stages.check")
 
 
 def test_experiment_with_another_model_runs_headline_only(project):
@@ -186,7 +185,8 @@ def test_another_start_file_trains_again_and_one_of_the_pipelines_own_is_refused
         assert ran == ["check", "starts", "train@fine"]
         noted = weights.with_name("provenance.json")
         first = json.loads(noted.read_text(encoding="utf-8"))["start"]
-        assert len(first["loaded"]) == 106 and not first["missing"]
+        # 18 convolutions with 4 arrays of BatchNorm each; 4 transposed and the last have a bias.
+        assert len(first["loaded"]) == 18 * 5 + 5 * 2 and not first["missing"]
         assert changed_stages(project) >= {"predict@fine"} and "starts" not in changed_stages(
             project
         )
