@@ -15,7 +15,7 @@ from segmodels.inference import photos
 from segmodels.models import safe_load
 
 PROJECT = Path(__file__).parents[2]
-NAMED = ["train", "predict", "cost", "evaluate", "headline"]
+NAMED = ["train", "predict", "evaluate", "headline"]
 
 
 @pytest.mark.parametrize("words", [[], ["nope"], ["--help"], ["unet", "fcn8s"]])
