@@ -84,6 +84,7 @@ def test_a_study_touches_the_files_of_no_other(project):
     assert not (project / "reports/models").exists()
     assert not (project / "data/tiny").exists() and not (project / "data/facts").exists()
     assert {path.name for path in (project / "studies/two").iterdir()} == {
+        "README.md",
         "data",
         "dvc.yaml",
         "params.yaml",
