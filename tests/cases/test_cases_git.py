@@ -571,7 +571,7 @@ def test_needed_packages_are_those_of_the_project():
 
 def test_command_in_a_subfolder_says_where_to_run_it():
     status, output = ran(
-        ROOT / "data", sys.executable, "-m", "segmodels.cli", "predict", "x.jpg", PYTHONPATH=ROOT
+        ROOT / "data", sys.executable, "-m", "segmodels.cli", "check", "x", PYTHONPATH=ROOT
     )
     assert status == 1
     assert one_line(output) == (
