@@ -4,7 +4,10 @@ import signal
 import sys
 from types import TracebackType
 
-import segmodels  # noqa: F401  it refuses a Python without the packages
+if sys.argv[0] == "-m" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C amid imports: no traceback
+
+import segmodels  # noqa: E402, F401  it refuses a Python without the packages
 
 
 def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -17,8 +20,6 @@ def show(kind: type[BaseException], error: BaseException, trace: TracebackType |
 
 
 if sys.argv[0] == "-m":  # while Python looks for the module that it shall run
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C amid imports: no traceback
     sys.excepthook = show
     from segmodels.core import supervise
 
