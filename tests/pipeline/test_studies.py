@@ -1,5 +1,6 @@
 """Studies in folders: what is in each, and that none touches another's files."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -51,7 +52,8 @@ def test_a_new_study_is_one_folder_with_all_that_a_study_has(tmp_path, start):
 
 def test_a_new_study_of_none_is_refused_in_a_line():
     make = ["make", "study", "NAME=mine", "FROM=nowhere"]
-    done = subprocess.run(make, cwd=ROOT, check=False, capture_output=True, encoding="utf-8")
+    alone = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    done = subprocess.run(make, cwd=ROOT, env=alone, capture_output=True, encoding="utf-8")
     assert done.returncode != 0
     assert done.stdout == (
         "error: FROM='nowhere': no studies/nowhere/params.yaml; expected a study of studies/\n"
