@@ -19,8 +19,7 @@ from typing import Any
 NEEDED = ["torch", "torchvision", "numpy", "pandas", "PIL", "matplotlib", "jinja2", "pydantic"]
 NEEDED += ["filelock", "requests", "ruamel", "safetensors", "scipy", "tqdm"]
 SHOWN = 3
-PUBLIC = ["load", "build", "evaluate"]
-__all__ = PUBLIC  # noqa: PLE0604
+__all__ = ["load", "build", "evaluate"]  # noqa: F822  see __getattr__
 ACTIVATE = "activate the environment (. .venv/bin/activate), or make setup"
 
 
@@ -44,7 +43,7 @@ def lacking() -> str:
 
 
 def __getattr__(name: str) -> Any:
-    if name in PUBLIC:
+    if name in __all__:
         # By name, or every program would depend on all that predicts: see config/code.py.
         return getattr(importlib.import_module("segmodels.api"), name)
     raise AttributeError(f"module 'segmodels' has no attribute {name!r}")

@@ -1,6 +1,7 @@
 """The public names of the package: `segmodels.load`, `build` and `evaluate`."""
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,16 +80,6 @@ def download_notice(name: str) -> str | None:
     from segmodels.models import published
 
     return published.download_notice(_known(name))
-
-
-def of_start(name: str) -> str:
-    """What torchvision calls a run of params.yaml, as it starts with `init: coco`."""
-    from segmodels.config import params
-
-    run = params.load(PARAMS).runs.get(name)
-    if run is None:
-        raise UnknownModel(f"model {name}: {_expected()}")
-    return f"{TORCHVISION}{run.arch}_{run.arguments.get('backbone', 'resnet50')}"
 
 
 def _published(name: str, device: str) -> "Model":
@@ -238,19 +229,16 @@ def evaluate(
 
     total = np.zeros((num_classes, num_classes), np.int64)
     count = 0
-    try:
-        for prediction, target in zip(predictions, targets, strict=True):
-            count += 1
+    for count, (prediction, target) in enumerate(_pairs(predictions, targets), start=1):
+        try:
             total += confusion_matrix(
                 target=_label_map(target),
                 prediction=_label_map(prediction),
                 num_classes=num_classes,
                 ignore_index=ignore_index,
             )
-    except ValueError as error:
-        if "zip()" not in str(error):
+        except ValueError as error:
             raise ValueError(f"image {count - 1}: {error}") from None
-        raise ValueError(f"{error}: expected as many predictions as targets") from None
     summary = scores.summarize(total)
     return Scores(
         miou=summary["miou"],
@@ -261,6 +249,15 @@ def evaluate(
         confusion=total,
         images=count,
     )
+
+
+def _pairs(predictions: Iterable[Any], targets: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """Each prediction with its target; a ValueError where one has no partner."""
+    nothing = object()
+    for prediction, target in itertools.zip_longest(predictions, targets, fillvalue=nothing):
+        if prediction is nothing or target is nothing:
+            raise ValueError("expected as many predictions as targets")
+        yield prediction, target
 
 
 def _label_map(given: Any) -> np.ndarray:

@@ -3,7 +3,7 @@
 import argparse
 
 from segmodels.commands import common
-from segmodels.commands.predict import add_start, loaded
+from segmodels.commands.predict import loaded
 from segmodels.inference import export
 
 
@@ -22,7 +22,6 @@ def add(command: argparse.ArgumentParser) -> None:
     output = "default: logits; labels are uint8, (N, H, W)"
     command.add_argument("--output", choices=export.OUTPUTS, default="logits", help=output)
     common.add_dataset(command)
-    add_start(command)
 
 
 def run(options: argparse.Namespace) -> None:

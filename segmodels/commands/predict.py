@@ -45,13 +45,7 @@ def add(command: argparse.ArgumentParser) -> None:
     lines = "one line of JSON for each photograph and model"
     command.add_argument("--json", action="store_true", help=lines)
     common.add_dataset(command)
-    add_start(command)
     variants.add(command)
-
-
-def add_start(command: argparse.ArgumentParser) -> None:
-    """What `--model torchvision/<name>` says today."""
-    command.add_argument("--start", choices=["coco"], help=argparse.SUPPRESS)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -113,8 +107,6 @@ def loaded(name: str, options: argparse.Namespace) -> "Model":
 
     try:
         name = name or api.default(options.dataset)
-        if options.start:
-            name = api.of_start(name)
         if notice := api.download_notice(name):
             complain(notice)
         model = api.load(name, dataset=options.dataset)

@@ -18,21 +18,17 @@ RECORDED = {"arch": str, "arguments": dict, "recipe": dict, "seed": int, "normal
 COCO_CLASSES = 21  # torchvision trained on those of COCO's images that show VOC's classes
 
 
-def load(
-    settings: Params, name: str, *, start: str | None = None, runtime: Runtime | None = None
-) -> Network:
-    """A model of params.yaml with weights.
+def load(settings: Params, name: str, *, runtime: Runtime | None = None) -> Network:
+    """A model of params.yaml with the weights that the train stage wrote.
 
     Args:
         settings: its `dataset` says on what the model was trained.
         name: a key of `models` or `variants`.
-        start: coco: torchvision's published weights; None: those that the train stage wrote.
         runtime: device and precision, from `machine.start`; None: the CPU, in float32.
     Raises:
         ValueError: there are no weights that cover it.
     """
-    published = start == "coco"
-    network = _published(name, settings.runs[name]) if published else _trained(settings, name)
+    network = _trained(settings, name)
     return network if runtime is None else network.on(runtime)
 
 
@@ -60,7 +56,7 @@ def _trained(settings: Params, name: str) -> Network:
     if not path.is_file():
         raise ValueError(
             f"{path}: missing; `dvc repro` makes it, `dvc pull` fetches it, "
-            "--start coco does without"
+            "--model torchvision/fcn_resnet50 does without"
         )
     settings = as_trained(settings, name)
     entry = settings.models[name]
