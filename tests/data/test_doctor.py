@@ -532,7 +532,8 @@ def test_page_fits_into_the_window(project, chromium, capsys, width):
 
 
 def test_documented_thresholds_are_those_of_the_code():
-    text = (Path(cli.__file__).parents[1] / "docs/own-data-checks.md").read_text(encoding="utf-8")
+    page = Path(cli.__file__).parents[1] / "docs/guides/own-data-checks.md"
+    text = page.read_text(encoding="utf-8")
     found = re.findall(r"`([A-Z_]+)` = ([\d.]+)", text)
     modules = (counts, likeness, objects, rims, turned)
     for name, value in found:

@@ -1,4 +1,4 @@
-"""The command as people use it: docs/own-data.md command by command, and what follows an import."""
+"""The commands of docs/guides/own-data.md, each as people use it, and what follows an import."""
 
 import json
 import re
@@ -31,7 +31,7 @@ from segmodels.data import images, index, layout
 from segmodels.data.sources import own, tidy
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/own-data.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/guides/own-data.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

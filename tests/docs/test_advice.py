@@ -45,6 +45,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 STUDIES = [ROOT / "params.yaml", *sorted(ROOT.glob("studies/*/params.yaml"))]
 MODELS = {str(path.parent.relative_to(ROOT)): set(params.load(path).runs) for path in STUDIES}
 READERS = {"studies/streets"}  # which the reader makes first
+MADE = ("studies/streets/", "studies/mine/", ".dvc/tmp/", "docs/teaser.png")  # no files of Git
 TARGETS = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 GIT = {"add", "checkout", "clone", "commit", "init", "lfs", "restore", "stash"}
 STARTED = {"dvc", "segmodels", "git", "make", "pip", "python"}
@@ -311,16 +312,25 @@ def test_variables_are_read_somewhere_and_all_are_documented():
 
 
 def files(text):
-    """Paths of files of the project."""
-    folders = r"docs|segmodels|stages|tests|tools|benchmarks|\.dvc"
-    pattern = rf"(?<![\w./<>{{}}*-])(?:{folders})/[\w./-]+\.(?:md|py|yaml)\b"
+    """Paths of the project: files, folders with a slash at the end, and patterns of files."""
+    folders = r"docs|segmodels|stages|studies|reports|tests|tools|benchmarks|\.dvc|\.github"
+    endings = r"\.(?:md|py|yaml|yml|png|csv|json)\b|/(?![\w.*<{-])"
+    pattern = rf"(?<![\w./<>{{}}*:-])(?:{folders})/(?:[\w./*-]*[\w*])?(?:{endings})"
     return re.findall(pattern, text)
+
+
+def missing(document, path):
+    """Whether a path is neither of the project nor of a study that the document is about."""
+    if path.startswith(MADE):
+        return False
+    folders = [ROOT, (ROOT / document).parent]
+    return not any(any(folder.glob(path)) for folder in folders)
 
 
 def test_every_file_of_the_project_that_is_named_exists():
     known = every(files)
-    assert len(known) > 40
-    assert not [item for item in known if not (ROOT / item[1]).exists()]
+    assert len(known) > 150
+    assert not [item for item in known if missing(*item)]
 
 
 def test_every_extra_exists():
@@ -389,8 +399,10 @@ def test_invented_names_are_refused():
     assert unknown_key("train.<dataset>.learning_rate") and unknown_key("datasets.{}.klasses")
     assert not unknown_key("train.<dataset>.lr") and not unknown_key("models.unet.train.lr")
     assert keys("lower train.{}.lr, or `models.unet.seed`.") == ["train.{}.lr", "models.unet.seed"]
-    shown = "docs/nothing.md, [x](docs/own-data.md)"
-    assert files(shown) == ["docs/nothing.md", "docs/own-data.md"]
+    shown = "docs/nothing.md, `tests/no_*.py`, no/tests/, tests/none/, [x](docs/guides/own-data.md)"
+    named = ["docs/nothing.md", "tests/no_*.py", "tests/none/", "docs/guides/own-data.md"]
+    assert files(shown) == named
+    assert [path for path in named if missing("README.md", path)] == named[:3]
     assert settings("lower batchsize in params.yaml, or `bnn: train`") == ["bnn", "batchsize"]
     assert not {"bnn", "batchsize"} & known_settings()
     assert variables("set SEGMODELS_NOTHING=1") == ["SEGMODELS_NOTHING"]

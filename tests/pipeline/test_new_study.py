@@ -131,7 +131,7 @@ def test_the_guide_shows_what_camvid_gets():
         table[name] = 1
     draft = new_study.drafted("streets", "streets", Dataset(classes=classes), table)
     lines = new_study.summary(draft, 20)
-    page = (ROOT / "docs/own-data.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/guides/own-data.md").read_text(encoding="utf-8")
     assert "\n".join([*lines[:2], lines[-1]]) in page
     assert lines[2] == "about 20 min of training, from steps measured just now"
 
