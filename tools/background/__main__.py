@@ -7,7 +7,7 @@ from pathlib import Path
 from segmodels.core.supervise import run
 
 PAGE = Path("docs/learn/background.md")
-SHOWN = 25  # the validation picture that the figures show, counted from 0
+SHOWN = 34  # the validation image that the figures show, counted from 0
 
 
 def main() -> None:
@@ -15,7 +15,6 @@ def main() -> None:
         raise ValueError("no scikit-image: pip install -e '.[docs]'")
     from segmodels.config import params
     from segmodels.core.files import write_bytes
-    from segmodels.data import images
     from segmodels.reporting.style import png
     from tools.background import blocks, classical, diagrams, learning, metrics, pieces, tasks
     from tools.background.quotes import quotes
@@ -32,7 +31,7 @@ def main() -> None:
     rows += [*block_rows, *learning.tap_rows(), *learning.overlap_rows()]
     write(rows)
     figures = {
-        "classical": pieces.examples(scene, images.palette()),
+        "classical": pieces.examples(scene, classes),
         "oracle": pieces.oracle_figure(classical_rows),
         "tasks": tasks.figure(scene, classes),
         "example": metrics.example_figure(),

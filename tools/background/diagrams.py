@@ -14,7 +14,7 @@ from segmodels.reporting.style import COLOURS, GREY, framed, styled
 STRIDES = (1, 2, 4, 8, 16, 32)
 PYRAMID = 6.3  # x of parallel branches
 KINDS = {  # kind of a box -> colour and meaning
-    "p": ("#FFFFFF", "the picture, or pooled only"),
+    "p": ("#FFFFFF", "the image, or pooled only"),
     "c": ("#B3D4E8", "convolutions"),
     "a": ("#F5CF80", "atrous convolutions"),
     "h": ("#80CFB9", "scores of the classes"),
@@ -22,10 +22,10 @@ KINDS = {  # kind of a box -> colour and meaning
 }
 LineStyle = Literal["-", "--", ":"]
 LINES: dict[str, tuple[str, LineStyle, str]] = {  # kind of an arrow -> colour, style, meaning
-    "-": (GREY, "-", "onwards; down: stride or pooling"),
-    "b": (COLOURS[3], "-", "bilinear upsampling"),
+    "-": (GREY, "-", "onwards; down: by stride"),
+    "b": (COLOURS[3], "-", "fixed upsampling"),
     "t": (COLOURS[7], "-", "transposed convolution"),
-    "i": (COLOURS[7], ":", "unpooling at the maxima's places"),
+    "i": (COLOURS[7], ":", "unpooling at the maxima"),
     "s": (COLOURS[0], "--", "skip"),
 }
 
@@ -43,7 +43,6 @@ class Model(NamedTuple):
     """A network: boxes, and arrows (from, to, kind)."""
 
     title: str
-    file: str
     boxes: list[Box]
     arrows: list[tuple[int, int, str]]
     pyramid: bool = False  # whether the boxes at PYRAMID stand side by side at one stride
@@ -75,33 +74,29 @@ def _around(branches: Sequence[int]) -> list[tuple[int, int, str]]:
     return [*into, *out]
 
 
-PICTURE = Box(0, 1, "p")  # a ResNet's first convolution has stride 2, VGG16's stride 1
+IMAGE = Box(0, 1, "p")  # a ResNet's first convolution has stride 2, VGG16's stride 1
 DOWN = _encoder((1, 2, 4, 8, 16, 32))
 DILATED = _encoder((1, 2, 4, 8, 8, 8), atrous=2)
-RESNET = [PICTURE, *DILATED[1:]]
+RESNET = [IMAGE, *DILATED[1:]]
 OUT = Box(8.4, 1, "h", "out")
 MODELS = [
     Model(
         "FCN-32s",
-        "fcn_skip.py",
         [*DOWN, Box(6.4, 32, "h"), OUT],
         [*_chain(0, 6), (6, 7, "b")],
     ),
     Model(
         "FCN-8s",
-        "fcn_skip.py",
         [*DOWN, Box(6, 32, "h"), Box(6.7, 16, "h", "+"), Box(7.4, 8, "h", "+"), OUT],
         [*_chain(0, 6), *_chain(6, 9, "b"), (4, 7, "s"), (3, 8, "s")],
     ),
     Model(
         "FCN on a dilated ResNet",
-        "fcn.py",
         [*RESNET, Box(6.6, 8, "h"), OUT],
         [*_chain(0, 6), (6, 7, "b")],
     ),
     Model(
         "U-Net",
-        "unet.py",
         [*_encoder((1, 2, 4, 8, 16)), *_decoder((8, 4, 2, 1), start=5, step=0.85), OUT],
         [
             *_chain(0, 4),
@@ -112,7 +107,6 @@ MODELS = [
     ),
     Model(
         "SegNet",
-        "segnet.py",
         [
             *DOWN[:-1],
             Box(5, 32, "p"),
@@ -123,14 +117,45 @@ MODELS = [
         [*_chain(0, 5), *_chain(5, 10, "i"), (10, 11, "-")],
     ),
     Model(
+        "U-Net on an encoder",
+        [
+            IMAGE,
+            *DOWN[1:],
+            *_decoder((16, 8, 4, 2), start=5.65, step=0.52),
+            Box(7.6, 1, "u"),
+            OUT,
+        ],
+        [
+            *_chain(0, 5),
+            *_chain(5, 10, "b"),
+            *[(1, 9, "s"), (2, 8, "s"), (3, 7, "s"), (4, 6, "s")],
+            (10, 11, "-"),
+        ],
+    ),
+    Model(
+        "Feature pyramid network",
+        [
+            IMAGE,
+            *DOWN[1:],
+            *[Box(6.1, 32, "u"), Box(6.1, 16, "u"), Box(6.1, 8, "u"), Box(6.1, 4, "u")],
+            Box(7.5, 4, "h", "+"),
+            OUT,
+        ],
+        [
+            *_chain(0, 5),
+            *[(5, 6, "s"), (4, 7, "s"), (3, 8, "s"), (2, 9, "s")],
+            *_chain(6, 9, "b"),
+            *[(6, 10, "b"), (7, 10, "b"), (8, 10, "b"), (9, 10, "-")],
+            (10, 11, "b"),
+        ],
+    ),
+    Model(
         "DeepLab v1",
-        "deeplabv1.py",
         [*DILATED, Box(6.1, 8, "a", "12"), Box(7.1, 8, "h"), OUT],
         [*_chain(0, 7), (7, 8, "b")],
     ),
     Model(
         "DeepLab v2",
-        "deeplabv2.py",
         [
             *RESNET,
             Box(PYRAMID, 2.83, "a", "6"),
@@ -145,7 +170,6 @@ MODELS = [
     ),
     Model(
         "DeepLab v3",
-        "deeplabv3.py",
         [
             *RESNET,
             Box(PYRAMID, 2, "c", "1 x 1"),
@@ -161,9 +185,8 @@ MODELS = [
     ),
     Model(
         "DeepLab v3+",
-        "deeplabv3plus.py",
         [
-            PICTURE,
+            IMAGE,
             *_encoder((1, 2, 4, 8, 16, 16), atrous=1)[1:],
             Box(6.4, 16, "a", "ASPP"),
             Box(7.3, 4, "u"),
@@ -176,10 +199,12 @@ MODELS = [
 
 @styled
 def models_figure() -> Figure:
-    """All models of segmodels/models in the same alphabet."""
-    figure = framed("The models: height is resolution", "", size=(13, 11))
-    grid = figure.subplots(3, 3, sharex=True, sharey=True)
-    for axes, model in zip(grid.flat, MODELS, strict=True):
+    """The networks of segmodels/models in the same alphabet."""
+    title = "Some networks go down and come back, others stay at stride 8 or 16"
+    figure = framed(title, "", size=(13, 13.5))
+    grid = figure.subplots(4, 3, sharex=True, sharey=True)
+    *cells, last = grid.flat
+    for axes, model in zip(cells, MODELS, strict=True):
         _draw(axes, model)
     for axes in grid[:, 0]:
         axes.set_ylabel("output stride")
@@ -189,12 +214,13 @@ def models_figure() -> Figure:
         handles.append(box)
     for colour, style, label in LINES.values():
         handles.append(Line2D([], [], color=colour, linestyle=style, label=label))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=12)
+    last.set_axis_off()
+    last.legend(handles=handles, loc="center", fontsize=12)
     return figure
 
 
 def _draw(axes: Axes, model: Model) -> None:
-    axes.set_title(f"{model.title}  ({model.file})", fontsize=13)
+    axes.set_title(model.title)
     axes.set_yscale("log", base=2)
     axes.set_xlim(-0.6, 9.1)
     axes.set_ylim(50, 0.68)
@@ -205,14 +231,16 @@ def _draw(axes: Axes, model: Model) -> None:
     if model.pyramid:
         panel = Rectangle((PYRAMID - 0.6, 1.5), 1.2, 40, facecolor="#F4F4F4", edgecolor="#C8C8C8")
         axes.add_patch(panel)
-        axes.text(PYRAMID, 1.4, "all at stride 8", ha="center", va="bottom", fontsize=9, color=GREY)
+        axes.text(
+            PYRAMID, 1.4, "all at stride 8", ha="center", va="bottom", fontsize=11, color=GREY
+        )
     for start, end, kind in model.arrows:
         axes.add_patch(_arrow(model.boxes[start], model.boxes[end], kind))
     for box in model.boxes:
         colour, _ = KINDS[box.kind]
-        frame = {"boxstyle": "round,pad=0.35", "facecolor": colour, "edgecolor": GREY}
+        frame = {"boxstyle": "round,pad=0.3", "facecolor": colour, "edgecolor": GREY}
         text = box.text or "   "
-        axes.text(box.x, box.stride, text, ha="center", va="center", fontsize=9, bbox=frame)
+        axes.text(box.x, box.stride, text, ha="center", va="center", fontsize=11, bbox=frame)
 
 
 def _arrow(start: Box, end: Box, kind: str) -> FancyArrowPatch:

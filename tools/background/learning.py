@@ -3,7 +3,6 @@
 The gradients are computed by automatic differentiation of segmodels/training/losses.py.
 """
 
-from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -15,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 from segmodels.config.schema import Loss
 from segmodels.data.sources.miniature.generate import Scene
-from segmodels.reporting.style import COLOURS, framed, styled
+from segmodels.reporting.style import COLOURS, GREY, framed, styled
 from segmodels.training import losses
 from tools.background.results import Row
 
@@ -26,6 +25,7 @@ PROBABILITIES = (0.01, 0.1, 0.5, 0.9, 0.99)  # of "object" at its pixels
 SIDE = 65  # elements of a feature of a 513 x 513 picture at output stride 8
 RATES = (1, 6, 12, 18, 24, 36, 48, 64)
 TAPS = (9, 6, 4, 2, 1)  # taps that can lie within the feature, as 3 x 3, 3 x 2, ...
+SHADES = ("#08306B", "#2171B5", "#6BAED6", "#C6DBEF", "#F0F0F0")  # the fewer taps the paler
 FACTOR = 4  # how much smaller the upsampled map is
 
 
@@ -63,38 +63,40 @@ def loss_rows() -> list[Row]:
 
 @styled
 def loss_figure() -> Figure:
-    """The gradient against the predicted probability; the losses at a single pixel."""
-    figure = framed("How hard a loss pulls at a pixel of the object", "", size=(13, 5))
-    left, right = figure.subplots(1, 2)
+    """The gradient of each loss against the predicted probability."""
+    title = "Where the model is sure and wrong, Dice lets go and cross-entropy pulls hardest"
+    figure = framed(title, "", size=(13, 6))
+    axes = figure.subplots()
     small, large = OBJECTS
-    _draw_pull([left, right], "cross_entropy", large, "--", COLOURS[0])
-    _draw_pull([left, right], "dice", large, "-", COLOURS[1])
-    _draw_pull([right], "dice", small, "-", COLOURS[3])  # too large for the left axes
-    for axes in (left, right):
-        axes.set_xlabel("probability that the model gives to the true class")
-        axes.set_ylabel("gradient x number of pixels")
-        axes.set_xlim(0, 1)
-    left.set_title("the large object")
-    left.set_ylim(0, 1.02)
-    right.set_title("both objects, logarithmic")
-    right.set_yscale("log")
+    _draw_pull(axes, "cross_entropy", large, "--", COLOURS[0])
+    _draw_pull(axes, "dice", large, "-", COLOURS[2])
+    _draw_pull(axes, "dice", small, "-", COLOURS[3])
+    weak, strong = gradient("dice", 0.5, large), gradient("dice", 0.5, small)
+    axes.annotate(
+        "", (0.5, strong), (0.5, weak), arrowprops={"arrowstyle": "<->", "linewidth": 1.5}
+    )
+    axes.text(0.51, 2, f"{strong / weak:.0f} times", va="center")
+    axes.text(0.12, 9.5, f"Dice, object of {100 * small // PIXELS}% of the image", color=COLOURS[3])
+    axes.text(0.62, 0.45, "cross-entropy, any object", color=COLOURS[0])
+    axes.text(
+        0.12, 0.17, f"Dice, object of {100 * large // PIXELS}% of the image", color=COLOURS[2]
+    )
+    axes.set_xlabel("probability that the model gives to the true class")
+    axes.set_ylabel("gradient x pixels of the image")
+    axes.set_xlim(0, 1)
+    axes.set_yscale("log")
     ticks = [0.01, 0.1, 1, 10]
-    right.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    right.minorticks_off()
-    handles, labels = right.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_ylim(0.005, 15)
+    axes.minorticks_off()
     return figure
 
 
-def _draw_pull(panels: Sequence[Axes], part: str, pixels: int, style: str, colour: str) -> None:
+def _draw_pull(axes: Axes, part: str, pixels: int, style: str, colour: str) -> None:
     """The gradient of a loss at an object of so many pixels, against the probability."""
     probabilities = np.linspace(0.005, 0.995, 100)
     gradients = [gradient(part, probability, pixels) for probability in probabilities]
-    label = "cross-entropy, any object"
-    if part == "dice":
-        label = f"Dice, object of {100 * pixels // PIXELS}% of the picture"
-    for axes in panels:
-        axes.plot(probabilities, gradients, style, color=colour, label=label)
+    axes.plot(probabilities, gradients, style, color=colour)
 
 
 def valid_taps(rate: int, side: int = SIDE) -> np.ndarray:
@@ -119,13 +121,12 @@ def tap_rows() -> list[Row]:
 @styled
 def atrous_figure() -> Figure:
     """Where the nine taps of a kernel fall, and how many of them see the feature at each rate."""
-    figure = framed("An atrous kernel that outgrows its feature", "", size=(13, 5))
-    *kernels, shares = figure.subplots(1, 4, width_ratios=[1, 1, 1, 2.4])
-    for axes, rate in zip(kernels, (6, 24, 48), strict=True):
-        _draw_kernel(axes, rate)
-    _draw_shares(shares)
-    handles, labels = shares.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower right", ncols=5, fontsize=12)
+    title = "A large atrous rate turns a 3 x 3 kernel into a 1 x 1 kernel"
+    figure = framed(title, "", size=(13, 8.4))
+    grid = figure.add_gridspec(2, 3, height_ratios=[1.25, 1])
+    for k, rate in enumerate((6, 24, 48)):
+        _draw_kernel(figure.add_subplot(grid[0, k]), rate)
+    _draw_shares(figure.add_subplot(grid[1, :]))
     return figure
 
 
@@ -134,14 +135,16 @@ def _draw_shares(axes: Axes) -> None:
     rates = np.arange(1, SIDE + 6)
     taps = np.stack([valid_taps(int(rate)) for rate in rates])
     percent = [100 * (taps == count).mean(axis=(1, 2)) for count in TAPS]
-    colours = [COLOURS[0], COLOURS[5], COLOURS[2], COLOURS[1], COLOURS[3]]
-    names = [f"{count} taps" for count in TAPS[:-1]] + ["1 tap: a 1 x 1 kernel"]
-    axes.stackplot(rates, percent, colors=colours, labels=names)
+    axes.stackplot(rates, percent, colors=SHADES)
+    labels = [(4, 35, "9 taps"), (15, 50, "6 taps"), (30, 50, "4 taps")]
+    labels += [(47, 50, "2 taps"), (59, 75, "1 tap")]
+    for i, (x, y, label) in enumerate(labels):
+        axes.text(x, y, label, color="white" if i < 3 else "black", va="center")
     axes.set_xlim(1, SIDE + 5)
     axes.set_ylim(0, 100)
     axes.set_xlabel("atrous rate: distance of two taps (elements)")
-    axes.set_ylabel("share of the feature's places (%)")
-    axes.set_title(f"valid taps on {SIDE} x {SIDE} elements")
+    axes.set_ylabel("share of places (%)")
+    axes.set_title(f"Taps that see a feature of {SIDE} x {SIDE} elements, over all places")
     axes.grid(False)
 
 
@@ -149,19 +152,21 @@ def _draw_kernel(axes: Axes, rate: int) -> None:
     """The feature, and the taps of a kernel whose middle is at (20, 20)."""
     axes.add_patch(Rectangle((0, 0), SIDE, SIDE, facecolor="#DCEBF5", edgecolor=COLOURS[0]))
     places = np.array([20 - rate, 20, 20 + rate])
+    for place in places:
+        line = {"color": GREY, "linewidth": 0.8}
+        axes.plot(places[[0, 2]], [place, place], zorder=1, **line)
+        axes.plot([place, place], places[[0, 2]], zorder=1, **line)
     x = np.repeat(places, 3)
     y = np.tile(places, 3)
     inside = (x >= 0) & (x < SIDE) & (y >= 0) & (y < SIDE)
-    axes.plot(x[inside], y[inside], "s", color=COLOURS[0], label="sees the feature")
-    if not inside.all():
-        axes.plot(x[~inside], y[~inside], "X", color=COLOURS[3], label="sees padding")
+    look = {"linestyle": "", "markersize": 7, "zorder": 2}
+    axes.plot(x[inside], y[inside], marker="o", color=COLOURS[0], **look)
+    axes.plot(x[~inside], y[~inside], marker="X", color=COLOURS[3], **look)
     axes.set_xlim(-32, 72)
-    axes.set_ylim(74, -36)
+    axes.set_ylim(72, -32)
     axes.set_aspect("equal")
-    axes.set_title(f"rate {rate}:\n{inside.sum()} of 9 taps")
+    axes.set_title(f"rate {rate}: {inside.sum()} of 9 taps see the feature")
     axes.set_axis_off()
-    if rate == 24:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.02), fontsize=12, ncols=2)
 
 
 def overlaps(kernel: int, stride: int, size: int) -> np.ndarray:
@@ -184,7 +189,8 @@ def overlap_rows() -> list[Row]:
 @styled
 def upsampling_figure(scene: Scene) -> Figure:
     """Checkerboards of an even and an uneven overlap, beside bilinear interpolation."""
-    figure = framed("Twice as large: fixed and learned upsampling", "", size=(13, 6.6))
+    title = "A kernel side that is no multiple of the stride draws a grid, even on a flat map"
+    figure = framed(title, "", size=(13, 6.6))
     axes = figure.subplots(2, 4)
     first_label = scene.target[scene.target % 255 > 0][0]  # of an object, not void
     mask = torch.from_numpy((scene.target == first_label).astype(np.float32))
@@ -193,8 +199,8 @@ def upsampling_figure(scene: Scene) -> Figure:
     titles = [
         "the input",
         "bilinear",
-        "transposed, kernel 3:\nuneven overlap",
-        "transposed, kernel 4:\neven overlap",
+        "transposed, kernel 3:\noverlaps unevenly",
+        "transposed, kernel 4:\noverlaps evenly",
     ]
     for row, values in zip(axes, (flat, small), strict=True):
         maps = [
@@ -205,13 +211,16 @@ def upsampling_figure(scene: Scene) -> Figure:
         ]
         for panel, map_, title in zip(row, maps, titles, strict=True):
             image = panel.imshow(map_[0, 0].numpy(), cmap="cividis", vmin=0, vmax=1.8)
-            panel.set_title(title if values is flat else "", fontsize=13)
+            panel.set_title(title if values is flat else "")
+            if values is flat:
+                low, high = float(map_.min()), float(map_.max())
+                panel.set_xlabel("1 everywhere" if low == high else f"{low:.2f} to {high:.2f}")
             panel.set_xticks([])
             panel.set_yticks([])
             panel.grid(False)
-    axes[0, 0].set_ylabel("1 everywhere")
-    axes[1, 0].set_ylabel("an object's mask")
-    figure.colorbar(image, ax=axes, label="value", shrink=0.7)
+    axes[0, 0].set_ylabel("flat map")
+    axes[1, 0].set_ylabel(f"{scene.names[0]} of the miniature")
+    figure.colorbar(image, ax=axes, label="value of an element", shrink=0.7)
     return figure
 
 

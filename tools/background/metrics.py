@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from segmodels.evaluation import boundary, scores
 from segmodels.evaluation.confusion import confusion_matrix, iou, mean
@@ -51,13 +52,13 @@ def example_rows() -> list[Row]:
     values: dict[str, Any] = {}
     for measure in ("pixel_acc", "mean_acc", "miou", "mean_dice"):
         values[measure] = summary[measure]
-    values["miou of picture 1"] = mean(iou(first))
-    values["miou of picture 2"] = mean(iou(second))
-    values["mean of the pictures' mIoU"] = np.mean([mean(iou(first)), mean(iou(second))])
+    values["miou of image 1"] = mean(iou(first))
+    values["miou of image 2"] = mean(iou(second))
+    values["mean of the images' mIoU"] = np.mean([mean(iou(first)), mean(iou(second))])
     for name, class_iou, class_dice in zip(CLASSES, iou(whole), scores.dice(whole), strict=True):
         values[f"iou of {name}"] = class_iou
         values[f"dice of {name}"] = class_dice
-    return [Row("example", "two pictures", 0, key, float(value)) for key, value in values.items()]
+    return [Row("example", "two images", 0, key, float(value)) for key, value in values.items()]
 
 
 def square(side: int, shift: int, picture: int) -> np.ndarray:
@@ -92,13 +93,18 @@ def shift_rows() -> list[Row]:
 @styled
 def example_figure() -> Figure:
     """Truth and prediction of both pictures, and the confusion matrix of both together."""
-    figure = framed("The worked example", "", size=(13, 3.4))
-    axes = figure.subplots(1, 5, width_ratios=[1, 1, 1, 1, 1.05])
+    figure = framed("Four of 44 pixels are wrong; the matrix says which", "", size=(13, 5.6))
+    grid = figure.add_gridspec(2, 3, width_ratios=[1, 1, 1.05])
     for k in range(2):
-        _cells(axes[2 * k], labels(TRUTHS[k]), f"picture {k + 1}: truth")
-        _cells(axes[2 * k + 1], labels(PREDICTIONS[k]), f"picture {k + 1}: prediction")
+        truth, prediction = labels(TRUTHS[k]), labels(PREDICTIONS[k])
+        _cells(figure.add_subplot(grid[k, 0]), truth, f"image {k + 1}: ground truth")
+        axes = figure.add_subplot(grid[k, 1])
+        _cells(axes, prediction, f"image {k + 1}: prediction")
+        for row, column in np.argwhere((prediction != truth) & (truth != VOID)):
+            wrong = Rectangle((column, row), 1, 1, fill=False, edgecolor="#C00000", linewidth=4)
+            axes.add_patch(wrong)
     first, second = confusions()
-    _matrix(axes[4], first + second)
+    _matrix(figure.add_subplot(grid[:, 2]), first + second)
     return figure
 
 
@@ -107,12 +113,12 @@ def _matrix(axes: Axes, confusion: np.ndarray) -> None:
     axes.imshow(confusion, cmap="Blues", vmin=0, vmax=2 * most)
     for (row, column), count in np.ndenumerate(confusion):
         ink = "white" if count > 1.2 * most else "black"
-        axes.text(column, row, str(count), ha="center", va="center", color=ink)
-    axes.set_title("both: pixels")
-    axes.set_xticks(range(3), CLASSES, fontsize=10)
-    axes.set_yticks(range(3), CLASSES, fontsize=10)
-    axes.set_xlabel("predicted", fontsize=11)
-    axes.set_ylabel("true", fontsize=11)
+        axes.text(column, row, str(count), ha="center", va="center", color=ink, fontsize=16)
+    axes.set_title("pixels of both images")
+    axes.set_xticks(range(3), CLASSES)
+    axes.set_yticks(range(3), CLASSES, rotation=90, va="center")
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
     axes.grid(False)
 
 
@@ -122,9 +128,9 @@ def _cells(axes: Axes, map_: np.ndarray, title: str) -> None:
     axes.pcolormesh(shown, cmap=colours, vmin=0, vmax=3, edgecolors=GREY, linewidth=0.6)
     for (row, column), label in np.ndenumerate(map_):
         letter = "void" if label == VOID else "bcd"[label]
-        size = 8 if label == VOID else 12
+        size = 11 if label == VOID else 14
         axes.text(column + 0.5, row + 0.5, letter, ha="center", va="center", fontsize=size)
-    axes.set_title(title, fontsize=13)
+    axes.set_title(title)
     axes.invert_yaxis()
     axes.set_aspect("equal")
     axes.set_axis_off()
@@ -133,19 +139,23 @@ def _cells(axes: Axes, map_: np.ndarray, title: str) -> None:
 @styled
 def boundary_figure(rows: Sequence[Row]) -> Figure:
     """The bands of boundary IoU and trimap; the scores of a shift by the square's size."""
-    figure = framed("The same mistake, seen by three scores", "", size=(13, 4.8))
+    title = "IoU forgives a shift of 2 pixels on large squares, boundary scores do not"
+    figure = framed(title, "", size=(13, 5))
     left, middle, right = figure.subplots(1, 3, width_ratios=[1, 1, 1.5])
     truth = square(BANDS, 0, 48)
     prediction = square(BANDS, SHIFT, 48)
     width = boundary.distance((PICTURE, PICTURE))
     _draw_bands(left, _inner(truth, width), _inner(prediction, width))
-    left.set_title(f"boundary IoU: the objects'\nown rims, {width} pixels wide", fontsize=12)
+    left.set_title(f"boundary IoU: the objects'\nown rims, {width} pixels wide")
     rim = _inner(truth, TRIMAP) | (_inner(1 - truth, TRIMAP, edge=False))
     _draw_bands(middle, truth.astype(bool) & rim, prediction.astype(bool) & rim)
-    middle.contour(rim, [0.5], colors=GREY, linewidths=1.2)
-    middle.set_title(
-        f"trimap: all within {TRIMAP} pixels\nof the true boundary (grey line)", fontsize=12
-    )
+    middle.contour(rim, [0.5], colors="black", linewidths=1.6, linestyles=":")
+    middle.set_title(f"trimap: within {TRIMAP} pixels of\nthe true boundary (dotted)")
+    for axes in (left, middle):
+        for shift, style in ((0, "-"), (SHIFT, "--")):
+            side = (48 - BANDS) // 2 - 0.5
+            outline = Rectangle((side + shift, side), BANDS, BANDS, fill=False, linestyle=style)
+            axes.add_patch(outline)
     _draw_shift_scores(right, rows)
     return figure
 
@@ -166,7 +176,7 @@ def _draw_shift_scores(axes: Axes, rows: Sequence[Row]) -> None:
     axes.set_xlabel("side of the square (pixels), logarithmic")
     axes.set_ylabel("score (%)")
     axes.set_ylim(40, 102)
-    axes.set_title(f"a square moved by {SHIFT} pixels")
+    axes.set_title(f"a square predicted {SHIFT} pixels beside the truth")
     axes.legend(loc="lower right")
 
 
@@ -188,13 +198,13 @@ def _draw_bands(axes: Axes, truth: np.ndarray, predicted: np.ndarray) -> None:
     table = ["#FFFFFF", COLOURS[1], COLOURS[5], COLOURS[0]]
     axes.imshow(kinds, cmap=ListedColormap(table), vmin=0, vmax=3, interpolation="nearest")
     axes.set_axis_off()
-    for name, colour in zip(("truth only", "prediction only", "both"), table[1:], strict=True):
+    for name, colour in zip(("truth", "prediction", "both"), table[1:], strict=True):
         axes.plot([], [], "s", color=colour, label=name, markersize=10)
     axes.legend(
-        loc="lower center",
+        loc="upper center",
         ncols=3,
-        fontsize=9,
-        bbox_to_anchor=(0.5, -0.14),
+        fontsize=12,
+        bbox_to_anchor=(0.5, 0.03),
         handletextpad=0.1,
         columnspacing=0.6,
     )

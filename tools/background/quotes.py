@@ -21,10 +21,10 @@ EXAMPLE = {
     "IoU of background": "iou of background",
     "IoU of cat": "iou of cat",
     "IoU of dog": "iou of dog",
-    "**mIoU, VOC's: one confusion over both pictures**": "miou",
-    "mIoU of picture 1": "miou of picture 1",
-    "mIoU of picture 2": "miou of picture 2",
-    "mean of the pictures' mIoU": "mean of the pictures' mIoU",
+    "**mIoU, VOC's: one confusion over both images**": "miou",
+    "mIoU of image 1": "miou of image 1",
+    "mIoU of image 2": "miou of image 2",
+    "mean of the images' mIoU": "mean of the images' mIoU",
     "Dice of cat": "dice of cat",
     "mean Dice": "mean_dice",
 }
@@ -53,7 +53,7 @@ def _table(head: Sequence[str], right: int, lines: Sequence[Sequence[str]]) -> s
 
 
 def _methods(value: dict) -> str:
-    head = ["method", "scikit-image", "setting", "regions a picture", "mIoU", "foreground IoU"]
+    head = ["method", "scikit-image", "setting", "regions an image", "mIoU", "foreground IoU"]
     lines = []
     for name, (function, words, at) in METHODS.items():
         cells = ["", "", ""]  # an edge detector finds no regions
@@ -71,7 +71,7 @@ def _methods(value: dict) -> str:
 def _example(value: dict) -> str:
     lines = []
     for name, measure in EXAMPLE.items():
-        lines.append([name, _percent(value["example", "two pictures", 0, measure])])
+        lines.append([name, _percent(value["example", "two images", 0, measure])])
     return _table(["score", "worked example"], 1, lines)
 
 
@@ -121,7 +121,7 @@ def _sentences(value: dict) -> list[str]:
     return [
         f"a foreground IoU of {rule}; the better of the two sides, picked with the truth, {helped}",
         f"at 0.5 it pulls at a pixel of the small object {ratio:.0f} times as hard",
-        f"{finest:.0f} regions a picture reach {best}",
+        f"{finest:.0f} regions an image reach {best}",
         f"calling everything background reaches {floor}",
         f"from {shifted(metrics.SIDES[0], 'iou')} for a square of {metrics.SIDES[0]} pixels to "
         f"{shifted(metrics.SIDES[-1], 'iou')} for one of {metrics.SIDES[-1]}",
