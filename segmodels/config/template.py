@@ -16,7 +16,8 @@ from segmodels.config.section import RGB
 
 BACKBONE = "efficientnet_lite0"
 FIRST = "fpn"
-MODELS: dict[str, dict[str, object]] = {
+Entries = dict[str, dict[str, object]]  # `models` of params.yaml
+MODELS: Entries = {
     "fpn": {"arch": "fpn", "backbone": BACKBONE, "pyramid_channels": 64, "branch_channels": 64},
     "fcn": {"arch": "fcn", "backbone": BACKBONE, "output_stride": 16, "aux": False},
     "deeplabv3": {"arch": "deeplabv3", "backbone": BACKBONE, "output_stride": 16, "aux": False},
@@ -33,6 +34,8 @@ class Draft:
         dataset: name of the folder in data/own.
         absent: classes without a pixel in train.
         long_side: to which images are shrunk, pixels; None: they stay as they are.
+        shipped: the model that comes along from which the first model starts, and that model's
+            entry; None: ImageNet weights.
     """
 
     study: str
@@ -47,6 +50,33 @@ class Draft:
     batch_size: int
     crop_size: int
     long_side: int | None
+    shipped: tuple[str, dict[str, object]] | None = None
+
+    @property
+    def models(self) -> Entries:
+        """The first model, and those of the second step."""
+        if self.shipped is None:
+            return MODELS
+        start, entry = self.shipped
+        name = str(entry["arch"])
+        return {name: entry | {"train": {"init": start}}, f"{name}_imagenet": entry}
+
+    @property
+    def first(self) -> str:
+        """The model that is trained first."""
+        return next(iter(self.models))
+
+    @property
+    def question(self) -> str:
+        """What the second step compares, as the key of a comparison."""
+        return "architectures" if self.shipped is None else "starts"
+
+    @property
+    def network(self) -> str:
+        """The first model, for people."""
+        if self.shipped is None:
+            return "FPN on EfficientNet-Lite0 with ImageNet weights"
+        return f"the network of {self.shipped[0]}, which starts from its weights"
 
     @property
     def steps(self) -> int:
@@ -73,7 +103,7 @@ def params_text(draft: Draft) -> str:
 root: ../..
 here: studies/{draft.study}/
 dataset: {key}
-model: {FIRST}
+model: {draft.first}
 seed: 0
 checkpoint_minutes: 10
 
@@ -96,7 +126,7 @@ train:
     loss: {{cross_entropy: 1, dice: 0}}
     optimizer: adamw
     lr: 0.0005
-    head_lr: 5            # factor on lr for what does not start from ImageNet
+    head_lr: 5            # factor on lr for what stands on the backbone
     weight_decay: 0.01
     schedule: onecycle
     warmup_epochs: {draft.epochs / 5:g}
@@ -108,24 +138,29 @@ predict:
     scales: [1]           # [0.75, 1, 1.25] and flip: true: often better, 6 times as long
     flip: false
 
-models:                   # second step: three models; remove the "# " before the others
-{_model_lines()}
+models:                   # second step: remove the "# " before the others
+{_model_lines(draft)}
 
 variants: {{}}
 
-comparisons: {{}}           # second step: {{architectures: [{", ".join(MODELS)}]}}
+comparisons: {{}}           # second step: {{{draft.question}: [{", ".join(draft.models)}]}}
 """  # noqa: E501 (as wide as params.yaml)
 
 
-def _model_lines() -> str:
+def _model_lines(draft: Draft) -> str:
     """A line for each model, all but the first as comments."""
     lines = list[str]()
-    for name, entry in MODELS.items():
-        values = ", ".join(
-            f"{key}: {json.dumps(value).strip(chr(34))}" for key, value in entry.items()
-        )
-        lines.append(f"  {'' if name == FIRST else '# '}{name}: {{{values}}}")
+    for name, entry in draft.models.items():
+        values = ", ".join(f"{key}: {_flow(value)}" for key, value in entry.items())
+        lines.append(f"  {'' if name == draft.first else '# '}{name}: {{{values}}}")
     return "\n".join(lines)
+
+
+def _flow(value: object) -> str:
+    """A value of `models` as YAML in one line."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_flow(each)}' for key, each in value.items())}}}"
+    return json.dumps(value).strip('"')
 
 
 def _dataset_lines(draft: Draft) -> str:
@@ -144,6 +179,10 @@ def _or_null(side: int | None) -> str:
 def readme_text(draft: Draft) -> str:
     """README.md."""
     here = f"studies/{draft.study}/"
+    _, *others = draft.models
+    aim = "three models on one backbone with one recipe"
+    if draft.shipped:
+        aim = f"what the start from {draft.shipped[0]} adds to one from ImageNet weights"
     return f"""\
 # {draft.dataset}: a first model, then a comparison
 
@@ -160,7 +199,17 @@ dvc repro {here}dvc.yaml                # run in the project's folder: train, pr
 | `reports/comparison/summary.md` | scores of all models, with intervals |
 | `data/page/index.html` | every validation image with truth, prediction and errors |
 
-**First step.** A feature pyramid network on EfficientNet-Lite0 with ImageNet weights: small, and good enough to show whether masks and classes are right.
+**First step.** {_sentence(draft)}
 
-**Second step.** In `params.yaml` remove the `# ` before `fcn` and `deeplabv3`, and write `comparisons: {{architectures: [fpn, fcn, deeplabv3]}}`. Then run the same command: three models on one backbone with one recipe, and what is significant. The first is not trained again.
+**Second step.** In `params.yaml` remove the `# ` before {" and ".join(f"`{name}`" for name in others)}, and write `comparisons: {{{draft.question}: [{", ".join(draft.models)}]}}`. Then run the same command: {aim}, and what is significant. The first is not trained again.
 """  # noqa: E501
+
+
+def _sentence(draft: Draft) -> str:
+    """The first model and why it comes first."""
+    if draft.shipped:
+        return f"{draft.network.capitalize()}; only what depends on the classes is new."
+    return (
+        "A feature pyramid network on EfficientNet-Lite0 with ImageNet weights: small, and good "
+        "enough to show whether masks and classes are right."
+    )

@@ -16,13 +16,15 @@ A training is to give the same bits on a GPU too, and a model to be exported for
 import importlib.util
 import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
 import torch
 from pydantic import ConfigDict, ValidationError, validate_call
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from segmodels.config.document import shown
 
@@ -56,7 +58,7 @@ def check_arguments(name: str, arch: str, arguments: dict[str, Any]) -> None:
         for key in arguments:
             if key not in takes:
                 raise ValueError(f"{key}: unknown argument, {arch} takes {', '.join(takes)}")
-        with torch.device("meta"):
+        with weightless():
             validate_call(config=ConfigDict(strict=True))(function)(num_classes=2, **arguments)
     except ValidationError as error:
         lines = (f"models.{name}.{_line(problem)}" for problem in error.errors())
@@ -66,6 +68,24 @@ def check_arguments(name: str, arch: str, arguments: dict[str, Any]) -> None:
     except (MemoryError, RuntimeError, TypeError, OverflowError) as error:  # sizes beyond any
         reason = f"{arch} cannot be built with {shown(arguments)}: {type(error).__name__}"
         raise ValueError(f"models.{name}: {reason}") from None
+
+
+@contextmanager
+def weightless() -> Iterator[None]:
+    """Modules that are built in the body have shapes, but no values and no memory.
+
+    They are on the meta device, where torch fills a tensor with normal numbers by code that imports
+    its compiler: seconds for nothing. That filling is left out.
+    """
+    with torch.device("meta"), _Unfilled():
+        yield
+
+
+class _Unfilled(TorchFunctionMode):
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        return args[0] if func is torch.Tensor.normal_ else func(*args, **(kwargs or {}))
 
 
 def builder(arch: str) -> Callable[..., nn.Module]:

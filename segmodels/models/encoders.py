@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from segmodels import models
 from segmodels.config.encoders import ENCODERS, FOLDER, LITE
 from segmodels.core import files
 from segmodels.models import backbones
@@ -46,7 +47,7 @@ def backbone_state(content: bytes, network: str) -> dict[str, Tensor]:
     """
     given = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
     name = network if network in LITE else f"timm/{network}"
-    with torch.device("meta"):
+    with models.weightless():
         own = backbones.build(name, output_stride=32)[0].state_dict()
     state = dict(zip(own, given.values(), strict=False))  # what comes last is no feature
     for key, tensor in own.items():

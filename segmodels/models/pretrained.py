@@ -79,7 +79,10 @@ def source(*, arch: str, arguments: dict[str, Any], init: str) -> str | Path | N
     if init == "coco":
         return _coco(arch, backbone)
     if not Path(init).is_file():
-        raise ValueError(f"init = {init!r}: expected none, imagenet, coco or a file that exists")
+        raise ValueError(
+            f"init = {init!r}: expected none, imagenet, coco, a model that comes "
+            "along, or a file that exists"
+        )
     return Path(init)
 
 

@@ -6,14 +6,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from helpers import packing
 from helpers.import_forms import CLASSES, bring, pairs, pairs_of_colours
 from helpers.projects import ROOT
+from safetensors.torch import load_file
 
 from segmodels import models, new_study
 from segmodels.cli import main
 from segmodels.config import params
 from segmodels.config.schema import Dataset, Train
 from segmodels.core import supervise
+from segmodels.models import pretrained
 from segmodels.training import estimate
 
 STEP = 0.6  # seconds, of a measured step
@@ -189,3 +193,34 @@ def test_classes_that_no_mask_holds_are_allowed_and_said(project, capsys):
     bring("plain", "data/own/plain", "--classes", ",".join(CLASSES))
     assert "no pixel of sign in train: allow_absent" in new(capsys, "plain")
     assert params.load("studies/plain/params.yaml").data.allow_absent == ["sign"]
+
+
+def test_a_study_may_start_from_a_model_that_comes_along(project, capsys, monkeypatch):
+    """The network, its input and its weights are those of the file; the class layer is new."""
+    monkeypatch.setattr(new_study.packed, "FOLDER", project / "segmodels/weights")
+    packing.pack(project / "segmodels/weights/zoo.safetensors")
+    card = new_study.packed.read_card(project / "segmodels/weights/zoo.safetensors")
+    said = new(capsys, "roads", "--start", "zoo")
+    assert "the network of zoo, which starts from its weights" in said
+    settings = params.load("studies/roads/params.yaml")
+    entry = settings.models[card.arch]
+    assert (entry.arch, entry.arguments) == (card.arch, card.arguments)
+    assert settings.normalization(card.arch).model_dump(mode="json") == card.normalize
+    recipe = settings.recipe(card.arch)
+    assert recipe.init == "segmodels/weights/zoo.safetensors"
+    model = models.build(card.arch, num_classes=len(CLASSES), **card.arguments)
+    start = pretrained.start(model, arch=card.arch, arguments=card.arguments, init=recipe.init)
+    assert start["missing"] == start["unexpected"] == []
+    for tensor in start["wrong_shape"]:
+        assert (tensor["file"][0], tensor["model"][0]) == (len(card.classes), len(CLASSES))
+    given = load_file(recipe.init)
+    for name, tensor in model.state_dict().items():
+        if name in start["loaded"]:
+            assert torch.equal(tensor, given[name].float())
+    assert len(start["loaded"]) > len(start["wrong_shape"]) > 0
+
+
+def test_a_start_that_does_not_come_along_is_refused(project, capsys):
+    assert "--start zebra: expected a model that comes along" in new(
+        capsys, "roads", "--start", "zebra"
+    )

@@ -205,7 +205,7 @@ def test_another_start_file_trains_again_and_one_of_the_pipelines_own_is_refused
         assert started(dvc(project, "repro", "starts")) == ["check", "starts"]
         change_params(project, models__fine__train={"init": "nowhere.pt"})
         refused = dvc(project, "repro", "train@fine", status=255)
-        assert f"no such file in {project}; expected none, imagenet, coco or a file" in refused
+        assert f"no such file in {project}; expected none, imagenet, coco, a model" in refused
         assert weights.is_file()
     finally:
         restore(project)
