@@ -6,6 +6,7 @@ the commands and options of segmodels/cli.py. `--check` only says whether they a
 
 import argparse
 import inspect
+import re
 import sys
 import types
 import typing
@@ -39,7 +40,7 @@ SECTIONS: dict[str, type[BaseModel]] = {  # heading -> the class that checks it
 }
 TOP = {  # of the top level, whose fields say nothing themselves
     "root": "from this file's folder to the project's",
-    "here": "from the project's folder to this file's; of a study: studies/<name>/",
+    "here": "from the project's folder to this file's; of a study: `studies/<name>/`",
     "dataset": "which data set the pipeline runs on: a key of `datasets`",
     "model": "whose results `reports/headline` shows: a key of `models` or `variants`",
     "seed": "initial weights, order of the images, augmentation, dropout",
@@ -90,9 +91,14 @@ def params_page() -> str:
 
 def row(name: str, field: FieldInfo) -> str:
     default = "required" if field.is_required() else f"`{shown(field.get_default())}`"
-    meaning = field.description or TOP.get(name, "")
+    meaning = marked(field.description or TOP.get(name, ""))
     cells = [f"`{name}`", meaning, values(field.annotation, field), default]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def marked(text: str) -> str:
+    """Words with <...> as code; elsewhere Markdown takes it for HTML and shows nothing."""
+    return re.sub(r"(?<!\S)([^\s`]*<\w+>[^\s`,;]*)", r"`\1`", text)
 
 
 def shown(default: Any) -> str:
@@ -173,7 +179,8 @@ def options(command: argparse.ArgumentParser) -> str:
         meaning = (action.help or "") % {"default": action.default, "prog": command.prog}
         if action.required and action.option_strings:
             meaning += " (required)"
-        rows.append(f"| `{spelled(action)}` | {meaning.strip()} |".replace("| |", "|  |"))
+        meaning = marked(meaning.strip())
+        rows.append(f"| `{spelled(action)}` | {meaning} |".replace("| |", "|  |"))
     return "\n".join(rows)
 
 

@@ -3,6 +3,9 @@
 Zensical reads plain Markdown. Pages link to files beside docs/, which a site cannot show, so it is
 built from a tree with the pages and every file that they link to, each at its usual place. Where
 `make repro` has made data/page, the results page of the miniature is part of it.
+
+Search runs in a Worker, which browsers refuse to pages that lie on disk. Zensical's remedy is a
+script of another site; tools/site_worker.js is in its place.
 """
 
 import os
@@ -16,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 TREE, SITE = ROOT / ".scratch/site-pages", ROOT / ".scratch/site"
 PAGE = "data/page"  # of the miniature
 LINK = re.compile(r"\]\(([^)#\s]+)")
+WORKER = Path(__file__).with_name("site_worker.js")
+FOREIGN = "https://unpkg.com/iframe-worker/shim"
 NAV = [
     ("Start", ["docs/index.md", "docs/start/install.md", "docs/start/quickstart.md"]),
     ("Guides", "docs/guides"),
@@ -43,8 +48,20 @@ def main() -> None:
         [program, "build", "--clean", "--strict", "--config-file", config], cwd=TREE.parent
     )
     if done.returncode == 0:
-        print(f"site: open {(SITE / 'index.html').relative_to(ROOT)} in a browser")
+        use_own_worker()
+        print(f"site: open {os.path.relpath(SITE / 'index.html', ROOT)} in a browser")
     sys.exit(done.returncode)
+
+
+def use_own_worker() -> None:
+    """Let every page take its worker from the site."""
+    shutil.copyfile(WORKER, SITE / "assets/javascripts/worker.js")
+    for page in SITE.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        up = "../" * len(page.relative_to(SITE).parent.parts)
+        page.write_text(
+            text.replace(FOREIGN, f"{up}assets/javascripts/worker.js"), encoding="utf-8"
+        )
 
 
 def copy(source: str, target: str) -> Path:
@@ -108,9 +125,16 @@ pymdownx.superfences.custom_fences = [
 
 
 def listed(folder: str) -> list[str]:
-    """Pages of a folder, its index first."""
-    pages = sorted((TREE / folder).glob("*.md"), key=lambda page: (page.stem != "index", page.stem))
-    return [page.relative_to(TREE).as_posix() for page in pages]
+    """Pages of a folder: its index, then those that an index of docs/ links to, in its order."""
+    order = []
+    for index in ("docs/index.md", f"{folder}/index.md"):
+        if (TREE / index).is_file():
+            text = (TREE / index).read_text(encoding="utf-8")
+            links = [os.path.normpath((TREE / index).parent / link) for link in LINK.findall(text)]
+            order += [os.path.relpath(link, TREE) for link in links]
+    pages = [page.relative_to(TREE).as_posix() for page in sorted((TREE / folder).glob("*.md"))]
+    places = {page: order.index(page) if page in order else len(order) for page in pages}
+    return sorted(pages, key=lambda page: (Path(page).stem != "index", places[page]))
 
 
 if __name__ == "__main__":

@@ -49,6 +49,14 @@ def test_links_lead_to_a_file_and_to_a_heading(page):
             assert anchor in anchors(target), link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_angle_brackets_are_code(page):
+    """<name> elsewhere is taken for HTML, and nothing is shown."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"`[^`\n]*`|<!--.*?-->", "", text, flags=re.DOTALL)
+    assert re.findall(r"<[^>\n]*>", text) == []
+
+
 def test_every_page_of_docs_is_linked_from_another():
     linked = set()
     for page in PAGES:
