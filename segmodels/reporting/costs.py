@@ -46,7 +46,7 @@ def machines(results: Sequence[Result], cost_table: pd.DataFrame) -> list[str]:
     most = cost_table["passes"].max()
     passes = f"{fewest} to {most}" if fewest < most else f"{fewest}"
     latency = (
-        f"Latency: median of {passes} predictions of one picture of "
+        f"Latency: median of {passes} predictions of one image of "
         f"{cost_table['picture'].iloc[0]} pixels, after a warm-up"
     )
     predicted_on = dict(zip(cost_table["model"], cost_table["machine"], strict=True))

@@ -22,6 +22,29 @@ from segmodels.reporting.style import COLOURS, looks
 WEB = Path(__file__).with_name("web")
 DASHES = ["", "7 4", "2 3"]  # of curves; the next one once every colour has been used
 LONGEST = 8  # a list with more members is shown as their number
+HELP = {  # heading of a column -> what it is
+    "model": "Name in params.yaml; * marks one that is trained otherwise than the others.",
+    "mIoU": "Mean IoU over all classes in truth or prediction: VOC's score.",
+    "95% interval": "Where the value may lie with other images of the same kind.",
+    "mIoU, present": "Mean IoU over the classes in the truth.",
+    "boundary mIoU": "Mean IoU in a narrow band inside the objects' borders.",
+    "pixel acc": "Share of the pixels that are right.",
+    "mean acc": "Mean over the classes of the share of their pixels that are right.",
+    "best epoch": "Epoch with the highest mIoU on val during training.",
+    "parameters": "Numbers that training changes, in millions.",
+    "models": "The runs that are compared.",
+    "mIoU, points": "mIoU of the first model minus that of the second, in points.",
+    "excludes 0": "Yes: the interval does not contain 0, so the difference is significant.",
+    "over seeds": "The runs that differ in the training seed alone.",
+    "seeds": "How many seeds were trained.",
+    "mean mIoU": "Mean of their mIoU.",
+    "standard deviation, points": "How far the training seed moves mIoU.",
+    "GMACs": "Billions of multiply-adds for one image.",
+    "parameters, millions": "Numbers that training changes.",
+    "latency, ms": "Time to predict one image.",
+    "training, s": "Time of the training without validation.",
+    "training's peak memory, GB": "Most memory that the training took.",
+}
 
 
 class Cell(NamedTuple):
@@ -66,6 +89,7 @@ def report(
     class_iou = [result.per_class.set_index("class")["iou"] for result in results]
     group_miou = [result.groups.set_index("group")["miou"] for result in results]
     return {
+        "help": HELP,
         "head": markdown.HEAD[:-1],  # GMACs are among the costs
         "rows": markdown.each_row(tables.summary(results), scores_row),
         "floor": tables.FLOOR,

@@ -76,6 +76,12 @@ def test_the_tables_say_what_the_summary_says_without_javascript(text, made_up_r
     assert found == {name: str(count) for name, count in pictures.items()}
 
 
+def test_every_column_is_explained():
+    headings = {*markdown.HEAD[:-1], *markdown.DIFFERENCES_HEAD, *markdown.SEEDS_HEAD}
+    headings |= {column.heading for column in costs.COLUMNS.values()}
+    assert page.HELP.keys() == headings
+
+
 def test_scores_are_sorted_by_their_full_value_and_not_by_what_is_printed(made_up_results):
     summary = tables.summary(made_up_results)
     cells = dict(zip(markdown.HEAD, page.scores_row(summary.iloc[0]), strict=False))
@@ -100,7 +106,7 @@ def test_costs_are_those_that_were_counted_and_measured(text, data, made_up_resu
     # From good to bad unet, fcn8s, fcn32s; fcn8s is slower than unet, but cheaper in GMACs.
     assert [MODELS[i] for i in found["latency, ms"]["front"]] == ["fcn32s", "unet"]
     assert [MODELS[i] for i in found["GMACs"]["front"]] == ["fcn32s", "fcn8s", "unet"]
-    assert "50 predictions of one picture of 80 x 64 pixels" in text
+    assert "50 predictions of one image of 80 x 64 pixels" in text
     assert text.count("fp32, 2 threads, Abacus 3000.") == 2  # the latency's and the training's
 
 

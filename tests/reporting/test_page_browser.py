@@ -4,10 +4,12 @@ import colorsys
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from helpers.made_up_page import CLASSES, COSTS, GROUPS, MODELS, SIZE, VAL, prediction, target
 from playwright.sync_api import expect
 
 from segmodels.data import images
+from segmodels.reporting.markdown import HEAD
 
 MARKS = """[...document.querySelectorAll("#chart-cost .series")].map((group) => {
     const { x, width } = group.querySelector(".mark").getBBox();
@@ -69,6 +71,12 @@ def shown(page):
         [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data])"""
     )
     return np.array(found).reshape(-1, *SIZE, 4)[..., :3]
+
+
+def violations(page):
+    """What axe-core calls a barrier, whatever its weight: (rule, the elements)."""
+    found = Axe().run(page).response["violations"]
+    return [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found]
 
 
 def column(page, k):
@@ -232,7 +240,7 @@ def test_where_no_picture_matches_the_page_says_so_and_goes_on(page):
     page.select_option("#by-model", label="unet")  # every picture is right
     page.focus("#at-most")
     page.keyboard.press("ArrowLeft")
-    assert texts(page, "#picture-name") == ["No picture matches"]
+    assert texts(page, "#picture-name") == ["No image matches"]
     page.focus("#opacity")
     page.keyboard.press("ArrowLeft")
     page.select_option("#by-model", label="fcn32s")
@@ -265,6 +273,41 @@ def test_another_confusion_matrix_is_shown_when_chosen(page):
     top = max((counts[t, p], t, p) for t in range(4) for p in range(4) if t != p)
     first = texts(page, "#worst-pairs li")[0]
     assert first.startswith(f"{CLASSES[top[1]]} taken for {CLASSES[top[2]]}: {top[0]} pixels")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_axe_finds_nothing_that_keeps_readers_out(open_page, width, scheme):
+    page = open_page(width=width, scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    assert violations(page) == []
+
+
+def test_axe_would_find_pale_ink_and_a_control_without_a_name(page):
+    page.add_style_tag(content=".lede { color: #bbb; }")
+    page.evaluate("document.querySelector('#theme').removeAttribute('aria-label')")
+    assert {name for name, _ in violations(page)} == {"button-name", "color-contrast"}
+
+
+def test_tab_reaches_every_control(page):
+    page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    controls = "a, button:not(:disabled), select, input, summary, [tabindex='0']"
+    wanted = page.evaluate(
+        f"""[...document.querySelectorAll("{controls}")].filter((each, k) => {{
+        each.dataset.k = k;  // of the pictures and of the two layers only the chosen one
+        return each.tabIndex === 0 && (each.type !== "radio" || each.checked); }}).length"""
+    )
+    reached = set()
+    for _ in range(wanted):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.dataset.k"))
+    assert wanted > 50 and len(reached) == wanted and None not in reached
+
+
+def test_columns_are_explained_beside_their_table(page):
+    page.click("#comparison details:has(.help) >> nth=0 >> summary")
+    assert texts(page, "#comparison .help >> nth=0 >> dt") == [
+        heading for heading in HEAD if heading != "GMACs"
+    ]
 
 
 def test_names_are_text_and_never_markup(page):

@@ -60,7 +60,7 @@
     state.at = at;
     const picture = state.matching[at];
     const place = `${at + 1} of ${state.matching.length}`;
-    byId("picture-name").textContent = picture ? `${picture.id} (${place})` : "No picture matches";
+    byId("picture-name").textContent = picture ? `${picture.id} (${place})` : "No image matches";
     byId("previous").disabled = at <= 0;
     byId("next").disabled = at >= state.matching.length - 1;
     mark(at);
@@ -69,7 +69,7 @@
     if (picture !== state.matching[state.at]) return;
     state.pixels = { image, labels: labels.map(({ data }) => data.filter((_, i) => i % 4 === 0)) };
     byId("panels").replaceChildren(
-      ...["picture", "truth", ...models].map((each, i) => panel(picture, each, i)),
+      ...["image", "ground truth", ...models].map((each, i) => panel(picture, each, i)),
     );
     draw();
   }
