@@ -25,7 +25,7 @@ from segmodels.core import packed, supervise
 from segmodels.data import images, layout
 from segmodels.data.index import build
 from segmodels.data.sources.miniature.generate import generate
-from segmodels.inference import crf, export
+from segmodels.inference import crf, export, int8
 from segmodels.inference.predictor import PLAIN, SETTINGS
 from segmodels.models import fcn
 from segmodels.training.checkpoint import save_weights
@@ -330,6 +330,32 @@ def test_predict_and_export_call_classes_as_the_training_did(project, monkeypatc
     monkeypatch.setattr(export, "to_onnx", lambda *_, **keys: given.update(keys) or 0.0)
     main(["export", "tiny", "--onnx", "model.onnx"])
     assert given["classes"] == trained
+
+
+def test_int8_of_a_run_takes_its_training_images_and_warns_of_generated_ones(
+    project, monkeypatch, capsys
+):
+    pytest.importorskip("onnxruntime", reason="needs the extra: pip install -e '.[onnx]'")
+    root = Paths(dataset="miniature").tree
+    classes = voc_classes()
+    generate(root, train=22, val=2, short_side=64, long_side=80, classes=classes, seed=3)
+    index, _ = build(root, Dataset(classes=classes, holdout=2))
+    index.to_csv("data/miniature/index.csv", index=False)
+    taken = []
+    monkeypatch.setattr(int8, "to_int8", lambda _, file, images, **keys: taken.append(images) or 1)
+    main(["export", "tiny", "--onnx", "model.onnx", "--int8"])
+    learnt = index.loc[index["split"] == "train", "image_id"]
+    assert taken == [[layout.image_path(root, image_id) for image_id in learnt]]
+    assert len(taken[0]) == 20
+    out, err = capsys.readouterr()
+    assert out.startswith("model.onnx: 100.0% of labels are PyTorch's")
+    assert err == (
+        "warning: tiny was trained on generated images: masks of photographs mean nothing; take a "
+        "model of `segmodels models`\n"
+    )
+    taken[0][0].unlink()
+    assert status(["export", "tiny", "--onnx", "model.onnx", "--int8"]) == 2
+    assert "--int8: tiny has 19 training images here: expected" in capsys.readouterr().err
 
 
 def test_names_that_are_none_are_refused(project):

@@ -1,10 +1,15 @@
 """`segmodels export`: a model as an ONNX file."""
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from segmodels.commands import common
-from segmodels.commands.predict import loaded
-from segmodels.inference import export
+from segmodels.commands.predict import loaded, of_drawings
+from segmodels.inference import export, int8, photos
+
+if TYPE_CHECKING:
+    from segmodels.inference.predictor import Model
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -21,29 +26,91 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument("--opset", type=_opset, metavar="N", help=opset)
     output = "default: logits; labels are uint8, (N, H, W)"
     command.add_argument("--output", choices=export.OUTPUTS, default="logits", help=output)
+    integers = "8-bit integers: smaller and faster, and not the same masks"
+    command.add_argument("--int8", action="store_true", help=integers)
+    calibrate = (
+        f"photographs for --int8, {int8.FEWEST} or more, like those that the file will see "
+        "(default: the training images of a run)"
+    )
+    command.add_argument("--calibrate", type=common.path, metavar="DIR", help=calibrate)
     common.add_dataset(command)
 
 
 def run(options: argparse.Namespace) -> None:
     """Write a model as ONNX."""
+    if options.calibrate and not options.int8:
+        options.refuse(f"--calibrate {options.calibrate}: expected together with --int8")
     model = loaded(options.model, options)
+    if model.drawings:
+        common.complain(of_drawings(model))
+    photographs = _photographs(model, options) if options.int8 else []
     form = export.Form(options.size, options.opset, options.output)
+    long_side = model.choices.long_side or photos.LARGEST
+    module = model.module.cpu()
+    keywords = dict[str, Any](
+        normalization=model.network.normalization,
+        classes=model.classes,
+        form=form,
+        facts={"model": model.name, "long_side": str(long_side)},
+    )
     try:
-        difference = export.to_onnx(
-            model.module.cpu(),
-            options.onnx,
-            normalization=model.network.normalization,
-            classes=model.classes,
-            form=form,
-        )
+        if options.int8:
+            share = int8.to_int8(module, options.onnx, photographs, long_side=long_side, **keywords)
+            line = f"{share:.1%} of labels are PyTorch's, on photographs kept from the calibration"
+        else:
+            line = _differing(form, export.to_onnx(module, options.onnx, **keywords))
     except ValueError as error:
         raise ValueError(f"{model.name}: {error}") from None
-    begin = f"{options.onnx}: at {', '.join(form.sizes)}"
+    print(f"{options.onnx}: {line}")
+
+
+def _differing(form: export.Form, difference: float) -> str:
+    """What is said of a file in float32."""
+    sizes = ", ".join(form.sizes)
     if form.output == "labels":
-        print(f"{begin} no more than {difference:.2%} of labels (uint8) differ from PyTorch's")
-        return
+        return f"at {sizes} no more than {difference:.2%} of labels (uint8) differ from PyTorch's"
     kind = {"logits": "logit", "probabilities": "probability"}[form.output]
-    print(f"{begin} no {kind} differs from PyTorch's by more than {difference:g}")
+    return f"at {sizes} no {kind} differs from PyTorch's by more than {difference:g}"
+
+
+def _photographs(model: "Model", options: argparse.Namespace) -> list[Path]:
+    """Those of --calibrate, or the images that a run was trained on."""
+    if options.calibrate:
+        found = photos.find([options.calibrate])
+        if len(found.files) < int8.FEWEST:
+            options.refuse(
+                f"--calibrate {options.calibrate}: {len(found.files)} photographs, expected "
+                f"{int8.FEWEST} or more"
+            )
+        return found.files
+    images = _training_images(model, options)
+    if len(images) < int8.FEWEST:
+        options.refuse(
+            f"--int8: {model.name} has {len(images)} training images here: expected --calibrate "
+            f"DIR with {int8.FEWEST} photographs or more, like those that the file will see"
+        )
+    return images
+
+
+def _training_images(model: "Model", options: argparse.Namespace) -> list[Path]:
+    """Those of a run's data set that are here; none of a file of weights."""
+    from segmodels import api
+    from segmodels.config import params
+    from segmodels.data import layout
+
+    run = Path(options.model)
+    file = run.parent / api.PARAMS
+    if model.card or options.model.startswith(api.TORCHVISION) or not file.is_file():
+        return []
+    settings = params.load(file)
+    dataset = options.dataset or settings.dataset
+    settings = settings.model_copy(update={"dataset": dataset})
+    if not settings.paths.index.is_file():
+        return []
+    index = layout.read_index(settings.paths.index, settings.data.classes)
+    image_ids = index.loc[index["split"] == "train", "image_id"]
+    files = [layout.image_path(settings.paths.tree, image_id) for image_id in image_ids]
+    return [file for file in files if file.is_file()]
 
 
 def _size(text: str) -> tuple[int, int]:

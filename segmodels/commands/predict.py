@@ -160,11 +160,16 @@ def warn_of_drawings(models: "list[Model]", image: "np.ndarray") -> None:
     """Warn once of a photograph, larger than the drawings that a model was trained on."""
     for model in models:
         if model.drawings and max(image.shape[:2]) > model.drawings:
-            complain(
-                f"warning: {model.name} was trained on generated images: masks of photographs "
-                "mean nothing; take a model of `segmodels models`"
-            )
+            complain(of_drawings(model))
             model.drawings = None
+
+
+def of_drawings(model: "Model") -> str:
+    """The warning for a model that has never seen a photograph."""
+    return (
+        f"warning: {model.name} was trained on generated images: masks of photographs mean "
+        "nothing; take a model of `segmodels models`"
+    )
 
 
 def _predict(

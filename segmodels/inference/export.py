@@ -3,10 +3,11 @@
 Input "image": (N, 3, H, W) float32, RGB in 0..255, any N and any H, W >= 32, or one fixed H and W;
 the normalisation is inside. Output, which has this name too: "logits" (N, C, H, W) float32,
 "probabilities" (N, C, H, W) float32, their softmax, or "labels" (N, H, W) uint8, their argmax. The
-file's metadata hold the names of the classes, as a JSON list under "classes", and "output" and
-"size" ("any" or e.g. "512x512"). Nothing is written before onnxruntime has given PyTorch's output
-at three sizes that differ in batch, parity and shape, one of them the smallest, or at the fixed
-size, since an exporter may take a size for a constant without a word.
+file's metadata are texts: "classes", a JSON list of names; "normalize", JSON of the mean and std
+that are inside; "input"; "output"; "size" ("any" or e.g. "512x512"); "precision"; and what the
+caller adds. Nothing is written before onnxruntime has given PyTorch's output at three sizes that
+differ in batch, parity and shape, one of them the smallest, or at the fixed size, since an exporter
+may take a size for a constant without a word.
 """
 
 import importlib.util
@@ -14,10 +15,11 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -36,6 +38,7 @@ OPSETS = range(11, 24)  # of ONNX's operators
 EXPORTED = 18  # the first opset of torch's exporter
 LOWERED = 16  # the first that its files can be lowered to; older ones are left to its predecessor
 SIDES = range(32, 8193)  # pixels of a fixed height or width
+INPUT = "image: (N, 3, H, W) float32, RGB, 0 to 255; normalised inside"
 
 
 @dataclass(frozen=True)
@@ -93,32 +96,63 @@ def to_onnx(
     normalization: Normalize,
     classes: Sequence[str],
     form: Form = Form(),  # noqa: B008 (frozen)
+    facts: Mapping[str, str] = MappingProxyType({}),
 ) -> float:
     """Export a model, check the result against it, and write it.
 
     Args:
         model: on the CPU, in float32; it is left in eval mode.
+        facts: more of the file's metadata.
     Returns:
         the largest difference of a logit or probability at the sizes that were checked; for labels
         the largest share of pixels that differ.
     Raises:
         ValueError: packages are missing, the model cannot be exported, or the result differs.
     """
+    deployed = Deployed(model, normalization, form.output).eval()
+    content, difference = checked(deployed, form)
+    facts = metadata(form, normalization, classes) | {"precision": "float32", **facts}
+    write_bytes(path, described(content, facts))
+    return difference
+
+
+def checked(deployed: Deployed, form: Form) -> tuple[bytes, float]:
+    """The content of an ONNX file without metadata, and its difference as `to_onnx` returns it."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise ValueError(f"no {', '.join(missing)}: pip install -e '.[onnx]'")
-    deployed = Deployed(model, normalization, form.output).eval()
     ways = _ways(form)
-    for way in ways:
-        try:
-            content = _exported(way, deployed, classes, form)
-            difference = _checked(deployed, content, form)
-            break
-        except ValueError:
-            if way == ways[-1]:
-                raise
-    write_bytes(path, content)
-    return difference
+    for way in ways[:-1]:
+        with suppress(ValueError):
+            return _compared(way, deployed, form)
+    return _compared(ways[-1], deployed, form)
+
+
+def _compared(way: Way, deployed: Deployed, form: Form) -> tuple[bytes, float]:
+    content = _exported(way, deployed, form)
+    return content, _difference_at_sizes(deployed, content, form)
+
+
+def metadata(form: Form, normalization: Normalize, classes: Sequence[str]) -> dict[str, str]:
+    """What every file says of itself."""
+    return {
+        "classes": json.dumps(list(classes), ensure_ascii=False),
+        "normalize": normalization.model_dump_json(),
+        "input": INPUT,
+        "output": form.output,
+        "size": "x".join(map(str, form.size)) if form.size else "any",
+    }
+
+
+def described(content: bytes, facts: Mapping[str, str]) -> bytes:
+    """An ONNX file's content with these metadata and no others."""
+    import onnx
+
+    proto = onnx.load_model_from_string(content)
+    del proto.metadata_props[:]
+    for key, value in facts.items():
+        proto.metadata_props.add(key=key, value=value)
+    return proto.SerializeToString()
 
 
 def _ways(form: Form) -> list[Way]:
@@ -132,7 +166,7 @@ def _ways(form: Form) -> list[Way]:
     return ways
 
 
-def _exported(way: Way, deployed: nn.Module, classes: Sequence[str], form: Form) -> bytes:
+def _exported(way: Way, deployed: nn.Module, form: Form) -> bytes:
     """The ONNX file's content."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
@@ -146,11 +180,6 @@ def _exported(way: Way, deployed: nn.Module, classes: Sequence[str], form: Form)
             raise ValueError(f"torch gives opset {found}")
     except Exception as error:  # both exporters raise whatever they meet
         raise ValueError(f"cannot be exported to ONNX{_at(form)}: {_reason(error)}") from None
-    size = "x".join(map(str, form.size)) if form.size else "any"
-    facts = {"classes": json.dumps(list(classes), ensure_ascii=False)}
-    facts |= {"output": form.output, "size": size}
-    for key, value in facts.items():
-        proto.metadata_props.add(key=key, value=value)
     return proto.SerializeToString()
 
 
@@ -204,7 +233,7 @@ def _without_graph() -> Iterator[None]:
         functions._jit_onnx_log = log
 
 
-def _checked(deployed: nn.Module, content: bytes, form: Form) -> float:
+def _difference_at_sizes(deployed: nn.Module, content: bytes, form: Form) -> float:
     """The largest difference between onnxruntime's output and PyTorch's; too large raises."""
     generator = torch.Generator().manual_seed(0)
     differences = []
@@ -214,7 +243,7 @@ def _checked(deployed: nn.Module, content: bytes, form: Form) -> float:
         with torch.inference_mode():
             expected = deployed(image)
         try:
-            session = session or _session(content)
+            session = session or runtime(content)
             given = torch.from_numpy(session.run(None, {"image": image.numpy()})[0])
         except Exception as error:  # onnxruntime's own classes have no public name
             raise ValueError(f"ONNX{_at(form)} fails at {shape}: {_reason(error)}") from None
@@ -254,7 +283,7 @@ def _at(form: Form) -> str:
     return f" of opset {form.opset} ({OPSETS[0]} to {OPSETS[-1]} are possible{remedy})"
 
 
-def _session(content: bytes) -> Any:
+def runtime(content: bytes) -> Any:
     """onnxruntime on the CPU, with PyTorch's number of threads; quiet."""
     import onnxruntime
 
