@@ -44,8 +44,14 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 STUDIES = [ROOT / "params.yaml", *sorted(ROOT.glob("studies/*/params.yaml"))]
 MODELS = {str(path.parent.relative_to(ROOT)): set(params.load(path).runs) for path in STUDIES}
-READERS = {"studies/streets"}  # which the reader makes first
-MADE = ("studies/streets/", "studies/mine/", ".dvc/tmp/", "docs/teaser.png")  # no files of Git
+READERS = {"studies/streets", "studies/roads"}  # which the reader makes first
+MADE = (
+    "studies/streets/",
+    "studies/roads/",
+    "studies/mine/",
+    ".dvc/tmp/",
+    "docs/teaser.png",
+)  # no files of Git
 TARGETS = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 GIT = {"add", "checkout", "clone", "commit", "init", "lfs", "restore", "stash"}
 STARTED = {"dvc", "segmodels", "git", "make", "pip", "python"}

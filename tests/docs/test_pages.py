@@ -22,7 +22,11 @@ BAD_CHINESE = {  # what a native reader stumbles over -> what we write
     "却也": "反而也",
     "论断": "结论",
     "独立佐证": "独立验证",
+    "提出的一个问题": "为回答一个问题而放在一起比较的一组模型",
+    "只看到各份": "仍按每一小份计算统计量",
+    "从前指向后": "排在前面的包只能导入排在后面的包",
 }
+WORDS = ["使用两个 CPU 核心", "程序自动生成", "VOC 动物子集", "差异显著", "差异不显著", "尚未收敛"]
 
 
 def name(path):
@@ -84,3 +88,10 @@ def test_chinese_keeps_to_the_terms(page):
     assert not found
     assert not re.search(r"\*\*[^*\n]+：\*\*", text), "bold that ends in a full-width colon"
     assert not re.search(r"(?:从|降到|为) \d+\.\d 个百分点", text), "百分点 is for differences only"
+    assert not re.search(r"(?:下降|回升|落后|领先|提高)(?: ?了)? *[-−+]\d", text), "a sign twice"
+    assert not re.search(r"(?<!“)样本(?!”)", text), "样本 is one data point, a part is 子集"
+
+
+def test_chinese_uses_the_terms():
+    text = "".join(page.read_text(encoding="utf-8") for page in CHINESE)
+    assert not [word for word in WORDS if word not in text]
