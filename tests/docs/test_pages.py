@@ -2,9 +2,11 @@
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tools import tables
 
@@ -95,3 +97,28 @@ def test_chinese_keeps_to_the_terms(page):
 def test_chinese_uses_the_terms():
     text = "".join(page.read_text(encoding="utf-8") for page in CHINESE)
     assert not [word for word in WORDS if word not in text]
+
+
+def test_the_newest_version_of_the_changelog_is_the_project_s():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## (\S+)$", text, re.MULTILINE)[1]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert newest in ("Unreleased", project["version"])
+    assert cited["version"] == project["version"]
+
+
+def test_changes_are_one_fact_a_line():
+    lines = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if len(line) > 200] == []
+    assert all(line.startswith(("#", "- ")) for line in lines[7:] if line)
+
+
+def test_github_runs_what_a_person_runs():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    steps = [step.get("run") for job in workflow["jobs"].values() for step in job["steps"]]
+    assert "bash .ci/run" in steps
+    for form in (ROOT / ".github/ISSUE_TEMPLATE").glob("[!c]*.yml"):
+        fields = yaml.safe_load(form.read_text(encoding="utf-8"))
+        assert {"name", "description", "body"} <= fields.keys()
+        assert any(field.get("validations", {}).get("required") for field in fields["body"])
