@@ -1,5 +1,6 @@
 """`make docs`, opened from disk without a network, as people open it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -67,8 +68,9 @@ def test_navigation_lists_pages_in_the_order_of_the_index(opened):
         .evaluate_all("(found) => found.map((link) => new URL(link.href).pathname)")
     )
     shown = [Path(link).stem for link in links if "/docs/guides/" in link]
+    index = (site.ROOT / "docs/index.md").read_text(encoding="utf-8")
+    assert shown == re.findall(r"\(guides/([\w-]+)\.md\)", index)
     assert len(shown) == len(list(site.ROOT.glob("docs/guides/*.md")))
-    assert shown[:4] == ["predict", "python", "own-data", "own-data-checks"]
 
 
 def test_search_finds_own_data_and_leads_to_its_page(opened):

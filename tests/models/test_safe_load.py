@@ -101,7 +101,8 @@ def test_unfit_file_is_one_line_that_names_it(tmp_path, write):
 
 
 def test_init_that_is_no_file_names_what_is_allowed(tmp_path):
-    with pytest.raises(ValueError, match="init = 'imagnet': expected none, imagenet, coco, a model"):
+    allowed = "init = 'imagnet': expected none, imagenet, coco, a model"
+    with pytest.raises(ValueError, match=allowed):
         pretrained.source(**UNET, init="imagnet")
     with pytest.raises(ValueError, match="expected none, imagenet, coco, a model that"):
         pretrained.source(**UNET, init=str(tmp_path))
