@@ -15,6 +15,7 @@ from segmodels.core import supervise
 
 COMMANDS = {  # module and help
     "predict": ("segmodels.commands.predict", "label maps of photographs"),
+    "demo": ("segmodels.commands.demo", "a page on which models label photographs, to try them"),
     "models": ("segmodels.commands.models", "which models there are, and what they know"),
     "card": ("segmodels.commands.card", "the model card of a file of weights"),
     "export": ("segmodels.commands.export", "a model as an ONNX file"),

@@ -104,7 +104,10 @@ def test_only_some_classes_leave_background(model):
     assert np.array_equal(only.labels, np.where(found.labels == label, label, 0))
     street = replace(found, classes=["sky", *CLASSES[1:]])
     assert set(np.unique(street.only([chosen]).labels)) <= {label, 255}
-    street.only([chosen]).overlay()
+    tinted = np.asarray(street.overlay(1.0))  # sky is a class like others
+    np.testing.assert_array_equal(tinted, street.palette[street.labels])
+    untinted = np.asarray(street.only([chosen]).overlay(1.0))
+    np.testing.assert_array_equal(untinted[labels != label], street.image[labels != label])
     with pytest.raises(ValueError, match="classes unicorn: the model knows background, cat"):
         found.only(["unicorn"])
 

@@ -2,8 +2,12 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from segmodels.core import packed, supervise
+
+if TYPE_CHECKING:
+    from segmodels.config.params import Params
 
 VOC = "the 20 classes of PASCAL VOC"
 
@@ -38,8 +42,12 @@ def _print_runs() -> None:
 
     settings = params.load()
     print(f"trained here, runs of params.yaml on {settings.dataset}:")
-    trained = [name for name in settings.runs if settings.paths.train(name).is_dir()]
-    for name in trained:
+    for name in trained(settings):
         print(f"  {supervise.plain(name):24} {', '.join(settings.data.classes)}")
-    if not trained:
+    if not trained(settings):
         print("  none yet: `dvc repro` trains them")
+
+
+def trained(settings: "Params") -> list[str]:
+    """Its runs that have been trained."""
+    return [name for name in settings.runs if settings.paths.train(name).is_dir()]

@@ -78,8 +78,6 @@ def run(options: argparse.Namespace) -> None:
 
 def _models(options: argparse.Namespace) -> "list[Model]":
     """The models that are asked for, seeing photographs as is asked for."""
-    from segmodels.core import machine
-
     changes = variants.changes(options)
     models: list[Model] = []
     for name in dict.fromkeys(options.model or [""]):
@@ -88,9 +86,7 @@ def _models(options: argparse.Namespace) -> "list[Model]":
             model.choices = model.chosen(changes)
         except ValueError as error:
             options.refuse(f"--{error}" if ":" in str(error) else str(error))
-        precision, threads = model.choices.precision, model.choices.threads
-        runtime = machine.start(precision, threads, deterministic=True, seed=0)
-        model.network = model.network.on(runtime)
+        place(model)
         models.append(model)
     _refuse_mixtures(models)
     if unknown := set(options.classes or []) - set(models[0].classes):
@@ -99,6 +95,15 @@ def _models(options: argparse.Namespace) -> "list[Model]":
             f"{', '.join(models[0].classes)}"
         )
     return models
+
+
+def place(model: "Model") -> None:
+    """Bring a model where it computes, for the thread that calls; sets threads and seed."""
+    from segmodels.core import machine
+
+    precision, threads = model.choices.precision, model.choices.threads
+    runtime = machine.start(precision, threads, deterministic=True, seed=0)
+    model.network = model.network.on(runtime)
 
 
 def loaded(name: str, options: argparse.Namespace) -> "Model":

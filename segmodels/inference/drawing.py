@@ -31,11 +31,25 @@ def save(path: str | Path, drawing: Image.Image) -> None:
     write_bytes(path, content.getvalue())
 
 
-def overlay(image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> Image.Image:
-    """The photograph, tinted by class; it stays as it is where the label is 0, the background."""
+def overlay(
+    image: np.ndarray,
+    labels: np.ndarray,
+    palette: np.ndarray,
+    *,
+    opacity: float = OPACITY,
+    background: bool = True,
+) -> Image.Image:
+    """The photograph, tinted by class; it stays as it is in the background and where no class is.
+
+    Args:
+        opacity: of the colours, 0..1.
+        background: whether the label 0 is background; if not, it is tinted too.
+    """
     photo = Image.fromarray(image)
-    tinted = Image.blend(photo, Image.fromarray(palette[labels]), OPACITY)
-    return Image.composite(tinted, photo, Image.fromarray((labels > 0) & (labels < NO_CLASS)))
+    tinted = Image.blend(photo, Image.fromarray(palette[labels]), opacity)
+    return Image.composite(
+        tinted, photo, Image.fromarray((labels >= int(background)) & (labels < NO_CLASS))
+    )
 
 
 def comparison(

@@ -76,9 +76,15 @@ class Prediction:
             table[self.classes.index(name)] = self.classes.index(name)
         return replace(self, labels=table[self.labels])
 
-    def overlay(self) -> Image.Image:
-        """The photograph, tinted by class."""
-        return drawing.overlay(self.image, self.labels, self.palette)
+    def overlay(self, opacity: float = drawing.OPACITY) -> Image.Image:
+        """The photograph, tinted by class where it is not background; opacity: of the colours."""
+        return drawing.overlay(
+            self.image,
+            self.labels,
+            self.palette,
+            opacity=opacity,
+            background=self.classes[0] == BACKGROUND,
+        )
 
     def png(self) -> bytes:
         """The label map as a palette PNG, whose values are the labels."""
