@@ -14,6 +14,7 @@ from PIL import Image
 import segmodels
 from segmodels.cli import main
 from segmodels.commands.demo import server
+from segmodels.commands.demo.labelling import Labelling
 from segmodels.core import packed, supervise
 
 
@@ -89,6 +90,15 @@ def test_labels_are_those_of_python(ask, folder):
     result = segmodels.load(weights, device="cpu").predict(folder / "chelsea.png")
     assert status == 200 and answer["shares"] == result.shares
     assert answer["classes"] == demo.STREET and answer["background"] is False
+
+
+def test_a_model_with_test_time_variants_makes_one_plain_pass(folder):
+    photo = folder / "chelsea.png"
+    model = segmodels.load(folder / "weights/street.safetensors", device="cpu")
+    model.choices = model.chosen({"scales": [0.5, 1.0, 2.0], "flip": True})
+    plain, varied = model.predict(photo, fast=True), model.predict(photo)
+    assert plain.shares != varied.shares
+    assert Labelling({"street": model}, None).labels(photo, "street")["shares"] == plain.shares
 
 
 def test_what_cannot_be_answered_is_a_line(ask, folder):

@@ -116,9 +116,14 @@ def panel(model):
 
 
 def blend(photo, result, opacity):
-    """The photograph with the colours of labels over it, but for a background."""
-    mixed = photo + opacity * (result.palette[result.labels] - photo)
-    tinted = result.labels > 0 if result.classes[0] == "background" else result.labels >= 0
+    """The photograph with the colours of labels over it, but for a background; white borders."""
+    labels = result.labels
+    border = np.zeros(labels.shape, bool)
+    border[:, :-1] |= labels[:, :-1] != labels[:, 1:]
+    border[:-1] |= labels[:-1] != labels[1:]
+    colours = np.where(border[..., None], 255, result.palette[labels])
+    mixed = photo + opacity * (colours - photo)
+    tinted = border | (labels > 0 if result.classes[0] == "background" else labels >= 0)
     return np.where(tinted[..., None], mixed, photo)
 
 
@@ -307,6 +312,9 @@ def test_a_phone_shows_all_without_scrolling_sideways(open_page, upload):
     upload(page, "chelsea.png", "turned.jpg", "notes.jpg")
     page.select_option("#second", "street")
     labelled(page)
+    page.evaluate(
+        "document.querySelectorAll('option').forEach((o) => o.append('_long'.repeat(12)))"
+    )
     for view in ("panels", "slider"):
         page.check(f"input[value={view}]")
         assert page.evaluate("document.documentElement.scrollWidth") == 390

@@ -1,6 +1,7 @@
 """What the page is told of a photograph: how it looks, and what each model sees in it.
 
-Answers are for JSON, with files in base64. A photograph is read as `segmodels predict` reads it.
+Answers are for JSON, with files in base64. A photograph is read as `segmodels predict` reads it,
+and labelled in one plain pass, as by `--fast`: people wait for it.
 The page shows a copy of at most SHOWN pixels a side, with labels of that size; masks and overlays
 to keep have the photograph's own size.
 """
@@ -103,7 +104,7 @@ def _picture(path: Path) -> dict[str, Any]:
 
 def _labels(image: np.ndarray, model: Model) -> dict[str, Any]:
     begin = time.perf_counter()
-    prediction = model.predict(image)
+    prediction = model.predict(image, fast=True)
     seconds = time.perf_counter() - begin
     shown = resize_target(prediction.labels, _shown_size(image))
     drawings = model.drawings and max(image.shape[:2]) > model.drawings

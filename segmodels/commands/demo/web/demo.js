@@ -81,10 +81,10 @@ async function labelled(photo, name) {
     result.mask = new Blob([bytes(result.mask)], { type: "image/png" });
     result.tint = tint(result);
     photo.results.set(name, result);
-    byId("status").textContent = `${photo.name}, ${name}: ${sentence(result)}`;
+    byId("status").textContent = `${photo.name}, ${brief(name)}: ${sentence(result)}`;
   } catch (error) {
     photo.results.set(name, { error: error.message });
-    complain(photo.name, `${name}: ${error.message}`);
+    complain(photo.name, `${brief(name)}: ${error.message}`);
   }
   if (photo === shown()) layOut();
 }
@@ -115,7 +115,7 @@ function choose() {
   const names = chosen();
   const about = state.models.filter((model) => names.includes(model.name) && model.about);
   byId("about").replaceChildren(
-    ...about.map((model) => element("li", { textContent: `${model.name}: ${model.about}` })),
+    ...about.map((model) => element("li", { textContent: `${brief(model.name)}: ${model.about}` })),
   );
   fill(byId("left"), names, names.length > 1 ? names[0] : PHOTOGRAPH, "photograph");
   fill(byId("right"), names, names.at(-1), "photograph");
@@ -132,6 +132,7 @@ async function openCamera() {
     byId("viewfinder").hidden = false;
     byId("video").srcObject = camera.stream;
     await byId("video").play();
+    byId("shutter").disabled = false; // before there is a frame there is nothing to take
     byId("shutter").focus();
   } catch (error) {
     closeCamera();
@@ -142,6 +143,7 @@ async function openCamera() {
 function closeCamera() {
   camera.stream?.getTracks().forEach((track) => track.stop());
   byId("viewfinder").hidden = true;
+  byId("shutter").disabled = true;
 }
 
 function take() {

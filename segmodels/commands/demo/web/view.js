@@ -20,15 +20,22 @@ function element(name, { style = {}, ...properties } = {}, ...children) {
 const shown = () => state.photos[state.at];
 const chosen = () => [...new Set([byId("first").value, byId("second").value])].filter(Boolean);
 
+/** A model's name without its folder and suffix, where no other is left with the same. */
+function brief(model) {
+  const last = (name) => name.split("/").at(-1).replace(/\.safetensors$/, "");
+  const same = state.models.filter(({ name }) => last(name) === last(model));
+  return same.length > 1 ? model : last(model);
+}
+
 /** Fill a <select> with models; `none` stands for the empty one. */
 function fill(select, names, value, none) {
-  const options = names.map((name) => element("option", { value: name, textContent: name }));
+  const options = names.map((name) => element("option", { value: name, textContent: brief(name) }));
   if (none) options.unshift(element("option", { value: "", textContent: none }));
   select.replaceChildren(...options);
   select.value = value;
 }
 
-/** Colours of the labels, transparent where there is background or no class. */
+/** Colours of the labels, transparent where there is background or no class; borders are white. */
 function tint({ labels, colours, background, width, height }) {
   const image = new ImageData(width, height);
   const words = new Uint32Array(image.data.buffer);
@@ -37,7 +44,12 @@ function tint({ labels, colours, background, width, height }) {
   colours.forEach((colour, label) => {
     if (!background || label > 0) entry.set([...colour, 255], 4 * label);
   });
-  labels.forEach((label, k) => (words[k] = table[label]));
+  const reach = Math.ceil(Math.max(width, height) / 800); // pixels that a border is wide
+  labels.forEach((label, k) => {
+    const right = (k % width) + reach < width ? labels[k + reach] : label;
+    const below = labels[k + reach * width] ?? label;
+    words[k] = right === label && below === label ? table[label] : 0xffffffff;
+  });
   const canvas = element("canvas", { width, height });
   canvas.getContext("2d").putImageData(image, 0, 0);
   return canvas;
@@ -69,12 +81,13 @@ function layOut() {
 function panel(photo, model) {
   const { width, height } = photo.picture;
   const result = photo.results.get(model);
-  const ariaLabel = model ? `What ${model} sees in ${photo.name}` : photo.name;
+  const ariaLabel = model ? `What ${brief(model)} sees in ${photo.name}` : photo.name;
   const canvas = element("canvas", { width, height, role: "img", ariaLabel });
   canvas.dataset.model = model;
   canvas.classList.toggle("waiting", Boolean(model) && !result);
   canvas.addEventListener("pointermove", point);
-  const words = element("figcaption", {}, element("strong", { textContent: model || "photograph" }));
+  const textContent = model ? brief(model) : "photograph";
+  const words = element("figcaption", {}, element("strong", { textContent }));
   const figure = element("figure", { className: model ? "" : "photograph" }, canvas, words);
   if (!model) return figure;
   const took = result?.error ?? (result ? `${result.seconds.toFixed(2)} s` : "labelling …");
@@ -104,10 +117,10 @@ function classList({ shares, classes, colours, background }) {
 function downloads(photo, model, result) {
   result.url ??= URL.createObjectURL(result.mask);
   const stem = photo.name.replace(/\.[^.]*$/, "");
-  const file = (kind) => `${stem}_${model}_${kind}.png`.replaceAll("/", "_");
+  const file = (kind) => `${stem}_${brief(model)}_${kind}.png`.replaceAll("/", "_");
   const mask = { href: result.url, download: file("mask"), className: "button" };
   const overlay = element("button", { type: "button", textContent: "Overlay" });
-  overlay.ariaLabel = `Download the overlay of ${model}`;
+  overlay.ariaLabel = `Download the overlay of ${brief(model)}`;
   overlay.addEventListener("click", async () => {
     overlay.disabled = true;
     const opacity = byId("opacity").value / 100;
@@ -122,7 +135,7 @@ function downloads(photo, model, result) {
     }
     overlay.disabled = false;
   });
-  const ariaLabel = `Download the mask of ${model}`;
+  const ariaLabel = `Download the mask of ${brief(model)}`;
   const word = element("span", { textContent: "Download" });
   const link = element("a", { ...mask, ariaLabel, textContent: "Mask" });
   return element("div", { className: "presets downloads" }, word, link, overlay);
