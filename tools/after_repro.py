@@ -12,7 +12,7 @@ PROVENANCES = "reports/models/*/provenance.json"
 
 def main() -> None:
     params = YAML(typ="safe", pure=True).load(Path("params.yaml").read_text(encoding="utf-8"))
-    dataset, model = params["dataset"], params["model"]
+    dataset = params["dataset"]
     print(f"\nresults: open {PAGE} in a browser; tables and figures are in reports/comparison/")
     if Path(".git").exists():
         print(f"git: {changes()}")
