@@ -18,7 +18,7 @@ def main() -> None:
         print(f"git: {changes()}")
     print(
         f"next: another learning rate, `dvc exp run headline -S train.{dataset}.lr=0.002`; "
-        f"masks of your photo, `segmodels predict photo.jpg --model {model}` "
+        "masks of your photo, `segmodels predict photo.jpg` "
         "(first: source .venv/bin/activate)"
     )
 
