@@ -21,7 +21,7 @@ from segmodels.cli import main, parser
 from segmodels.commands import variants
 from segmodels.config.paths import Paths
 from segmodels.config.schema import Dataset, Predict
-from segmodels.core import packed, supervise
+from segmodels.core import machine, packed, supervise
 from segmodels.data import images, layout
 from segmodels.data.index import build
 from segmodels.data.sources.miniature.generate import generate
@@ -416,7 +416,10 @@ def published(project, monkeypatch):
     return model, file
 
 
-def test_torchvisions_weights_predict_without_any_training(project, published, capsys):
+def test_torchvisions_weights_predict_without_any_training(
+    project, published, capsys, monkeypatch
+):
+    monkeypatch.setattr(machine, "has_bf16", lambda: False)  # the witness computes in fp32
     file = picture(project / "in/a.png", width=120)
     main(["predict", str(file), "--model", "torchvision/fcn_resnet18", "--out", "out"])
     out, err = capsys.readouterr()

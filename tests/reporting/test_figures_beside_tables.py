@@ -15,6 +15,7 @@ from segmodels.reporting.tables import FLOOR
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("README*.md"), *ROOT.glob("studies/*/README.md")])
+PHOTOGRAPHS = {ROOT / "docs/teaser.png"}  # beside no table that they show
 IMAGE = re.compile(r"^!\[[^\]]+\]\(([^)]+)\)$")
 SCORE = re.compile(r"\| (\d+\.\d)% \|")
 SCORES = sorted(ROOT.glob("studies/*/reports/comparison/*_scores.csv"))
@@ -45,8 +46,11 @@ def beside(page):
     tables = {i for i, block in enumerate(blocks) if block.startswith("|") and SCORE.search(block)}
     for i, block in enumerate(blocks):
         if image := IMAGE.match(block.strip()):
+            file = (page.parent / image[1]).resolve()
+            if file in PHOTOGRAPHS:
+                continue
             near = min(tables, key=lambda k: (abs(k - i), k < i))
-            yield (page.parent / image[1]).resolve(), blocks[near]
+            yield file, blocks[near]
 
 
 def points(axes):

@@ -39,6 +39,7 @@ def open_page(chromium, made_up_project):
         page.on("request", note_request)
         page.goto((made_up_project / "data/page/index.html").as_uri())
         expect(page.locator("#panels canvas")).to_have_count(5)
+        expect(page.locator("#chart-miou .series")).to_have_count(len(MODELS))  # when it has a size
         pages.append(page)
         return page
 
