@@ -416,9 +416,7 @@ def published(project, monkeypatch):
     return model, file
 
 
-def test_torchvisions_weights_predict_without_any_training(
-    project, published, capsys, monkeypatch
-):
+def test_torchvisions_weights_predict_without_any_training(project, published, capsys, monkeypatch):
     monkeypatch.setattr(machine, "has_bf16", lambda: False)  # the witness computes in fp32
     file = picture(project / "in/a.png", width=120)
     main(["predict", str(file), "--model", "torchvision/fcn_resnet18", "--out", "out"])
