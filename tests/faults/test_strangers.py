@@ -45,6 +45,7 @@ def legacy(content, path):
     torch.save(content, path, _use_new_zipfile_serialization=False)
 
 
+COMMANDS = ["stages.predict tiny", "segmodels.cli predict a.png --model tiny"]
 FORMATS = {"zip": torch.save, "legacy": legacy, "pickle": plain_pickle}
 WRAPS = {
     "bare": lambda state, payload: {**state, "evil": payload},
@@ -109,7 +110,7 @@ def test_pickle_that_would_run_code_is_refused(project, way, wrap, form):
     assert mark.exists()
 
 
-@pytest.mark.parametrize("command", ["stages.predict tiny", "segmodels.cli predict a.png"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_commands_refuse_such_weights_in_one_line(project, command):
     mark, place = project / "ran", project / "data/runs/miniature/tiny/train/weights.pt"
     torch.save({"x": Payload(mark)}, place)
@@ -124,7 +125,7 @@ def test_commands_refuse_such_weights_in_one_line(project, command):
     ]
 
 
-@pytest.mark.parametrize("command", ["stages.predict tiny", "segmodels.cli predict a.png"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_weights_of_other_shapes_are_named_tensor_by_tensor(project, command):
     checkpoint.save_weights(
         state_dict(num_classes=5), project / "data/runs/miniature/tiny/train/weights.pt"

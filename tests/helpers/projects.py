@@ -83,16 +83,14 @@ def hashes(folder):
     }
 
 
+LEFT_OUT = ("reports/", "studies/", "segmodels/weights/", "dvc.lock")
+
+
 def copy_project(folder):
-    """The project's files as they are, committed to a new repository."""
+    """The project's files as they are, committed to a new repository; no results, no weights."""
     listed = run(ROOT, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in listed.split("\0"):
-        if (
-            name
-            and not name.startswith(("reports/", "studies/"))
-            and name != "dvc.lock"
-            and (ROOT / name).is_file()
-        ):
+        if name and not name.startswith(LEFT_OUT) and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     (folder / "reports").mkdir(exist_ok=True)
