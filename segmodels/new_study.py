@@ -219,7 +219,10 @@ def summary(draft: Draft, minutes: float) -> list[str]:
     if draft.absent:
         lines.append(f"no pixel of {', '.join(draft.absent)} in train: allow_absent names them")
     if draft.epochs < EPOCHS.start:
-        lines.append(f"fewer than {EPOCHS.start} epochs: scores will be low; more --minutes helps")
+        lines.append(
+            f"fewer than {EPOCHS.start} epochs: scores will be low; more --minutes helps, and so "
+            "does a machine that is idle now"
+        )
     lines.append(f"next: dvc repro studies/{draft.study}/dvc.yaml")
     return lines
 

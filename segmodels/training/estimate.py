@@ -18,6 +18,7 @@ from segmodels.core.machine import Runtime
 from segmodels.models.flops import gflops
 
 SECONDS = 2.0  # of the measurement
+FEWEST = 3  # steps that are measured: the fastest counts, others may wait for another program
 MOST_IMAGES = 8  # of its batch
 MOST_PIXELS = 64  # of its side
 SMALL = 1000.0  # billions of multiply-adds: a minute on a slow CPU; not worth a measurement
@@ -100,7 +101,7 @@ def step_seconds(entry: Model, recipe: Train, num_classes: int, runtime: Runtime
     image = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
     kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(runtime.precision)
     seconds = list[float]()
-    while len(seconds) < 2 or sum(seconds[1:]) < SECONDS:  # the first allocates memory
+    while len(seconds) <= FEWEST or sum(seconds[1:]) < SECONDS:  # the first allocates memory
         begin = time.perf_counter()
         with torch.autocast(runtime.device, kind, enabled=kind is not None):
             _step(model, image)
