@@ -1,6 +1,7 @@
 """The README's picture: a cat and an astronaut beside their masks, one panel for each model.
 
-    python -m tools.teaser docs/teaser.png --model animals --model studies/voc_animals_best/fpn_lite2
+    python -m tools.teaser docs/teaser.png --model animals \\
+        --model studies/voc_animals_best/fpn_lite2
 
 The photographs are scikit-image's `chelsea` (CC0) and `astronaut` (NASA, public domain), which lie
 inside its package: see NOTICE. Needs `pip install -e '.[docs]'`.
