@@ -120,7 +120,7 @@ def report(rows: list[Row], notes: dict[str, str], names: list[str]) -> str:
     ordered = sorted(rows, key=lambda row: -row.miou)
     all_rows = [_cells(row) for row in ordered]
     by_class = [_class_cells(row) for row in ordered if row.classes]
-    used = {note for row in rows for note in row.notes}
+    used = set[str]().union(*(row.notes for row in rows))
     footnotes = [f"[{key}] {text}" for key, text in notes.items() if key in used]
     parts = [
         table(HEAD, all_rows),

@@ -33,18 +33,13 @@ def patience():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("demo")
-    demo.write(folder)
-    return folder
+    return demo.write(tmp_path_factory.mktemp("demo"))
 
 
 @pytest.fixture(scope="module")
 def url(folder):
-    process = demo.start(folder, "--port", "0")
-    yield demo.url(process)
-    status, _, err = demo.stop(process)
-    assert (status, err) == (0, "")
-    assert list((folder / "tmp").glob("segmodels-demo-*")) == []  # nothing is kept
+    with demo.running(folder) as url:
+        yield url
 
 
 @pytest.fixture

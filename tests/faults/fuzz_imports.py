@@ -169,18 +169,24 @@ def files(rng: random.Random, home: Path) -> Trial:
     )
 
 
+def label_entry(rng: random.Random, meaning: dict[int, str]) -> dict[Any, Any]:
+    """`labels` as a person may write it: values of one class together, or each by itself."""
+    entry: dict[Any, Any] = {}
+    for name in dict.fromkeys(meaning.values()):
+        members = [value for value in meaning if meaning[value] == name]
+        if rng.random() < 0.7:
+            entry[rng.choice([", ", ",", " , "]).join(map(str, members))] = name
+        else:
+            entry |= {rng.choice([value, str(value)]): name for value in members}
+    return entry
+
+
 def label_map(rng: random.Random, home: Path) -> Trial:
     """`labels` of a data set, right or wrong, and a mask that it translates."""
     classes = rng.sample(["a", "b", "c", "d e", "日"], rng.randrange(2, 5))
     values = rng.sample(range(rng.choice([12, 256, 65536])), rng.randrange(2, 9))
     meaning = {value: rng.choice([*classes, VOID]) for value in values}
-    entry: dict[Any, Any] = {}
-    for name in dict.fromkeys(meaning.values()):
-        members = [value for value in values if meaning[value] == name]
-        if rng.random() < 0.7:
-            entry[rng.choice([", ", ",", " , "]).join(map(str, members))] = name
-        else:
-            entry |= {rng.choice([value, str(value)]): name for value in members}
+    entry = label_entry(rng, meaning)
     how = rng.choice(
         ["right", "right", "right", "twice", "unknown", "key", "class", "text", "nested"]
     )

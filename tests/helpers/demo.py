@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,8 +25,18 @@ LARGE = (5000, 4000)  # pixels, width and height
 TURNED = 6  # EXIF: the right side of what is stored is shown at the bottom
 
 
-def write(folder: Path) -> None:
-    """Models, and photographs of all kinds."""
+@contextmanager
+def running(folder: Path) -> Iterator[str]:
+    """Where the demo listens; at the end it goes quietly and has kept nothing."""
+    process = start(folder, "--port", "0")
+    yield url(process)
+    status, _, err = stop(process)
+    assert (status, err) == (0, "")
+    assert list((folder / "tmp").glob("segmodels-demo-*")) == []
+
+
+def write(folder: Path) -> Path:
+    """Models, and photographs of all kinds; returns the folder."""
     for name, classes in MODELS.items():
         card = replace(CARD, name=name, classes=classes, arguments={"width": 3})
         pack(folder / f"weights/{name}.safetensors", card)
@@ -38,6 +50,7 @@ def write(folder: Path) -> None:
     Image.fromarray(clear).save(folder / "<b>clear<b>.png")
     cat.resize(LARGE).save(folder / "large.jpg")
     (folder / "notes.jpg").write_text("no picture")
+    return folder
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen:
