@@ -21,7 +21,8 @@ from segmodels.config.paths import Paths
 from segmodels.config.schema import Dataset, Model, Train
 from segmodels.config.template import Draft
 from segmodels.core import files, machine, packed, supervise
-from segmodels.data import index
+from segmodels.data import index, layout
+from segmodels.data.doctor.finding import plural
 from segmodels.data.sources import importer
 from segmodels.models import encoders as weights
 from segmodels.training import estimate
@@ -124,6 +125,7 @@ def drafted(study: str, dataset: str, data: Dataset, table: pd.DataFrame) -> Dra
     if batch < 2:
         raise ValueError(f"data/own/{dataset}: train has {len(train)} images, expected 2 or more")
     epochs = round(STEPS / (len(train) // batch))
+    of_test = layout.split_path(Paths(dataset=dataset).own, "test")
     return Draft(
         study=study,
         dataset=dataset,
@@ -137,6 +139,7 @@ def drafted(study: str, dataset: str, data: Dataset, table: pd.DataFrame) -> Dra
         batch_size=batch,
         crop_size=max(32, min(LARGEST_CROP, int(shrunk) // 32 * 32)),
         long_side=long_side,
+        test=len(layout.read_ids(of_test)) if of_test.is_file() else 0,
     )
 
 
@@ -212,12 +215,14 @@ def summary(draft: Draft, minutes: float) -> list[str]:
         f"data/own/{draft.dataset}: {draft.train} train and {draft.val} val images of "
         f"{draft.sizes}, {len(draft.classes)} classes",
         f"studies/{draft.study}: {draft.network}; images {size}, "
-        f"crops of {draft.crop_size}, {draft.epochs} epochs of {draft.steps} steps of "
+        f"crops of {draft.crop_size}, {plural(draft.epochs, 'epoch')} of {draft.steps} steps of "
         f"{draft.batch_size}",
         f"about {max(1, round(minutes)):,} min of training, from steps measured just now",
     ]
     if draft.absent:
         lines.append(f"no pixel of {', '.join(draft.absent)} in train: allow_absent names them")
+    if draft.test:
+        lines.append(f"{plural(draft.test, 'image')} of test.txt for one last score: README.md")
     if draft.epochs < EPOCHS.start:
         lines.append(
             f"fewer than {EPOCHS.start} epochs: scores will be low; more --minutes helps, and so "

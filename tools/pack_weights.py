@@ -31,7 +31,7 @@ LARGEST = 10_000_000  # bytes
 AGREEING = 0.999  # smallest share of pixels with the same label
 COMPARED = 20  # validation images on which float16 is compared
 RECIPE = ["epochs", "batch_size", "crop_size", "optimizer", "lr", "schedule", "loss", "bn"]
-TEST_TIME = ["long_side", "scales", "flip", "window", "tile", "crf"]
+TEST_TIME = ["long_side", *predictor.PLAIN]
 VOC_TERMS = (
     "PASCAL VOC 2012, images from Flickr under its terms of use "
     "(host.robots.ox.ac.uk/pascal/VOC); none is part of this file"

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import yaml
 
+from segmodels.data.doctor.finding import plural
+
 TIMED = re.compile("data/(runs/.*/cost.json|costs/.*|page)")
 MACHINE = ("device", "precision", "threads", "cpu", "gpu", "versions")
 
@@ -55,7 +57,7 @@ def main() -> None:
     ]
     if different:
         sys.exit(f"same kind of machine, other results: {different}")
-    print(f"same kind of machine, same bits: {len(provenances)} models")
+    print(f"same kind of machine, same bits: {plural(len(provenances), 'model')}")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ class Draft:
         dataset: name of the folder in data/own.
         absent: classes without a pixel in train.
         long_side: to which images are shrunk, pixels; None: they stay as they are.
+        test: images of test.txt, which are left for one last score.
         shipped: the model that comes along from which the first model starts, and that model's
             entry; None: ImageNet weights.
     """
@@ -50,6 +51,7 @@ class Draft:
     batch_size: int
     crop_size: int
     long_side: int | None
+    test: int = 0
     shipped: tuple[str, dict[str, object]] | None = None
 
     @property
@@ -135,7 +137,7 @@ train:
 predict:
   {key}:
     long_side: {_or_null(draft.long_side)}
-    scales: [1]           # [0.75, 1, 1.25] and flip: true: often better, 6 times as long
+    {_last_score(draft)}scales: [1]           # [0.75, 1, 1.25] and flip: true: often better, 6 times as long
     flip: false
 
 models:                   # second step: remove the "# " before the others
@@ -169,7 +171,14 @@ def _dataset_lines(draft: Draft) -> str:
         lines.append(f"    palette: {[list(colour) for colour in draft.palette]}")
     if draft.absent:
         lines.append(f"    allow_absent: {listed(draft.absent)}   # no mask of train shows them")
+    if draft.test:
+        lines.append(f"    # test: test        # {draft.test} images for one last score: README.md")
     return "\n".join(lines)
+
+
+def _last_score(draft: Draft) -> str:
+    """A line for the test images, with the margin of the next; "" if there are none."""
+    return "# split: test         # likewise\n    " if draft.test else ""
 
 
 def _or_null(side: int | None) -> str:
@@ -202,6 +211,15 @@ dvc repro {here}dvc.yaml                # run in the project's folder: train, pr
 **First step.** {_sentence(draft)}
 
 **Second step.** In `params.yaml` remove the `# ` before {" and ".join(f"`{name}`" for name in others)}, and write `comparisons: {{{draft.question}: [{", ".join(draft.models)}]}}`. Then run the same command: {aim}, and what is significant. The first is not trained again.
+{_of_test(draft)}"""  # noqa: E501
+
+
+def _of_test(draft: Draft) -> str:
+    """How the test images are scored."""
+    if not draft.test:
+        return ""
+    return f"""
+**When all is chosen.** `test.txt` lists {draft.test} images, which nothing has read so far. Remove the `# ` before `test: test` and `split: test` in `params.yaml` and run the same command: nothing is trained again, and the scores are those of test. Look once.
 """  # noqa: E501
 
 

@@ -184,8 +184,15 @@ def notes(root: Path, index: pd.DataFrame, data: Dataset) -> list[str]:
         if absent:
             names = masks.first_few(absent)
             lines.append(f"no pixel of {names} in {listed}, which says nothing of them")
+    of_test = set[str]()
+    if data.test is None and layout.split_path(root, "test").is_file():
+        of_test = set(layout.read_ids(layout.split_path(root, "test"))) - set(image_ids)
+        lines.append(
+            f"test.txt lists {len(of_test)} of its images, which are not scored; when all is "
+            "chosen, `test: test` in `datasets` and `split: test` in `predict` score them"
+        )
     for folder in ("JPEGImages", "SegmentationClass"):
-        unused = {path.stem for path in (root / folder).iterdir()} - set(image_ids)
+        unused = {path.stem for path in (root / folder).iterdir()} - set(image_ids) - of_test
         if unused:
             lists = f"neither {' nor '.join(data.lists.values())}"
             lines.append(f"{folder}: {len(unused)} of its files in {lists}: unused")

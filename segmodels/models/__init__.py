@@ -8,7 +8,8 @@ training depends on the file of its own arch and on no other.
 A training is to give the same bits on a GPU too, and a model to be exported for any size:
 - resize by `layers.upsample` or `layers.resize`, not by F.interpolate, and pad by
   `layers.mirror_pad`, not by F.pad's "reflect": torch refuses the gradients of those;
-- pool to one element or with a fixed kernel: adaptive pooling to more bins is refused as well;
+- pool to one element or with a fixed kernel: adaptive pooling to more bins is refused as well, and
+  means over bins are products with a matrix, as in `layers.resize_by_products`;
 - take sizes from tensors, not from Python numbers that hold for one image only.
 `tests/models/test_models.py` tries every arch, without a GPU.
 """

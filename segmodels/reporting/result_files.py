@@ -180,7 +180,7 @@ def _check_history(metrics: dict[str, Any], history: pd.DataFrame, learned: list
 
 
 def _check_scores(metrics: dict[str, Any], tables: Mapping[str, pd.DataFrame]) -> None:
-    """Compare the confusion with every score that follows from it."""
+    """Compare the confusion with every score that follows from it, and add those that lack."""
     classes = tables["per_class"]["class"].tolist()
     confusion = tables["confusion"]
     pairs = list(zip(confusion["true"], confusion["predicted"], strict=True))
@@ -192,6 +192,7 @@ def _check_scores(metrics: dict[str, Any], tables: Mapping[str, pd.DataFrame]) -
     per_class = scores.per_class_table(pixels, no_boundary, classes)
     _check_same("per_class", tables, per_class, ["iou", "dice", "acc", *scores.PARTS[1:]])
     for name, score in scores.summarize(pixels).items():
+        metrics.setdefault(name, score)  # a score that was added after the result was written
         _check_score(metrics, name, score, "confusion.csv")
 
 

@@ -6,7 +6,7 @@ No stage depends on it or makes it. SEGMODELS_LIVE=tensorboard also writes the e
 
 import os
 import shutil
-from typing import Any
+from typing import Protocol, cast
 
 import pandas as pd
 
@@ -14,7 +14,15 @@ from segmodels.config.paths import Paths
 from segmodels.core.files import write_csv
 
 
-def board(paths: Paths, run: str) -> Any:
+class Board(Protocol):
+    """What curves are shown on: torch's SummaryWriter, or what wraps another tool."""
+
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None: ...
+
+    def flush(self) -> None: ...
+
+
+def board(paths: Paths, run: str) -> Board | None:
     """TensorBoard's writer for a training that begins, if SEGMODELS_LIVE asks for it; else None.
 
     Raises:
@@ -33,10 +41,10 @@ def board(paths: Paths, run: str) -> Any:
         ) from None
     folder = paths.live / paths.dataset / run
     shutil.rmtree(folder, ignore_errors=True)  # curves of an earlier training would mix with these
-    return SummaryWriter(str(folder))
+    return cast(Board, SummaryWriter(str(folder)))
 
 
-def write(paths: Paths, run: str, history: pd.DataFrame, board: Any) -> None:
+def write(paths: Paths, run: str, history: pd.DataFrame, board: Board | None) -> None:
     """Write the epochs so far, rows of `history.table`, and show the last one on the board."""
     write_csv(paths.live / "history.csv", history.assign(model=run))
     if board:

@@ -188,6 +188,15 @@ def test_evaluate_compares_names_in_nfc_too(here, capsys):  # noqa: F811
     assert status == 0 and "2 of 2 images" in out and "100.0000%" in out, err
 
 
+def test_a_list_of_test_images_is_said_and_how_to_score_it(tmp_path):
+    root = tree(tmp_path)
+    shutil.copy(layout.image_path(root, "p0"), root / "JPEGImages/other.jpg")
+    layout.write_ids(layout.split_path(root, "test"), ["other"])
+    table, _ = index.build(root, data())
+    (line,) = index.notes(root, table, data())
+    assert line.startswith("test.txt lists 1 of its images, which are not scored; ")
+
+
 def test_unlisted_files_are_counted(tmp_path):
     root = tree(tmp_path)
     shutil.copy(layout.image_path(root, "p0"), root / "JPEGImages/other.jpg")

@@ -193,6 +193,7 @@ def test_boxes_and_ellipses_of_cvat_are_turned_clockwise(degrees):
 
 
 def test_every_form_of_the_registry_is_tested():
-    assert {form.split()[0] for form in FORMS} == set(formats.FORMATS)
+    written = {form.split()[0] for form in FORMS}
+    assert written == set(formats.FORMATS), "FORMS in tests/helpers/import_forms.py"
     assert Counter(form.split()[0] for form in FORMS)["coco"] == 4
     assert CLASSES[0] == "background"

@@ -17,6 +17,7 @@ from segmodels.cli import main
 from segmodels.config import params
 from segmodels.config.schema import Dataset, Train
 from segmodels.core import supervise
+from segmodels.data import layout
 from segmodels.models import pretrained
 from segmodels.training import estimate
 
@@ -62,6 +63,25 @@ def test_a_study_follows_from_the_images(project, capsys):
     assert "next: dvc repro studies/roads/dvc.yaml" in said
     assert Path("studies/roads/README.md").read_text().startswith("# roads")
     assert Path("studies/roads/data/links/README.md").is_file()
+
+
+def test_images_of_test_are_left_for_one_last_score(project, capsys):
+    lists = Path("data/own/roads/ImageSets/Segmentation")
+    *kept, first, second = layout.read_ids(lists / "train.txt")
+    layout.write_ids(lists / "train.txt", kept)
+    layout.write_ids(lists / "test.txt", [first, second])
+    assert "2 images of test.txt for one last score: README.md" in new(capsys, "roads")
+    study = Path("studies/roads")
+    assert "`test.txt` lists 2 images" in (study / "README.md").read_text()
+    chosen = params.load(study / "params.yaml")
+    assert chosen.data.test is None and chosen.prediction("fpn").split == "val"
+    text = (study / "params.yaml").read_text()
+    (study / "params.yaml").write_text(
+        text.replace("# test: test", "test: test").replace("# split: test", "split: test")
+    )
+    last = params.load(study / "params.yaml")
+    assert last.data.test == "test" and last.prediction("fpn").split == "test"
+    assert last.recipe("fpn") == chosen.recipe("fpn")  # else it would be trained again
 
 
 def test_minutes_are_those_of_its_steps(project, capsys):

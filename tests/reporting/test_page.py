@@ -79,7 +79,7 @@ def test_the_tables_say_what_the_summary_says_without_javascript(text, made_up_r
 def test_every_column_is_explained():
     headings = {*markdown.HEAD[:-1], *markdown.DIFFERENCES_HEAD, *markdown.SEEDS_HEAD}
     headings |= {column.heading for column in costs.COLUMNS.values()}
-    assert page.HELP.keys() == headings
+    assert page.HELP.keys() == headings, "HELP in segmodels/reporting/page.py"
 
 
 def test_scores_are_sorted_by_their_full_value_and_not_by_what_is_printed(made_up_results):

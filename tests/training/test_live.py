@@ -87,8 +87,8 @@ def test_tensorboard_that_is_missing_is_one_line_that_says_how_to_install_it(mon
 
 
 def test_another_tool_is_refused(monkeypatch):
-    monkeypatch.setenv("SEGMODELS_LIVE", "wandb")
-    with pytest.raises(ValueError, match="SEGMODELS_LIVE = 'wandb': expected tensorboard"):
+    monkeypatch.setenv("SEGMODELS_LIVE", "nosuch")
+    with pytest.raises(ValueError, match="SEGMODELS_LIVE = 'nosuch': expected tensorboard"):
         live.board(PATHS, "unet")
 
 

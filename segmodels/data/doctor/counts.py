@@ -191,6 +191,7 @@ def _other_shares(
         shown.append(f"{name} ({row['train']:.2%} against {row[listed]:.2%})")
     text = (
         f"{data.train} and {listed} show different things, by their shares of pixels: "
-        f"{', '.join(shown)}; draw both at random from one pool, or say that it is meant so"
+        f"{', '.join(shown)}; draw both at random from one pool (of videos whole ones), "
+        "or say that it is meant so"
     )
     return [Finding(text)]

@@ -78,7 +78,8 @@ def findings(
     text = (
         f"interpolated labels in {len(worst)} of {plural(len(image_ids), 'mask')}: in {worst[0]} "
         f"{shares[worst[0]]:.0%} of the steps from label to label pass over labels in between, "
-        "rims of other classes; make them again from their originals, nearest neighbour"
+        "rims of other classes. Unless the classes truly lie one within another, make the masks "
+        "again from their originals, nearest neighbour"
     )
     return [Finding(text, alone(worst))]
 

@@ -1,7 +1,8 @@
 """Forms in which labelled data sets come; each module recognises one and reads it.
 
-`recognise(source)` says what of a source is in the form, "" if nothing is; `read(source, asked)`
-gives classes and samples, see `sample.Found`. A new form is a module and a line here.
+`recognise(source)` says what of a source is in the form, "" if nothing is; no other form may
+recognise it. `read(source, asked)` gives classes and samples, see `sample.Found`. A new form is a
+module, a line here, a writer in tests/helpers/import_forms.py and a row in docs/guides/own-data.md.
 """
 
 from pathlib import Path
