@@ -4,8 +4,9 @@ First cut, then scaled: scaling a whole photograph by up to two to keep a quarte
 several times the work. The window is of whole pixels of the image, as in torchvision's
 `resized_crop`. Random numbers come from the caller, so a sample depends on nothing but its seed.
 
-Another augmentation is a field of `RandomCrop` and a line of its `__call__`, whose random numbers
-are drawn after those that are there, and a key of `segmodels.config.schema.Train`.
+Another augmentation is a field of `RandomCrop`, a line of its `of`, without which its key does
+nothing, a line of its `__call__`, whose random numbers are drawn after those that are there, and a
+key of `segmodels.config.schema.Train`.
 """
 
 from dataclasses import dataclass

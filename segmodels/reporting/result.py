@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from segmodels.config.schema import Loss
+from segmodels.config.schema import Loss, Train
 from segmodels.evaluation import scores
 from segmodels.reporting.result_files import read
 
@@ -74,7 +74,14 @@ class Result:
     @property
     def identity(self) -> str:
         """Network and recipe as one text: equal for models that differ only in their seed."""
-        return json.dumps({key: self.provenance[key] for key in IDENTITY_KEYS}, sort_keys=True)
+        values = {key: self.provenance[key] for key in IDENTITY_KEYS}
+        return json.dumps(values | {"recipe": self.recipe}, sort_keys=True)
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What it was trained with; keys and losses that came later have their defaults."""
+        recipe = _defaults(Train) | self.provenance["recipe"]
+        return recipe | {"loss": _defaults(Loss) | recipe["loss"]}
 
     @property
     def loss(self) -> str:
@@ -136,3 +143,9 @@ def _conditions(result: Result) -> dict[str, Any]:
         else:
             conditions[key] = value
     return conditions
+
+
+def _defaults(section: type[Train] | type[Loss]) -> dict[str, Any]:
+    """The keys of a section that have a default, as provenance.json has them."""
+    fields = section.model_fields.items()
+    return {key: field.default for key, field in fields if not field.is_required()}

@@ -30,7 +30,7 @@ LOSS_KEYS = {"loss", "class_weights"}  # of a recipe; `Result.loss` puts them in
 
 def usual(results: Sequence[Result]) -> dict[str, Any]:
     """The recipe of most models: the most frequent value of each key, the first one in a tie."""
-    recipes = [result.provenance["recipe"] for result in results]
+    recipes = [result.recipe for result in results]
     common = {}
     for key in recipes[0]:
         values = [recipe.get(key) for recipe in recipes]
@@ -44,8 +44,8 @@ def otherwise(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
     differences = {}
     for result in results:
         unusual = {}
-        for key, value in result.provenance["recipe"].items():
-            if key not in LOSS_KEYS and value != common[key]:
+        for key, value in result.recipe.items():
+            if key not in LOSS_KEYS and value != common.get(key):
                 unusual[key] = value
         if unusual:
             differences[result.model] = unusual

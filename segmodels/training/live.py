@@ -25,6 +25,8 @@ class Board(Protocol):
 def board(paths: Paths, run: str) -> Board | None:
     """TensorBoard's writer for a training that begins, if SEGMODELS_LIVE asks for it; else None.
 
+    What a tool writes belongs into `paths.live`, which Git ignores.
+
     Raises:
         ValueError: another tool is asked for, or TensorBoard is not installed.
     """

@@ -47,7 +47,7 @@ def beside(page):
     for i, block in enumerate(blocks):
         if image := IMAGE.match(block.strip()):
             file = (page.parent / image[1]).resolve()
-            if file in PHOTOGRAPHS:
+            if file in PHOTOGRAPHS or not tables:
                 continue
             near = min(tables, key=lambda k: (abs(k - i), k < i))
             yield file, blocks[near]

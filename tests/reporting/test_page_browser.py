@@ -22,6 +22,8 @@ BOXES = """[...document.querySelectorAll("#chart-cost .mark, #chart-cost .name")
 def open_page(chromium, made_up_project):
     """open_page(...): the page, for a reader of this window who prefers light or dark.
 
+    It opens on the first comparison; `everything` then asks for all models.
+
     At the end nothing may have gone wrong, and nothing may have been asked of another machine.
     """
     pages = []
@@ -31,7 +33,7 @@ def open_page(chromium, made_up_project):
         if not request.url.startswith(("file:", "data:")):
             complaints.append(request.url)
 
-    def open_page(width=1280, height=900, scheme="light"):
+    def open_page(width=1280, height=900, scheme="light", *, everything=True):
         window = {"width": width, "height": height}
         page = chromium.new_page(viewport=window, is_mobile=width < 600, color_scheme=scheme)
         page.on("console", lambda message: complaints.append(message.text))
@@ -39,7 +41,10 @@ def open_page(chromium, made_up_project):
         page.on("request", note_request)
         page.goto((made_up_project / "data/page/index.html").as_uri())
         expect(page.locator("#panels canvas")).to_have_count(5)
-        expect(page.locator("#chart-miou .series")).to_have_count(len(MODELS))  # when it has a size
+        if everything:
+            page.click("#presets button:first-child")
+        drawn = len(MODELS if everything else MODELS[1:])
+        expect(page.locator("#chart-miou .series")).to_have_count(drawn)  # when it has a size
         pages.append(page)
         return page
 
@@ -104,7 +109,22 @@ def test_names_sort_by_letter_and_blanks_stay_last(page):
         assert column(page, 1)[-1] == "all background"
 
 
-def test_a_model_is_switched_off_and_a_study_shows_its_models_only(page):
+def test_the_page_opens_on_the_first_comparison(open_page):
+    page = open_page(everything=False)
+    assert texts(page, "#presets [aria-pressed=true]") == ["skips"]
+    rows = page.locator("#scores tbody tr:visible > :first-child")
+    assert sorted(rows.all_inner_texts()) == sorted([*MODELS[1:], "all background"])
+    page.click("details:has(#differences) summary")
+    assert page.locator("#differences tbody tr:visible").count() == 1
+    assert texts(page, "#heat thead th:visible") == ["class", *MODELS[1:]]
+    assert page.locator("#heat tbody tr:first-child > :visible").count() == len(MODELS)
+    page.click("#presets button:first-child")
+    assert page.locator("#scores tbody tr:visible").count() == len(MODELS) + 1
+    assert page.locator("#differences tbody tr:visible").count() == 3
+    assert page.locator("#heat thead th:visible").count() == len(MODELS) + 1
+
+
+def test_a_model_is_switched_off_and_a_comparison_shows_its_models_only(page):
     def drawn():
         lines = "[...document.querySelectorAll('#chart-miou .series')].map(e => e.dataset.model)"
         return page.evaluate(lines)
@@ -289,13 +309,15 @@ def test_axe_would_find_pale_ink_and_a_control_without_a_name(page):
     assert {name for name, _ in violations(page)} == {"button-name", "color-contrast"}
 
 
-def test_tab_reaches_every_control(page):
+def test_tab_reaches_every_control(open_page):
+    page = open_page(everything=False)  # a click would be where Tab starts
     page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     controls = "a, button:not(:disabled), select, input, summary, [tabindex='0']"
     wanted = page.evaluate(
         f"""[...document.querySelectorAll("{controls}")].filter((each, k) => {{
         each.dataset.k = k;  // of the pictures and of the two layers only the chosen one
-        return each.tabIndex === 0 && (each.type !== "radio" || each.checked); }}).length"""
+        if (each.tabIndex !== 0 || !each.checkVisibility()) return false;
+        return each.type !== "radio" || each.checked; }}).length"""
     )
     reached = set()
     for _ in range(wanted):

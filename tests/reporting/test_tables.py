@@ -154,6 +154,19 @@ def test_models_that_differ_by_the_seed_alone_are_summed_up(tmp_path):
     assert "Seeds: unet_a 0, fcn_a 0, unet_b 1, unet_c 7, " in markdown.caption(results)
 
 
+@pytest.mark.parametrize("newer", ["unet", "fcn"])
+def test_a_key_that_came_later_has_its_default_in_older_results(tmp_path, newer):
+    """A result in which it differs is trained otherwise, and one in which it does not is none."""
+    for model in ("unet", "fcn", "segnet"):
+        later = {"color_jitter": 0.3, "compile": False} if model == newer else {}
+        write_report(tmp_path, model, counts=confusion(1), recipe=later)
+    results = [read_result(model, tmp_path) for model in ("unet", "fcn", "segnet")]
+    assert tables.otherwise(results) == {newer: {"color_jitter": 0.3}}
+    again = {"compile": False, "loss": {"cross_entropy": 1, "dice": 0, "focal": 0.0}}
+    write_report(tmp_path, "segnet again", counts=confusion(1), recipe=again, arch="segnet")
+    assert read_result("segnet again", tmp_path).identity == results[2].identity
+
+
 def test_another_recipe_or_argument_or_the_same_seed_makes_no_spread(tmp_path):
     results = with_seeds(tmp_path, unet_a=0, unet_b=1, unet_c=2, unet_d=0)
     results[1].provenance["recipe"]["lr"] = 0.5

@@ -19,7 +19,7 @@ from segmodels.reporting.result import read_result
 from segmodels.reporting.result_files import read_json
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = sorted(path.name for path in ROOT.glob("studies/voc_animals*"))
+FOLDERS = ["voc_animals", "voc_animals_best", "voc_animals_held_out"]  # with costs, no other
 PATHS = {name: Paths(f"studies/{name}/", "voc_sample", ROOT) for name in FOLDERS}
 STUDIES = {name: params.load(paths.params) for name, paths in PATHS.items()}
 RUNS = [

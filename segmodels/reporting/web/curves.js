@@ -1,4 +1,5 @@
 // Curves: two charts that share the epoch under the pointer and the models that are switched on.
+let showCurves; // exactly those of the models of some names
 {
   const { models, floor, loss } = DATA;
   const HEIGHT = 300; // pixels, as all that follow
@@ -107,8 +108,7 @@
     read(slider.value);
   }
 
-  /** Show exactly the models of these names. */
-  function only(names) {
+  showCurves = (names) => {
     off.clear();
     models.forEach((model, i) => {
       const on = names.includes(model.name);
@@ -116,7 +116,7 @@
       if (!on) off.add(model);
     });
     redraw();
-  }
+  };
 
   function row(model) {
     const box = element("input", { type: "checkbox", checked: true });
@@ -140,11 +140,6 @@
 
   byId("loss-name").textContent = `${loss}, logarithmic`;
   byId("switches").tBodies[0].append(...models.map(row));
-  const presets = { "all models": models.map((model) => model.name), ...DATA.comparisons };
-  for (const [textContent, names] of Object.entries(presets)) {
-    const button = element("button", { type: "button", textContent, onclick: () => only(names) });
-    byId("presets").append(button);
-  }
   slider.addEventListener("input", () => read(slider.value));
   for (const { svg } of charts) {
     svg.addEventListener("pointermove", ({ offsetX }) => {
