@@ -79,7 +79,8 @@ def params_page() -> str:
     parts = [
         f"{MADE}\n\n# Keys of params.yaml",
         "A key that `params.yaml` leaves out has the default shown here. A key without a default "
-        "must be there. The option `-S` of `dvc exp run` changes a key for one run.",
+        "must be there. The option `-S` of `dvc exp run` changes a key for one run; for one that "
+        "is left out it is `-S '++key=value'`.",
     ]
     for heading, kind in SECTIONS.items():
         first = inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
