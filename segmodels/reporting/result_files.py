@@ -60,7 +60,8 @@ def read(home: Path) -> dict[str, Any]:
     Raises:
         ValueError: a file is missing, damaged, or contradicts another one.
     """
-    advice = f"`dvc repro evaluate@{home.name}`"
+    pipeline = f"{home.parents[2].as_posix()}/dvc.yaml:" if home.parts[0] == "studies" else ""
+    advice = f"`dvc repro {pipeline}evaluate@{home.name}`"
     try:
         contents = _read_files(home)
         tables = {name: contents[name] for name in COLUMNS}

@@ -1,6 +1,7 @@
 """Reports that somebody has edited are refused, with the file and what is wrong in it."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -45,6 +46,12 @@ def test_a_missing_file_is_named_with_the_stage_that_writes_it(home, file):
     (home / file).unlink()
     with pytest.raises(ValueError, match=rf"unet/{file} is missing: run `dvc repro evaluate@unet`"):
         result_files.read(home)
+
+
+def test_the_advice_names_the_pipeline_of_the_study(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="`dvc repro studies/mine/dvc.yaml:evaluate@unet`"):
+        result_files.read(Path("studies/mine/reports/models/unet"))
 
 
 @pytest.mark.parametrize(
