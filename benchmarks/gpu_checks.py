@@ -111,8 +111,8 @@ def logits_agree(place: Place, case: str) -> str:
 
 
 def steps_agree(place: Place) -> str:
-    """The losses of FCN's training steps on the device and in float64 on the CPU."""
-    model = without_dropout(build("fcn"))
+    """The losses of training steps, FCN's or a small U-Net's, here and in float64 on the CPU."""
+    model = without_dropout(build("unet" if place.small else "fcn"))
     with tf32(False), deterministic(True):
         found = train(deepcopy(model).to(place.device), place, steps=place.steps)
     expected = train(model.double(), place, steps=place.steps)

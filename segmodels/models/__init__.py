@@ -3,7 +3,8 @@
 The function, the builder, takes num_classes and what it likes as keyword arguments. The model maps
 an image, (N, 3, H, W) float with H, W >= 32, to {"out": logits, and for some "aux": logits}, each
 (N, num_classes, H, W), the same in train() and eval(). Files are found at run time, so that a
-training depends on the file of its own arch and on no other.
+training depends on the file of its own arch and on no other. Its docstring names the paper, as
+"arXiv 1505.04597", where `tools.model_rows` finds it.
 
 A training is to give the same bits on a GPU too, and a model to be exported for any size:
 - resize by `layers.upsample` or `layers.resize`, not by F.interpolate, and pad by

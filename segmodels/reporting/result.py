@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter
 
 from segmodels.config.schema import Loss, Train
 from segmodels.evaluation import scores
@@ -147,5 +148,9 @@ def _conditions(result: Result) -> dict[str, Any]:
 
 def _defaults(section: type[Train] | type[Loss]) -> dict[str, Any]:
     """The keys of a section that have a default, as provenance.json has them."""
-    fields = section.model_fields.items()
-    return {key: field.default for key, field in fields if not field.is_required()}
+    found: dict[str, Any] = {}
+    for key, field in section.model_fields.items():
+        if not field.is_required():
+            kind = TypeAdapter(field.annotation)
+            found[key] = kind.dump_python(kind.validate_python(field.default), mode="json")
+    return found

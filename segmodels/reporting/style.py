@@ -24,7 +24,7 @@ R = TypeVar("R")
 Look = Mapping[str, Mapping[str, Any]]  # model -> its colour and marker, see `looks`
 
 # By place among a study's models and variants. By number also in figures.SPLIT_LOOKS and in
-# tools/background; web/charts.js knows which one is black.
+# tools/background, whose page names blue and orange; web/charts.js knows which one is black.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#882255"]
 MARKERS = "osD^vp<>"
 GREY = "#666666"

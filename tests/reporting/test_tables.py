@@ -162,7 +162,11 @@ def test_a_key_that_came_later_has_its_default_in_older_results(tmp_path, newer)
         write_report(tmp_path, model, counts=confusion(1), recipe=later)
     results = [read_result(model, tmp_path) for model in ("unet", "fcn", "segnet")]
     assert tables.otherwise(results) == {newer: {"color_jitter": 0.3}}
-    again = {"compile": False, "loss": {"cross_entropy": 1, "dice": 0, "focal": 0.0}}
+    again = {
+        "compile": False,
+        "color_jitter": 0.0,
+        "loss": {"cross_entropy": 1, "dice": 0, "focal": 0.0},
+    }
     write_report(tmp_path, "segnet again", counts=confusion(1), recipe=again, arch="segnet")
     assert read_result("segnet again", tmp_path).identity == results[2].identity
 
