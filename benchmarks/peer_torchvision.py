@@ -43,7 +43,7 @@ def run(task: Task) -> None:
     result = Result(
         program=f"torchvision {torchvision.__version__}, reference recipe",
         network="LR-ASPP, MobileNetV3-Large",
-        start="random (its ImageNet weights are not to be had offline)",
+        start="random (ImageNet weights need a download)",
         batch=batch_size(task),
         crop=CROP,
         cost=cost,

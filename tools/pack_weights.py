@@ -22,15 +22,25 @@ from segmodels.config.params import Params
 from segmodels.core import machine, packed, supervise
 from segmodels.core.files import sha256, write_text
 from segmodels.core.packed import Card
-from segmodels.data import images, layout
+from segmodels.data import images, layout, splits
 from segmodels.inference import from_file, photos, predictor
 from segmodels.models import efficientnet_lite, trained
 from segmodels.models.network import Network
 
 LARGEST = 10_000_000  # bytes
 AGREEING = 0.999  # smallest share of pixels with the same label
-COMPARED = 20  # validation images on which float16 is compared
-RECIPE = ["epochs", "batch_size", "crop_size", "optimizer", "lr", "schedule", "loss", "bn"]
+COMPARED = 20  # scored images on which float16 is compared
+RECIPE = [
+    "epochs",
+    "batch_size",
+    "crop_size",
+    "optimizer",
+    "lr",
+    "schedule",
+    "loss",
+    "class_weights",
+    "bn",
+]
 TEST_TIME = ["long_side", *predictor.PLAIN]
 VOC_TERMS = (
     "PASCAL VOC 2012, images from Flickr under its terms of use "
@@ -209,15 +219,15 @@ def licences(dataset: str, backbone: str) -> dict[str, str]:
 
 
 def agreement(settings: Params, run: str, path: Path) -> float:
-    """Share of the pixels of some validation images with the labels of the float32 weights."""
+    """Share of the pixels of some scored images with the labels of the float32 weights."""
     choices = predictor.changed(settings.prediction(run), {"fast": True, "precision": "fp32"})
     machine.start("fp32", choices.threads, deterministic=True, seed=0)
     whole = trained.load(settings, run)
     half = from_file.load(path, "cpu").network
     half = predictor.placed(half, "fp32", "cpu")
-    index = layout.read_index(settings.paths.index, settings.data.classes)
+    scored = splits.rows(settings.paths, settings.data, choices.split)
     same = total = 0
-    for image_id in index.loc[index["split"] == choices.split, "image_id"][:COMPARED]:
+    for image_id in scored["image_id"][:COMPARED]:
         image = images.read_image(layout.image_path(settings.paths.tree, image_id))
         equal = photos.label_photo(whole, image, choices) == photos.label_photo(
             half, image, choices

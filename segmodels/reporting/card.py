@@ -55,7 +55,7 @@ def _scores(card: Card) -> str:
     lines = [
         "## Scores\n",
         f"On the {scores['images']} images of {scores['split']} of {card.training['dataset']}, "
-        f"seen with long side {card.predict['long_side']}, {scores['test_time']}: mean IoU over "
+        f"seen {_seen_size(card)}, {scores['test_time']}: mean IoU over "
         f"{len(card.scored)} classes **{_percent(scores['miou'])}** "
         f"({_percent(scores['low'])} to {_percent(scores['high'])}, 95% bootstrap over images).\n",
         "| class | IoU |",
@@ -68,6 +68,11 @@ def _scores(card: Card) -> str:
         f"{_percent(scores['miou_all'])}."
     )
     return "\n".join(lines) + "\n"
+
+
+def _seen_size(card: Card) -> str:
+    side = card.predict["long_side"]
+    return "at their own size" if side is None else f"with long side {side}"
 
 
 def _training(card: Card) -> str:

@@ -56,6 +56,15 @@ def test_ours_are_sorted_in_and_bold(tmp_path):
     assert not published.our_rows(loaded)
 
 
+def test_the_committed_tables_are_those_of_the_files():
+    settings = params.load(ROOT / "studies/camvid_best/params.yaml")
+    ours = published.our_rows(settings)
+    assert {row.model for row in ours} == {"fpn", "fpn_single"}
+    text = published.report([*ROWS, *ours], NOTES, settings.data.classes)
+    made = (ROOT / "studies/camvid_best/reports/published.md").read_text(encoding="utf-8")
+    assert made == text + "\n", "see studies/camvid_best/README.md"
+
+
 def test_a_row_without_a_source_is_named(tmp_path):
     path = tmp_path / "p.yaml"
     path.write_text("results: [{model: X, miou: 1, train: t, starts: s, notes: [z]}]\nnotes: {}\n")

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 OUTLINES = json.loads(
     (Path(__file__).parents[1] / "data/photographs/outlines.json").read_text(encoding="utf-8")
 )
-EXPECTED = ["animals"]
+EXPECTED = ["animals", "street"]
 SHIPPED = packed.names()
 
 
