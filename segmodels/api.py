@@ -118,7 +118,7 @@ def _of_run(path: Path, device: str, dataset: str | None) -> "Model":
         raise UnknownModel(f"--dataset {dataset}: expected one of {known}")
     settings = settings.model_copy(update={"dataset": dataset or settings.dataset})
     if path.name not in settings.runs:
-        known = ", ".join([*sorted(settings.runs), *_packed()])
+        known = ", ".join([*_packed(), *sorted(settings.runs)])
         raise UnknownModel(f"model {path.name}: expected one of {known}")
     network = trained.load(settings, path.name)
     notes = list[str]()

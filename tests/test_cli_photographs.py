@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -88,6 +89,13 @@ def test_two_models_of_one_name_are_refused(folder):
     pack(folder / "copy.safetensors", replace(CARD, name="animals"))
     with pytest.raises(SystemExit, match="error: animals: two models have this name"):
         main(["predict", "photo.png", "--model", "animals", "--model", "copy.safetensors"])
+
+
+def test_results_go_into_a_folder(folder, capsys):
+    Path("there.png").touch()
+    with pytest.raises(SystemExit):
+        main(["predict", "photo.png", "--out", "there.png"])
+    assert "--out there.png: a file, expected a folder" in capsys.readouterr().err
 
 
 def test_pipes_carry_a_photograph_in_and_a_mask_out(folder, monkeypatch, capfdbinary):

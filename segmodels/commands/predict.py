@@ -57,6 +57,8 @@ def run(options: argparse.Namespace) -> None:
         options.refuse(f"--out {options.out}: expected another folder than that of the pictures")
     if options.out == PIPE and (len(options.photos) > 1 or len(options.model or []) > 1):
         options.refuse("--out -: expected one photograph and one model")
+    if options.out.is_file():
+        options.refuse(f"--out {options.out}: a file, expected a folder")
     models = _models(options)
     with _piped(options.photos) as paths:
         found = photos.find(paths, options.out.resolve())
@@ -128,7 +130,7 @@ def _refuse_mixtures(models: "list[Model]") -> None:
         if other.classes != first.classes:
             raise ValueError(
                 f"{other.name}: trained with other classes than {first.name}: predict with one "
-                "model at a time"
+                "model at a time, or see both in `segmodels demo`"
             )
         if other.name in [model.name for model in models[:k]]:
             raise ValueError(f"{other.name}: two models have this name: predict with one of them")
