@@ -19,6 +19,7 @@ from segmodels import models
 from segmodels.config import code, params
 from segmodels.core import machine, supervise
 from segmodels.core.files import write_json, write_text
+from segmodels.data.doctor.finding import plural
 from segmodels.training import estimate, parts
 
 LEAST = 4e9  # bytes of memory; training the miniature's largest model takes 2.9
@@ -126,7 +127,7 @@ def expected(settings: params.Params, start_seconds: float) -> str | None:
     if precision == "fp32" and machine.has_bf16():
         precision = f"fp32 (asked for by train.{settings.dataset}.precision; this CPU has bf16)"
     return (
-        f"{len(settings.runs)} models, {precision}, {runtime.threads} threads: about "
+        f"{plural(len(settings.runs), 'model')}, {precision}, {runtime.threads} threads: about "
         f"{max(1, round(minutes)):,} min for {what}, measured on this machine just now; "
         "what has been computed before takes none"
     )

@@ -28,6 +28,8 @@ SECTIONS: dict[str, type[BaseModel]] = {  # heading -> the class that checks it
     "`datasets.<name>.archive`": origin.Archive,
     "`datasets.<name>.sbd`": origin.Download,
     "`datasets.<name>.generate`": origin.Generate,
+    "`datasets.<name>.source`": origin.Source,
+    "`datasets.<name>.sequence`": origin.Sequence,
     "`train.<dataset>`": schema.Train,
     "`train.<dataset>.loss`": schema.Loss,
     "`predict.<dataset>`": schema.Predict,
