@@ -151,6 +151,6 @@ def _defaults(section: type[Train] | type[Loss]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, field in section.model_fields.items():
         if not field.is_required():
-            kind = TypeAdapter(field.annotation)
+            kind = TypeAdapter[Any](field.annotation or Any)
             found[key] = kind.dump_python(kind.validate_python(field.default), mode="json")
     return found

@@ -60,8 +60,10 @@ def read(home: Path) -> dict[str, Any]:
     Raises:
         ValueError: a file is missing, damaged, or contradicts another one.
     """
-    pipeline = f"{home.parents[2].as_posix()}/dvc.yaml:" if home.parts[0] == "studies" else ""
-    advice = f"`dvc repro {pipeline}evaluate@{home.name}`"
+    stage = f"evaluate@{home.name}"
+    if home.parts[0] == "studies":
+        stage = f"{home.parents[2].as_posix()}/dvc.yaml:{stage}"
+    advice = f"`dvc repro {stage}`"
     try:
         contents = _read_files(home)
         tables = {name: contents[name] for name in COLUMNS}

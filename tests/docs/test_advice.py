@@ -44,7 +44,12 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 STUDIES = [ROOT / "params.yaml", *sorted(ROOT.glob("studies/*/params.yaml"))]
 MODELS = {str(path.parent.relative_to(ROOT)): set(params.load(path).runs) for path in STUDIES}
-READERS = {"studies/streets", "studies/roads", "studies/voc_aug"}  # which the reader makes first
+READERS = {
+    "studies/streets",
+    "studies/roads",
+    "studies/mine",
+    "studies/voc_aug",
+}  # which the reader makes first
 MADE = (
     "studies/streets/",
     "studies/roads/",

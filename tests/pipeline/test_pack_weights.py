@@ -55,7 +55,10 @@ def write_run(settings, content):
     weights = settings.paths.train("lite") / "weights.pt"
     save_weights(model.state_dict(), weights)
     record = {"arch": "fpn", "arguments": arguments, "seed": 3, "parameters": 123}
-    record |= {"recipe": content["train"]["miniature"], "precision": "fp32"}
+    record |= {
+        "recipe": {"class_weights": "none"} | content["train"]["miniature"],
+        "precision": "fp32",
+    }
     record |= {"normalize": content["normalize"], "start": {"init": "none", "file": None}}
     weights.with_name("provenance.json").write_text(json.dumps(record))
     report = settings.paths.report("lite")
