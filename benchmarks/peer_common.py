@@ -168,7 +168,7 @@ def imagenet(tensors: int) -> str:
 
 
 def begin() -> Task:
-    """The task of this process, whose file is the one word of the command line."""
+    """The task of this process; the command line names its file."""
     task = Task.read(Path(sys.argv[1]))
     torch.set_num_threads(task.threads)
     return task

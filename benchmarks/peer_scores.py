@@ -121,7 +121,7 @@ def cells(result: Result, scores: Scores) -> list[str]:
 
 
 def disturbances(results: Iterable[Result]) -> list[str]:
-    """A line for each side whose minutes were not its own."""
+    """A line for each side that shared its cores with other programs."""
     lines = []
     for result in results:
         others = result.cost.others

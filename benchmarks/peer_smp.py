@@ -134,7 +134,7 @@ def tensors(model: nn.Module) -> int:
 
 
 def steps(task: Task, batch: int, model: nn.Module, count: int) -> Iterator[float]:
-    """Train by `count` steps, whose losses come one by one."""
+    """Train for `count` steps, yielding the loss of each."""
     model.train()
     loss_function = smp.losses.DiceLoss(
         smp.losses.MULTICLASS_MODE, from_logits=True, ignore_index=task.void

@@ -61,7 +61,7 @@ def batch_size(task: Task) -> int:
 
 
 def steps(task: Task, model: nn.Module, count: int) -> Iterator[float]:
-    """Train by `count` steps, whose losses come one by one."""
+    """Train for `count` steps, yielding the loss of each."""
     model.train()
     learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(learnt, lr=LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
