@@ -35,7 +35,9 @@ def scores(file):
 
 def frames():
     """Each figure's path -> the frame of its table."""
-    known = {ROOT / "reports/comparison/scores.png": ROOT / "reports/comparison/summary.csv"}
+    summaries = [*ROOT.glob("reports/comparison/summary.csv")]
+    summaries += ROOT.glob("studies/*/reports/comparison/summary.csv")
+    known = {file.with_name("scores.png"): file for file in summaries}
     known |= {file.with_suffix(".png"): file for file in SCORES}
     return known | {ROOT / "studies" / png: ROOT / "studies" / csv for png, csv in KEPT.items()}
 
