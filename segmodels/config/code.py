@@ -70,7 +70,8 @@ def reached(file: str) -> set[str]:
     return files
 
 
-def imports(file: str) -> set[str]:
+@cache
+def imports(file: str) -> frozenset[str]:
     """Files of this project that a file imports by name, empty ones left out."""
     modules = set[str]()
     for node in ast.walk(_tree(file)):
@@ -84,7 +85,7 @@ def imports(file: str) -> set[str]:
         path = _file(module)
         if path and (ROOT / path).stat().st_size > 0:
             files.add(path)
-    return files
+    return frozenset(files)
 
 
 def _file(module: str) -> str | None:

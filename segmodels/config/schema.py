@@ -204,7 +204,10 @@ class Normalize(Section):
 
 
 class Model(BaseModel):
-    """One model; keys that are not listed are arguments of its builder."""
+    """One model; keys that are not listed are arguments of its builder.
+
+    In `train` and `predict`, keys under the name of a data set hold for that one alone.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 

@@ -7,9 +7,11 @@ well they use a CPU: the estimate is good to about a third.
 """
 
 import time
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from segmodels import models
 from segmodels.config.params import Params
@@ -19,10 +21,11 @@ from segmodels.models.flops import gflops
 
 SECONDS = 2.0  # of the measurement
 FEWEST = 3  # steps that are measured: the fastest counts, others may wait for another program
-MOST_IMAGES = 8  # of its batch
+MOST_IMAGES = 16  # of its batch
 MOST_PIXELS = 64  # of its side
 SMALL = 1000.0  # billions of multiply-adds: a minute on a slow CPU; not worth a measurement
 BACKWARD = 2  # passes that the gradient costs, in forward passes
+STARTING = (Tensor.normal_, Tensor.uniform_, Tensor.fill_, Tensor.zero_)  # what nn.init calls
 STARTS = 6  # processes a model: its three stages, and as long again for what DVC does around them
 
 
@@ -58,11 +61,22 @@ def minutes(
 
 def work(entry: Model, side: int) -> float:
     """Billions of multiply-adds of a forward pass of one image of side x side pixels."""
-    with torch.device("meta"):
+    with torch.device("meta"), Unset():
         model = models.build(entry.arch, num_classes=21, **entry.arguments).eval()
         image = torch.empty(1, 3, side, side)
     with torch.inference_mode():
         return gflops(lambda: model(image))
+
+
+class Unset(TorchFunctionMode):
+    """Leaves new parameters as they are: on the meta device a start costs more than a pass."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in STARTING:
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def speed(recipe: Train) -> float:
