@@ -102,6 +102,9 @@ def summary(report: Report, root: Path) -> list[str]:
         "",
         *_class_table(report),
     ]
+    if report.groups:
+        groups = ", ".join(f"{report.groups[split]} {split}" for split in _order(report))
+        lines.append(f"groups of --group: {groups}")
     for remark, count in sorted(report.remarks.items()):
         lines.append(f"{count:,} {remark}")
     lines += _absent(report)

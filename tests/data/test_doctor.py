@@ -464,6 +464,16 @@ def test_command_refuses_what_is_not_there(project, capsys):
     assert "expected a data set (" in status
 
 
+def test_command_says_where_the_study_of_a_name_is(project, capsys):
+    (project / "data/own/cats").mkdir()
+    _, status = said(capsys, "check", "cats")
+    assert "data/own/cats is in no params.yaml; `segmodels new cats` makes a study" in status
+    (project / "studies/cats").mkdir(parents=True)
+    (project / "studies/cats/params.yaml").touch()
+    _, status = said(capsys, "check", "cats")
+    assert "of studies/cats/params.yaml, not of this one: cd studies/cats first" in status
+
+
 def test_command_ends_with_1_where_there_are_problems(project, capsys):
     layout.target_path("data/own/pets", TRAIN[0]).unlink()
     lines, status = said(capsys, "check", "pets")

@@ -85,7 +85,7 @@ def test_commands_of_the_page_print_what_it_says(home, capsys):
             for line in text.splitlines():
                 assert line in expected, f"{line!r} is not in its place in {printed}"
             compared += 1
-    assert compared == 5
+    assert compared == 6
 
 
 def test_the_error_of_the_page_is_printed(home, capsys):
@@ -102,7 +102,10 @@ def test_scenes_of_the_page_stay_together(home, capsys):
     bring("films", "data/own/films", *words)
     of = {one.id: ord(one.id[-1]) % 3 for one in pictures()}
     lists = {split: layout.read_split("data/own/films", split) for split in ("train", "val")}
-    assert not {of[i] for i in lists["train"]} & {of[i] for i in lists["val"]}
+    groups = {split: {of[i] for i in lists[split]} for split in lists}
+    assert not groups["train"] & groups["val"]
+    counted = f"groups of --group: {len(groups['train'])} train, {len(groups['val'])} val"
+    assert counted in capsys.readouterr().out and counted in PAGE
 
 
 def test_every_option_of_the_page_exists_and_every_form_is_in_its_table(home):

@@ -22,8 +22,7 @@ def find(said: str, settings: Params) -> Path:
     """
     if said not in settings.datasets:
         if not Path(said).is_dir():
-            names = ", ".join(settings.datasets)
-            raise ValueError(f"{said}: expected a data set ({names}) or a folder in VOC layout")
+            raise ValueError(_unknown(said, settings))
         return Path(said)
     paths = replace(settings.paths, dataset=said)
     places = [paths.own, paths.tree]
@@ -36,6 +35,20 @@ def find(said: str, settings: Params) -> Path:
         f"{said}: neither {places[0]} nor {places[1]} is there; with `dataset: {said}` in "
         "params.yaml `dvc repro download` makes it"
     )
+
+
+def _unknown(said: str, settings: Params) -> str:
+    """What to say of a name that is no data set of this params.yaml."""
+    study = settings.paths.project / "studies" / said
+    if (study / "params.yaml").is_file():
+        return f"{said}: a data set of {study}/params.yaml, not of this one: cd {study} first"
+    imported = replace(settings.paths, dataset=said).own
+    if imported.is_dir():
+        return (
+            f"{said}: {imported} is in no params.yaml; `segmodels new {said}` makes a study for it"
+        )
+    names = ", ".join(settings.datasets)
+    return f"{said}: expected a data set ({names}) or a folder in VOC layout"
 
 
 @contextmanager

@@ -52,6 +52,7 @@ class Report:
         skipped: a line for each thing that was left out.
         remarks: how often something happened that a person should know.
         sign: what the format was recognised by; "" where a person said it.
+        groups: that stay together, by split; empty where nobody asked for groups.
     """
 
     format: str
@@ -62,6 +63,7 @@ class Report:
     images: dict[str, np.ndarray] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     remarks: Counter[str] = field(default_factory=Counter)
+    groups: Counter[str] = field(default_factory=Counter)
 
     def count(self, split: str, labels: np.ndarray) -> None:
         """Add a label map."""
@@ -100,6 +102,7 @@ def bring(
     if palette is not None:
         report.names = replace(report.names, palette=list(palette) or None)
     plan = _plan(samples, choice)
+    report.groups = _groups(plan, choice)
     root.parent.mkdir(parents=True, exist_ok=True)
     check_space(root, sum(sample.image.stat().st_size for sample in samples), "the images")
     beside = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}."))
@@ -143,6 +146,16 @@ def _plan(samples: list[Sample], choice: splits.Choice) -> list[Planned]:
     own = [sample.split for sample in ordered]
     of = splits.assign(image_ids, names, own, choice)
     return [Planned(*each) for each in zip(ordered, image_ids, of, strict=True)]
+
+
+def _groups(plan: list[Planned], choice: splits.Choice) -> Counter[str]:
+    """How many groups each split has."""
+    if choice.group is None:
+        return Counter()
+    groups = set[tuple[str, str]]()
+    for sample, _, split in plan:
+        groups.add((split, splits.group_of(_normal(sample.name.as_posix()), choice.group)))
+    return Counter(split for split, _ in groups)
 
 
 def _fill(tree: Path, plan: Iterable[Planned], report: Report) -> list[str]:

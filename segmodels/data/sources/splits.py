@@ -97,7 +97,7 @@ def _drawn(names: list[str], choice: Choice) -> list[bool]:
     """Which samples validate: whole groups, as many as fit into the share."""
     groups = defaultdict[str, list[int]](list)
     for place, name in enumerate(names):
-        groups[_group(name, choice.group)].append(place)
+        groups[group_of(name, choice.group)].append(place)
     order = sorted(groups, key=lambda group: _rank(choice.seed, group))
     share = SHARE if choice.share is None else choice.share
     room = max(1, round(share * len(names)))
@@ -111,7 +111,12 @@ def _drawn(names: list[str], choice: Choice) -> list[bool]:
     return [place in chosen for place in range(len(names))]
 
 
-def _group(name: str, pattern: re.Pattern[str] | None) -> str:
+def group_of(name: str, pattern: re.Pattern[str] | None) -> str:
+    """What the pattern finds in a name; without one every name is a group of its own.
+
+    Raises:
+        ValueError: it finds nothing.
+    """
     if pattern is None:
         return name
     match = pattern.search(name)
