@@ -138,22 +138,14 @@ class Params(Section):
         `init: imagenet` is the file of the weights where a package has them, see encoders.py.
         """
         common = self.train[self.dataset].model_dump()
-        recipe = Train.model_validate({**common, **self._here(self.runs[run].train)})
+        recipe = Train.model_validate({**common, **self.runs[run].train})
         start = encoders.start(recipe.init, self.runs[run].arguments.get("backbone"))
         return recipe.model_copy(update={"init": start})
 
     def prediction(self, run: str) -> Predict:
         """The prediction section of the data set in use with the overrides of one run."""
         common = self.predict[self.dataset].model_dump()
-        return Predict.model_validate({**common, **self._here(self.runs[run].predict)})
-
-    def _here(self, changes: dict[str, Any]) -> dict[str, Any]:
-        """What a run has otherwise: for all data sets, then what stands under the one in use."""
-        sections = {name: changes[name] for name in changes if name in self.datasets}
-        own = sections.get(self.dataset, {})
-        if not all(isinstance(section, dict) for section in sections.values()):
-            return changes  # validation says which key is unknown
-        return {key: changes[key] for key in changes if key not in sections} | own
+        return Predict.model_validate({**common, **self.runs[run].predict})
 
     def shared_weights(self, run: str) -> str | None:
         """The model whose weights a run has as they are; None: it is trained."""
@@ -172,12 +164,10 @@ class Params(Section):
     def _as_model(self, variant: Variant) -> Model:
         """The model with a variant's overrides; it starts from that model's last weights."""
         model = self.models[variant.weights_of]
-        predict = self._here(model.predict) | self._here(variant.predict)
-        changes: dict[str, Any] = {"predict": predict}
+        changes: dict[str, Any] = {"predict": model.predict | variant.predict}
         if variant.train is not None:
             start = self.paths.train(variant.weights_of) / "weights.pt"
-            start_here = {"init": start.as_posix()}
-            changes["train"] = self._here(model.train) | start_here | self._here(variant.train)
+            changes["train"] = model.train | {"init": start.as_posix()} | variant.train
         if variant.seed is not None:
             changes["seed"] = variant.seed
         return model.model_copy(update=changes)

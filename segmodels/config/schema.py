@@ -204,10 +204,7 @@ class Normalize(Section):
 
 
 class Model(BaseModel):
-    """One model; keys that are not listed are arguments of its builder.
-
-    In `train` and `predict`, keys under the name of a data set hold for that one alone.
-    """
+    """One model; keys that are not listed are arguments of its builder."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 

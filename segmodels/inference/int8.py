@@ -107,6 +107,7 @@ def _quantized(content: bytes, images: Iterable[np.ndarray]) -> bytes:
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             per_channel=True,
+            reduce_range=True,  # weights of 7 bits
             nodes_to_exclude=_last(onnx.load(plain).graph),
         )
         return result.read_bytes()

@@ -21,7 +21,7 @@ from segmodels.models.flops import gflops
 
 SECONDS = 2.0  # of the measurement
 FEWEST = 3  # steps that are measured: the fastest counts, others may wait for another program
-MOST_IMAGES = 16  # of its batch
+MOST_IMAGES = 8  # of its batch
 MOST_PIXELS = 64  # of its side
 SMALL = 1000.0  # billions of multiply-adds: a minute on a slow CPU; not worth a measurement
 BACKWARD = 2  # passes that the gradient costs, in forward passes

@@ -81,8 +81,7 @@ def test_curves_end_at_the_scores_of_the_table():
     shown = {name: y for name, (_, y) in points(axes).items()}
     assert set(shown) == set(rows.index)
     for name, value in shown.items():
-        # Validation sees several images at a time, predict one: a pixel on a border may flip.
-        assert value == pytest.approx(100 * rows[name], abs=0.01), name
+        assert value == pytest.approx(100 * rows[name], abs=1e-9), name
 
 
 @pytest.mark.parametrize("file", SCORES, ids=lambda file: file.stem)

@@ -20,7 +20,6 @@ from stages.download import SEED
 from tools.background import regions
 from tools.background.results import Row
 
-PICTURES, SHORT, LONG = 64, 64, 80  # how many there are, and their sides in pixels
 SIGMA = 1.0  # pixels; standard deviation of the Gaussian that takes the noise away first
 SEED_DISTANCE = 2  # pixels between two seeds of region growing
 LEAST = 20  # pixels of felzenszwalb's smallest region
@@ -36,9 +35,13 @@ class Method(NamedTuple):
 
 
 def pictures(data: params.Params) -> list[Scene]:
-    """Validation pictures as the miniature's, of a size that has room for regions."""
-    classes = data.datasets["miniature"].classes
-    return list(islice(generate.draw(classes, SHORT, LONG, seed=(SEED, 1)), PICTURES))
+    """The miniature's validation pictures."""
+    dataset = data.datasets["miniature"]
+    size = dataset.generate
+    if size is None:
+        raise ValueError("params.yaml, datasets.miniature: expected `generate`, to draw pictures")
+    scenes = generate.draw(dataset.classes, size.short_side, size.long_side, seed=(SEED, 1))
+    return list(islice(scenes, size.val))
 
 
 def smooth(image: np.ndarray) -> np.ndarray:
