@@ -1,12 +1,11 @@
 """An ONNX file in 8-bit integers: onnxruntime's static quantisation, calibrated on photographs.
 
 Activations are uint8 with a scale for each tensor, weights int8 with one for each output channel.
-What follows the last convolution (the enlargement of the logits,
+Weights take 7 of the 8 bits: x86 CPUs without VNNI add products of bytes in 16 bits, which overflow
+otherwise, on the CPU that exports or on another one. What follows the last convolution (the enlargement of the logits,
 softmax, argmax) stays in float32, and so do input and output, whose form is that of the float file.
 The file has onnxruntime's own quantised operators, which are faster here than pairs of
-QuantizeLinear and DequantizeLinear; other runtimes cannot read them. See benchmarks/README.md. x86
-CPUs without VNNI add products of bytes in 16 bits, which may overflow: labels are compared on the
-CPU that exports.
+QuantizeLinear and DequantizeLinear; other runtimes cannot read them. See benchmarks/README.md.
 Source: onnxruntime.ai/docs/performance/model-optimizations/quantization.html
 """
 
@@ -107,7 +106,7 @@ def _quantized(content: bytes, images: Iterable[np.ndarray]) -> bytes:
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             per_channel=True,
-            reduce_range=True,  # weights of 7 bits
+            reduce_range=True,  # 7 bits
             nodes_to_exclude=_last(onnx.load(plain).graph),
         )
         return result.read_bytes()
