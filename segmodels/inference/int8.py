@@ -2,10 +2,11 @@
 
 Activations are uint8 with a scale for each tensor, weights int8 with one for each output channel.
 Weights take 7 of the 8 bits: x86 CPUs without VNNI add products of bytes in 16 bits, which overflow
-otherwise, on the CPU that exports or on another one. What follows the last convolution (the enlargement of the logits,
-softmax, argmax) stays in float32, and so do input and output, whose form is that of the float file.
-The file has onnxruntime's own quantised operators, which are faster here than pairs of
-QuantizeLinear and DequantizeLinear; other runtimes cannot read them. See benchmarks/README.md.
+otherwise, on the CPU that exports or on another one. What follows the last convolution (the
+enlargement of the logits, softmax, argmax) stays in float32, and so do input and output, whose form
+is that of the float file. The file has onnxruntime's own quantised operators, which are faster here
+than pairs of QuantizeLinear and DequantizeLinear; other runtimes cannot read them. See
+benchmarks/README.md.
 Source: onnxruntime.ai/docs/performance/model-optimizations/quantization.html
 """
 
