@@ -467,7 +467,7 @@ def test_command_refuses_what_is_not_there(project, capsys):
 def test_command_says_where_the_study_of_a_name_is(project, capsys):
     (project / "data/own/cats").mkdir()
     _, status = said(capsys, "check", "cats")
-    assert "data/own/cats is in no params.yaml; `segmodels new cats` makes a study" in status
+    assert "cats: this params.yaml lacks it; `segmodels new cats` makes a study" in status
     (project / "studies/cats").mkdir(parents=True)
     (project / "studies/cats/params.yaml").touch()
     _, status = said(capsys, "check", "cats")

@@ -44,9 +44,7 @@ def _unknown(said: str, settings: Params) -> str:
         return f"{said}: a data set of {study}/params.yaml, not of this one: cd {study} first"
     imported = replace(settings.paths, dataset=said).own
     if imported.is_dir():
-        return (
-            f"{said}: {imported} is in no params.yaml; `segmodels new {said}` makes a study for it"
-        )
+        return f"{said}: this params.yaml lacks it; `segmodels new {said}` makes a study for it"
     names = ", ".join(settings.datasets)
     return f"{said}: expected a data set ({names}) or a folder in VOC layout"
 
