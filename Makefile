@@ -51,7 +51,7 @@ $(INSTALLED): constraints.txt pyproject.toml
 	@$(PY) -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV) || \
 	  { echo "error: no virtual environment can be made; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@sed $(if $(CPU),$(CPU_BUILDS),-e '') constraints.txt > $(VENV)/constraints.txt
-	@echo "installing into $(VENV); PyTorch is large: some minutes$(if $(CPU),,; 6.3 GB of disk in all)"
+	@echo "installing into $(VENV); PyTorch is large: some minutes$(if $(CPU),,; 6.5 GB of disk in all)"
 	@$(PY) -m pip install --disable-pip-version-check -c $(VENV)/constraints.txt -e '.[dev,docs,onnx]' || \
 	  { echo "error: pip could not install: $(if $(CPU),$(NO_CPU_BUILDS),$(NO_INDEX))"; exit 1; }
 	@du -sh $(VENV)

@@ -64,6 +64,8 @@ def train(settings: params.Params, name: str, group: distributed.Processes) -> N
     identity |= job.identity() | runtime.record()
     identity["code_sha256"] = code_digests(run.arch)
     with checkpoint.hold(identity, settings.checkpoint_minutes, writes=group.first) as kept:
+        if kept.begun:
+            print("goes on from its checkpoint; its epochs so far come first", flush=True)
         epochs = learn(settings.paths, name, model, job, kept, bar)
         if group.first:
             record = identity | {"classes": settings.data.classes}

@@ -30,7 +30,7 @@ VOID = "void"  # in `labels`, what stands for no class
 INDEX_COLUMNS = {"image_id", "split", "width", "height", "void_share"}  # of index.csv
 
 Masks = Literal["auto", "index", "colour"]
-ClassWeights = Literal["none", "median_frequency"]
+ClassWeights = Literal["none", "sqrt_median_frequency", "median_frequency"]
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["poly", "cosine", "onecycle"]
 BatchNorm = Literal["train", "frozen", "recalibrate"]
@@ -163,7 +163,9 @@ class Train(Section):
         description="none, imagenet (backbone), coco, a model that comes along, or a file",
     )
     loss: Loss = Field(Loss(cross_entropy=1, dice=0), description="weights of its parts")
-    class_weights: ClassWeights = Field("none", description="of the cross-entropy; arXiv 1411.4734")
+    class_weights: ClassWeights = Field(
+        "none", description="of the cross-entropy; arXiv 1411.4734, or its weights' square roots"
+    )
     optimizer: Optimizer = Field("sgd", description="SGD with momentum, or AdamW")
     lr: Positive = Field(description="largest learning rate, of the backbone")
     head_lr: Positive = Field(1, description="factor on lr for what stands on the backbone")

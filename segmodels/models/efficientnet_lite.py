@@ -14,6 +14,8 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segmodels.models.depthwise import depthwise_conv2d
+
 SCALES = {  # factors on channels and depth
     "efficientnet_lite0": (1.0, 1.0),
     "efficientnet_lite1": (1.0, 1.1),
@@ -114,12 +116,14 @@ class SameConv(nn.Conv2d):
         super().__init__(in_channels, channels, kernel, stride, padding, groups=groups, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.stride == (1, 1):
-            return super().forward(x)
-        after = self.kernel_size[0] // 2
-        top, left = (after - 1 + side % 2 for side in x.shape[-2:])
-        x = F.pad(x, (left, after, top, after))
-        return F.conv2d(x, self.weight, stride=self.stride, groups=self.groups)
+        stride, padding, dilation = self.stride[0], int(self.padding[0]), self.dilation[0]
+        if stride > 1:
+            after = self.kernel_size[0] // 2
+            top, left = (after - 1 + side % 2 for side in x.shape[-2:])
+            x, padding = F.pad(x, (left, after, top, after)), 0
+        if self.groups > 1:
+            return depthwise_conv2d(x, self.weight, stride, padding, dilation)
+        return F.conv2d(x, self.weight, None, stride, padding, dilation)
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:

@@ -89,8 +89,10 @@ class Result:
         """The training loss in words, e.g. "cross-entropy + 0.5 Dice"."""
         recipe = self.provenance["recipe"]
         names = dict(LOSS_NAMES)
-        if recipe["class_weights"] != "none":
-            names["cross_entropy"] = f"class-weighted {CROSS_ENTROPY}"
+        weights = recipe["class_weights"]
+        if weights != "none":
+            softly = "softly " if weights.startswith("sqrt") else ""
+            names["cross_entropy"] = f"{softly}class-weighted {CROSS_ENTROPY}"
         terms = []
         for key, weight in recipe["loss"].items():
             if weight:

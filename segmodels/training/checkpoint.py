@@ -41,7 +41,12 @@ class Checkpoints:
         Raises:
             ValueError: the file is damaged.
         """
-        return _read(self.folder / LAST) if (self.folder / LAST).exists() else None
+        return _read(self.folder / LAST) if self.begun else None
+
+    @property
+    def begun(self) -> bool:
+        """Whether a state was saved, with which a training goes on."""
+        return (self.folder / LAST).exists()
 
     def resume(self, training: TrainingState) -> None:
         """Let a training become what was saved last, if anything was.

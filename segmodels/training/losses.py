@@ -254,3 +254,14 @@ def median_frequency(pixels: np.ndarray) -> np.ndarray:
     weights = np.ones(len(frequency))
     weights[occurs] = np.median(frequency[occurs]) / frequency[occurs]
     return weights
+
+
+def sqrt_median_frequency(pixels: np.ndarray) -> np.ndarray:
+    """The square roots of `median_frequency`: rare classes count more, but not so much more."""
+    return np.sqrt(median_frequency(pixels))
+
+
+CLASS_WEIGHTS = {  # by their names in params.yaml
+    "sqrt_median_frequency": sqrt_median_frequency,
+    "median_frequency": median_frequency,
+}

@@ -82,9 +82,10 @@ class Job:
     @cached_property
     def objective(self) -> Objective:
         weights = None
-        if self.recipe.class_weights == "median_frequency":
+        if self.recipe.class_weights != "none":
             pixels = self.pictures("train")[self.classes].to_numpy()
-            weights = torch.from_numpy(losses.median_frequency(pixels)).to(self.device)
+            values = losses.CLASS_WEIGHTS[self.recipe.class_weights](pixels)
+            weights = torch.from_numpy(values).to(self.device)
         return Objective(
             loss=self.recipe.loss,
             aux_weight=self.recipe.aux_weight,

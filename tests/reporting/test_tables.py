@@ -104,6 +104,7 @@ def test_caption_names_exactly_the_models_that_still_rise(results):
 DICE = {"loss": {"cross_entropy": 0, "dice": 1}}
 BOTH = {"loss": {"cross_entropy": 1, "dice": 0.5}}
 WEIGHTED = {"class_weights": "median_frequency"}
+SOFTLY = {"class_weights": "sqrt_median_frequency"}
 
 
 @pytest.mark.parametrize(
@@ -112,6 +113,7 @@ WEIGHTED = {"class_weights": "median_frequency"}
         ({}, {}, NATS, "Loss: cross-entropy. "),
         (DICE, DICE, ("loss", "Dice"), "Loss: Dice. "),
         (WEIGHTED, WEIGHTED, ("loss", WEIGHTED_NAME), f"Loss: {WEIGHTED_NAME}. "),
+        (SOFTLY, SOFTLY, ("loss", f"softly {WEIGHTED_NAME}"), f"Loss: softly {WEIGHTED_NAME}. "),
         ({}, BOTH, NATS, "Losses: unet cross-entropy, fcn cross-entropy + 0.5 Dice; their curves"),
         ({}, WEIGHTED, NATS, f"Losses: unet cross-entropy, fcn {WEIGHTED_NAME}; their curves show"),
         (DICE, BOTH, NATS, "Losses: unet Dice, fcn cross-entropy + 0.5 Dice; their curves show"),

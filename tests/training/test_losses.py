@@ -1,4 +1,5 @@
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.small_cases import alone
+from segmodels.config import schema
 from segmodels.config.schema import Loss
 from segmodels.training import losses
 
@@ -174,6 +176,13 @@ def test_median_frequency_by_hand():
     pixels = np.array([[90, 10, 0, 0], [50, 0, 50, 0]])
     expected = [0.5 / 0.7, 0.5 / 0.1, 1, 1]
     np.testing.assert_allclose(losses.median_frequency(pixels), expected, rtol=1e-12)
+    softer = losses.CLASS_WEIGHTS["sqrt_median_frequency"](pixels)
+    np.testing.assert_allclose(softer, [0.845154254728517, 2.23606797749979, 1, 1], rtol=1e-12)
+
+
+def test_each_class_weighting_of_the_schema_exists():
+    named = set(get_args(schema.ClassWeights))
+    assert named == {"none", *losses.CLASS_WEIGHTS}
 
 
 @pytest.mark.parametrize("seed", range(3))
