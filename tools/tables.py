@@ -5,8 +5,9 @@ A page marks a table by two comments; what stands between them is written by thi
     <!-- table: reports/comparison/summary.md 1; model; mIoU; 95% interval -->
     <!-- /table -->
 
-The number says which table of the file, the rest which of its columns (none: all). The list of
-all figures, docs/results/figures.md, is made anew too. `--check` changes nothing and ends with
+The number says which table of the file, the rest which of its columns (none: all), and which rows:
+`model = fcn, unet` keeps those that have one of these in their column "model". The list of all
+figures, docs/results/figures.md, is made anew too. `--check` changes nothing and ends with
 status 1 if a page is not current.
 """
 
@@ -69,13 +70,21 @@ def filled(text: str, read: Callable[[str], str]) -> str:
     """The text of a page with each marked table as its result file has it now.
 
     Raises:
-        ValueError: a file has no such table or column.
+        ValueError: a file has no such table, column or row.
     """
 
     def block(match: re.Match[str]) -> str:
         path, number, names = match.groups()
-        columns = [name.strip() for name in names.split(";")[1:]]
-        table = chosen(path, tables(read(path)), int(number), columns)
+        parts = [part.strip() for part in names.split(";")[1:]]
+        known = tables(read(path))
+        if int(number) > len(known):
+            raise ValueError(f"{path} has {len(known)} tables, not a table {number}")
+        where = f"{path}, table {number}"
+        rows = known[int(number) - 1]
+        for part in parts:
+            if " = " in part:
+                rows = with_values(where, rows, part)
+        table = chosen(where, rows, [part for part in parts if " = " not in part])
         return f"{match[0].splitlines()[0]}\n\n{table}\n\n<!-- /table -->"
 
     return BLOCK.sub(block, text)
@@ -98,19 +107,30 @@ def tables(text: str) -> list[list[list[str]]]:
     return found
 
 
-def chosen(path: str, known: list[list[list[str]]], number: int, columns: list[str]) -> str:
-    """One table with some of its columns, as Markdown."""
-    if number > len(known):
-        raise ValueError(f"{path} has {len(known)} tables, not a table {number}")
-    rows = known[number - 1]
+def with_values(where: str, rows: list[list[str]], part: str) -> list[list[str]]:
+    """The heading, and the rows that have one of some values in a column: "model = fcn, unet"."""
+    column, _, values = part.partition(" = ")
+    place = place_of(where, rows[0], column)
+    wanted = [value.strip() for value in values.split(",")]
+    found = {row[place] for row in rows[1:]}
+    if missing := set(wanted) - found:
+        raise ValueError(f"{where}: no row has {column} {sorted(missing)}, but {sorted(found)}")
+    return [rows[0], *(row for row in rows[1:] if row[place] in wanted)]
+
+
+def chosen(where: str, rows: list[list[str]], columns: list[str]) -> str:
+    """One table with some of its columns (none: all), as Markdown."""
     head = rows[0]
-    names = columns or head
-    if missing := set(names) - set(head):
-        raise ValueError(f"{path}, table {number}: no column {sorted(missing)}, but {head}")
-    places = [head.index(name) for name in names]
-    rule = ["---"] + ["---:"] * (len(names) - 1)
+    places = [place_of(where, head, name) for name in columns] or range(len(head))
+    rule = ["---"] + ["---:"] * (len(places) - 1)
     shown = [[row[place] for place in places] for row in rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [shown[0], rule, *shown[1:]])
+
+
+def place_of(where: str, head: list[str], column: str) -> int:
+    if column not in head:
+        raise ValueError(f"{where}: no column {column!r}, but {head}")
+    return head.index(column)
 
 
 if __name__ == "__main__":

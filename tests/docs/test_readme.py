@@ -228,8 +228,21 @@ def test_tables_of_a_text_and_their_columns(tmp_path):
     page = "<!-- table: x.md 1; b -->\nold\n<!-- /table -->\n"
     shown = "<!-- table: x.md 1; b -->\n\n| b |\n| --- |\n| 2 |\n\n<!-- /table -->\n"
     assert tables.filled(page, lambda path: text) == shown
-    with pytest.raises(ValueError, match=r"no column \['d'\]"):
+    with pytest.raises(ValueError, match="no column 'd'"):
         tables.filled(page.replace("b -->", "d -->"), lambda path: text)
+
+
+def test_rows_of_a_table_are_chosen_by_a_column():
+    text = "| a | b |\n| --- | ---: |\n| x | 1 |\n| y | 2 |\n| z | 3 |\n"
+    page = "<!-- table: t.md 1; a = z, x; b -->\n<!-- /table -->\n"
+    shown = (
+        "<!-- table: t.md 1; a = z, x; b -->\n\n| b |\n| --- |\n| 1 |\n| 3 |\n\n<!-- /table -->\n"
+    )
+    assert tables.filled(page, lambda path: text) == shown
+    with pytest.raises(ValueError, match=r"no row has a \['w'\]"):
+        tables.filled(page.replace("z, x", "w"), lambda path: text)
+    with pytest.raises(ValueError, match="no column 'c'"):
+        tables.filled(page.replace("a = z", "c = z"), lambda path: text)
 
 
 def test_long_sentences_are_found_in_prose_alone(tmp_path):
