@@ -33,8 +33,8 @@ def depthwise_conv2d(
         >>> depthwise_conv2d(torch.ones(1, 2, 4, 4), torch.ones(2, 1, 3, 3)).shape
         torch.Size([1, 2, 2, 2])
     """
-    if torch.is_autocast_enabled(x.device.type):
-        dtype = torch.get_autocast_dtype(x.device.type)
+    if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+        dtype = torch.get_autocast_dtype("cpu")
         x, weight = x.to(dtype), weight.to(dtype)
     if torch.is_grad_enabled() and has_slow_gradient(x, weight, stride, dilation):
         y: Tensor = _Depthwise.apply(x, weight, stride, padding, dilation)
