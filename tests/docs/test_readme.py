@@ -25,7 +25,7 @@ FOLDERS = ["comparison/*.md", "scores/*.md", "earlier/*/*.md"]
 RESULTS += [
     path.relative_to(ROOT).as_posix()
     for folder in FOLDERS
-    for path in sorted(ROOT.glob(f"studies/voc_animals*/reports/{folder}"))
+    for path in sorted(ROOT.glob(f"studies/*/reports/{folder}"))
 ]
 PERCENT = re.compile(r"(\d+\.\d+) ?%")
 POINTS = re.compile(r"[+-]\d+\.\d\d\b")
