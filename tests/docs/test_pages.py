@@ -75,7 +75,8 @@ def test_figures_are_listed_and_small():
     listed = ["git", "-C", str(ROOT), "ls-files", "*.png"]
     files = subprocess.run(listed, capture_output=True, encoding="utf-8", check=False).stdout
     pictures = [ROOT / file for file in files.splitlines() if (ROOT / file).exists()]
-    assert sum(path.stat().st_size for path in pictures) <= 6_000_000
+    assert sum(path.stat().st_size for path in pictures) <= 8_000_000
+    assert max(path.stat().st_size for path in pictures) <= 600_000
     shown = set()
     for page in PAGES:
         for link in LINK.findall(page.read_text(encoding="utf-8")):
