@@ -1,7 +1,7 @@
 """Depthwise convolutions whose gradients do not wait for a CPU's slow kernels.
 
 PyTorch computes convolutions on CPUs with oneDNN. For some gradients of a depthwise convolution
-that has no fast kernel, and takes a reference up to 18 times slower: for those of dilated ones, and
+that has no fast kernel, and takes a reference several times slower: for those of dilated ones, and
 in bf16 for the input's where the stride is 2 and the weights' where they are 5 x 5. Here they are
 put together from convolutions and gradients that have a fast one, and differ from PyTorch's by no
 more than rounding. `python -m benchmarks.depthwise` times both.
