@@ -1,7 +1,7 @@
 """Training with depthwise convolutions on a CPU: our gradients against PyTorch's own.
 
-A row for each kind of convolution of EfficientNet-Lite whose gradient PyTorch computes slowly, and
-one for whole training steps of FCN (output stride 16) and FPN on it. One process, in turns.
+The first rows are single convolutions of EfficientNet-Lite, of the kinds that PyTorch is slow at.
+Then come whole training steps of FCN (output stride 16) and FPN. One process, in turns.
 """
 
 import argparse

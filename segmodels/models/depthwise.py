@@ -1,10 +1,9 @@
-"""Depthwise convolutions whose gradients do not wait for a CPU's slow kernels.
+"""Depthwise convolutions with fast gradients on a CPU.
 
-PyTorch computes convolutions on CPUs with oneDNN. For some gradients of a depthwise convolution
-that has no fast kernel, and takes a reference several times slower: for those of dilated ones, and
-in bf16 for the input's where the stride is 2 and the weights' where they are 5 x 5. Here they are
-put together from convolutions and gradients that have a fast one, and differ from PyTorch's by no
-more than rounding. `python -m benchmarks.depthwise` times both.
+On CPUs PyTorch computes convolutions with oneDNN, which lacks fast kernels for some gradients of
+depthwise ones: both where they are dilated; in bf16 also the input's at stride 2, and the weights'
+at 5 x 5. Here these are put together from operations that have fast kernels. They differ from
+PyTorch's by rounding alone. `python -m benchmarks.depthwise` times both.
 """
 
 from itertools import product
@@ -15,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-BLOCK = 3  # side of the weights whose gradient is fast
-LAYOUT = torch.channels_last  # of everything that is fast
+BLOCK = 3  # the gradient of 3 x 3 weights has a fast kernel
+LAYOUT = torch.channels_last  # the layout of the fast kernels
 
 
 def depthwise_conv2d(
