@@ -11,7 +11,7 @@ from segmodels.config.schema import Comparison
 from segmodels.core import supervise
 from segmodels.core.files import write_bytes, write_csv, write_json, write_text
 from segmodels.data import splits
-from segmodels.reporting import endpoints, figures, markdown, pareto, tables, video
+from segmodels.reporting import endpoints, figures, markdown, pareto, summary, tables, video
 from segmodels.reporting.result import Result, check_comparable, read_result
 from segmodels.reporting.result_files import read_csv
 from segmodels.reporting.style import Look, looks, png
@@ -26,16 +26,16 @@ def main() -> None:
     check_comparable(results, otherwise)
     curves = tables.curves(results)
     per_class = tables.per_class(results)
-    summary = tables.summary(results)
+    table = summary.table(results)
     write_csv(out / "curves.csv", curves)
     write_csv(out / "per_class.csv", per_class)
-    write_tables(settings, results, summary)
+    write_tables(settings, results, table)
 
     look = looks(list(settings.runs))
     index = splits.all_rows(settings.paths, settings.data)
     groups = settings.data.groups
     where = shown_dataset(settings)
-    drawings = study_figures(settings, results, summary, look)
+    drawings = study_figures(settings, results, table, look)
     drawings["dataset"] = figures.dataset(index, groups, f"How often each class occurs in {where}")
     for name, comparison in settings.comparisons.items():
         some = [result for run in comparison.runs for result in results if result.model == run]
@@ -48,21 +48,21 @@ def main() -> None:
         write_bytes(out / f"{name}.png", png(figure))
 
 
-def write_tables(settings: params.Params, results: Sequence[Result], summary: pd.DataFrame) -> None:
+def write_tables(settings: params.Params, results: Sequence[Result], table: pd.DataFrame) -> None:
     """Write the scores of all runs, their differences, and what they are over seeds."""
     out = settings.paths.comparison
     differences = tables.differences(results)
     seeds = tables.over_seeds(results)
     write_csv(out / "groups.csv", tables.groups(results))
-    write_csv(out / "summary.csv", summary)
+    write_csv(out / "summary.csv", table)
     write_csv(out / "differences.csv", differences)
     if len(seeds):
         write_csv(out / "seeds.csv", seeds)
-    for name, scored in tables.metrics(summary).items():  # `dvc metrics show` has a row for each
+    for name, scored in summary.metrics(table).items():  # `dvc metrics show` has a row for each
         write_json(out / "metrics" / f"{name}.json", scored)
     runs = {name: comparison.runs for name, comparison in settings.comparisons.items()}
     caption = f"{markdown.caption(results)} {markdown.counted(results)}"
-    text = markdown.report(summary, caption, differences, runs, seeds)
+    text = summary.report(table, caption, differences, runs, seeds)
     if settings.data.sequence:
         single, pairs = video.scores(results, settings.data.sequence)
         write_csv(out / "video.csv", single)
@@ -72,7 +72,7 @@ def write_tables(settings: params.Params, results: Sequence[Result], summary: pd
 
 
 def study_figures(
-    settings: params.Params, results: Sequence[Result], summary: pd.DataFrame, look: Look
+    settings: params.Params, results: Sequence[Result], table: pd.DataFrame, look: Look
 ) -> dict[str, Figure]:
     """The scores of all runs, and the scores of each network against what it costs.
 
@@ -86,14 +86,14 @@ def study_figures(
     networks = {run: look[run] for run in tables.networks(results)}
     classes = common_classes(settings)
     if classes:
-        scored = tables.with_class_scores(summary, tables.class_scores(results, classes))
+        scored = summary.with_class_scores(table, tables.class_scores(results, classes))
         quantity = f"mIoU over {len(classes)} classes (%)"
         return {"cost": pareto.against_cost(scored, networks, title, costs, quantity)}
-    table = summary.rename(columns={"miou_low": "low", "miou_high": "high"})
+    intervals = table.rename(columns={"miou_low": "low", "miou_high": "high"})
     ranked = f"mIoU of each model with its interval, {where}"
     return {
-        "cost": pareto.against_cost(summary, networks, title, costs),
-        "scores": endpoints.figure(table, look, settings.data.classes, ranked, note),
+        "cost": pareto.against_cost(table, networks, title, costs),
+        "scores": endpoints.figure(intervals, look, settings.data.classes, ranked, note),
     }
 
 

@@ -14,7 +14,7 @@ from segmodels.config.paths import Paths
 from segmodels.core import distributed, machine, supervise
 from segmodels.core.files import write_json
 from segmodels.models import pretrained
-from segmodels.training import checkpoint, history, live, loop, parts
+from segmodels.training import checkpoint, history, logger, loop, parts
 from segmodels.training.state import Epoch
 from segmodels.training.task import Job
 
@@ -85,7 +85,7 @@ def learn(
 ) -> list[Epoch]:
     """Train all epochs; after each its history is on the disk, and on the screen."""
     recipe = job.recipe
-    board = live.board(paths, name) if job.processes.first else None
+    board = logger.board(paths, name) if job.processes.first else None
     passes = 2 if recipe.bn == "recalibrate" else 1  # over the training images, each epoch
     bar.expect((recipe.epochs * passes + 1) * job.steps_per_epoch)
     epochs: list[Epoch] = []
@@ -95,7 +95,7 @@ def learn(
         bar.write(history.line(epochs, recipe.epochs))
         if job.processes.first:
             history.save(paths.train(name), epochs, job.classes)
-            live.write(paths, name, history.table(epochs), board)
+            logger.write(paths, name, history.table(epochs), board)
     bar.close()
     return epochs
 

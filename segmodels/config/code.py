@@ -29,7 +29,7 @@ PLUMBING = {  # files that no digest covers, and why
     "segmodels/config/section.py": "its values are in data/facts, on which stages depend",
     "segmodels/models/encoders.py": "how weights become a file; data/starts has its hash",
     "segmodels/training/guard.py": "stops a training, changes none",
-    "segmodels/training/live.py": "shows a training, changes none",
+    "segmodels/training/logger.py": "shows a training, changes none",
     "segmodels/training/parts.py": "refuses a recipe, changes none",
     "stages/__init__.py": "how a program starts",
 }

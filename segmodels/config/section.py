@@ -43,10 +43,12 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth_as_number(cls, value: Any, field: ValidationInfo) -> Any:
-        """pydantic would take true for 1."""
+    def _plain(cls, value: Any, field: ValidationInfo) -> Any:
+        """Refuse true for a number, which pydantic takes for 1, and texts that no file has."""
         wants = cls.model_fields[str(field.field_name)].annotation
         for member in value if isinstance(value, list) else [value]:
             if isinstance(member, bool) and wants is not bool:
                 raise ValueError("expected no true or false")
+            if isinstance(member, str) and "\0" in member:
+                raise ValueError("expected no null character")
         return value

@@ -6,7 +6,8 @@ several times the work. The window is of whole pixels of the image, as in torchv
 
 Another augmentation is a field of `RandomCrop`, a line of its `of`, without which its key does
 nothing, a line of its `__call__`, whose random numbers are drawn after those that are there, and a
-key of `segmodels.config.schema.Train`.
+key of `segmodels.config.schema.Train`. In the end `python -m tools.golden_recipes` writes the
+tests' recipes and `python -m tools.reference` the page of keys anew.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""Tables of reporting/tables.py as a person reads them: percent, points, millions; Markdown."""
+"""Tables as a person reads them: percent, points, millions; Markdown.
+
+The table of scores itself, with its columns, is in summary.py.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -7,28 +10,12 @@ import pandas as pd
 
 from segmodels.evaluation.bootstrap import LEVEL, RESAMPLES
 from segmodels.reporting.result import CROSS_ENTROPY, Result
-from segmodels.reporting.tables import (
-    FLOOR,
-    HISTORY_SPLIT,
-    otherwise,
-    rise,
-    usual,
-)
+from segmodels.reporting.tables import HISTORY_SPLIT, otherwise, rise, usual
 
 T = TypeVar("T")
 RISE = 0.01  # a curve whose val mIoU still rises by more than this is still improving
 PREDICTION_KEYS = ["input_long_side", "test_time", "weights"]  # of the protocol
 MARK = "*"  # stands behind the name of a model whose recipe differs from the usual one
-PERCENT, COUNT = ".1%", ",.0f"  # how a number is printed
-SHOWN = {  # heading -> column of the summary, and how its numbers are printed
-    "mIoU": ("miou", PERCENT),
-    "95% interval": ("miou_low", PERCENT),
-    "mIoU, present": ("miou_present", PERCENT),
-    "boundary mIoU": ("boundary_miou", PERCENT),
-    "pixel acc": ("pixel_acc", PERCENT),
-    "mean acc": ("mean_acc", PERCENT),
-}
-HEAD = ["model", *SHOWN, "best epoch", "parameters", "GMACs"]
 DIFFERENCES_HEAD = ["models", "mIoU, points", "95% interval", "excludes 0"]
 DIFFERENCES_MEANING = (
     f"First model minus second, as written, on the same images. Intervals: {LEVEL:.0%}, paired "
@@ -40,27 +27,6 @@ SEEDS_MEANING = (
     "Models that differ in the training seed alone, on the same images. "
     "Standard deviation: n - 1 in the denominator."
 )
-
-
-def report(
-    summary: pd.DataFrame,
-    caption: str,
-    differences: pd.DataFrame,
-    comparisons: Mapping[str, Sequence[str]],
-    seeds: pd.DataFrame,
-) -> str:
-    """All tables of a comparison in Markdown, those without rows left out."""
-    parts = [
-        markdown(summary, caption),
-        differences_markdown(differences, comparisons),
-        seeds_markdown(seeds),
-    ]
-    return "\n".join(part for part in parts if part)
-
-
-def markdown(summary: pd.DataFrame, caption: str) -> str:
-    """A summary as a Markdown table in percent, the caption under it."""
-    return f"{table(HEAD, each_row(summary, printed_row))}\n{caption}\n"
 
 
 def differences_markdown(pairs: pd.DataFrame, comparisons: Mapping[str, Sequence[str]]) -> str:
@@ -107,19 +73,6 @@ def seeds_markdown(spread: pd.DataFrame) -> str:
 def each_row(frame: pd.DataFrame, cells: Callable[[pd.Series], list[T]]) -> list[list[T]]:
     """The cells of every row of a frame."""
     return [cells(row) for _, row in frame.iterrows()]
-
-
-def printed_row(row: pd.Series) -> list[str]:
-    """The cells of HEAD for one model of a summary: SHOWN, epochs, millions, GMACs."""
-    scores = {}
-    for heading, (name, form) in SHOWN.items():
-        scores[heading] = "" if pd.isna(row[name]) else f"{row[name]:{form}}"
-    if scores["95% interval"]:
-        scores["95% interval"] += f" to {row['miou_high']:.1%}"
-    name = row["model"]
-    if row["otherwise"]:
-        name = f"{name} {MARK}"
-    return [name, *scores.values(), *_size_cells(row)]
 
 
 def seeds_row(row: pd.Series) -> list[str]:
@@ -182,14 +135,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     rule = ["---"] + ["---:"] * (len(head) - 1)
     lines = [f"| {' | '.join(cells)} |\n" for cells in [head, rule, *rows]]
     return "".join(lines)
-
-
-def _size_cells(row: pd.Series) -> list[str]:
-    """Best epoch, parameters and GMACs; the baseline has none of them."""
-    if row["model"] == FLOOR:
-        return ["", "", ""]
-    best_epoch = f"{row['best_epoch']} ({row['best_epoch_miou']:.1%})"
-    return [best_epoch, millions(row["parameters"]), f"{row['gflops']:.2f}"]
 
 
 def _input_size(protocol: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from segmodels.config.schema import Comparison
-from segmodels.reporting import costs, markdown, pareto, tables
+from segmodels.reporting import costs, markdown, pareto, summary, tables
 from segmodels.reporting.gallery import numbers
 from segmodels.reporting.result import MEASURED_ON, PER_MODEL_KEYS, Result
 from segmodels.reporting.result_files import read_json
@@ -90,8 +90,8 @@ def report(
     group_miou = [result.groups.set_index("group")["miou"] for result in results]
     return {
         "help": HELP,
-        "head": markdown.HEAD[:-1],  # GMACs are among the costs
-        "rows": markdown.each_row(tables.summary(results), scores_row),
+        "head": summary.HEAD[:-1],  # GMACs are among the costs
+        "rows": markdown.each_row(summary.table(results), scores_row),
         "floor": tables.FLOOR,
         "caption": markdown.caption(results),
         "counted": markdown.counted(results),
@@ -177,10 +177,10 @@ def read_statistics(path: str | Path, classes: Sequence[str]) -> dict[str, Any]:
 
 
 def scores_row(row: pd.Series) -> list[Cell]:
-    """One model of `tables.summary` without GMACs; its interval is drawn where it has one."""
-    shown = [column for column, _ in markdown.SHOWN.values()]
+    """One model of `summary.table` without GMACs; its interval is drawn where it has one."""
+    shown = [column for column, _ in summary.SHOWN.values()]
     columns = ["model", *shown, "best_epoch", "parameters"]
-    texts = markdown.printed_row(row)[:-1]
+    texts = summary.printed_row(row)[:-1]
     cells = []
     for column, text in zip(columns, texts, strict=True):
         value = None if pd.isna(row[column]) else row[column]

@@ -62,7 +62,7 @@ def against_cost(
     """mIoU with its interval against what was counted, side by side, on logarithmic axes.
 
     Args:
-        summary: from `tables.summary`; the models of `look` are drawn.
+        summary: from `summary.table`; the models of `look` are drawn.
         quantity: name of the vertical axis, which says over which classes the mean is.
     """
     caption = f"{MEANING} {note}"

@@ -2,7 +2,7 @@
 
 Tables are long: one row per model and epoch, or per model and class. A wide table would have blank
 cells, which mislead DVC's plots. Scores are fractions 0..1; markdown.py writes them as percent. The
-all-background baseline is one more model in every table.
+all-background baseline is one more model in every table. The table of scores is in summary.py.
 """
 
 import json
@@ -14,16 +14,11 @@ import pandas as pd
 
 from segmodels.evaluation import bootstrap, scores
 from segmodels.evaluation.confusion import class_accuracy, iou
-from segmodels.reporting.result import CROSS_ENTROPY, LOSS_NAMES, Result
-from segmodels.reporting.result_files import BANDS
+from segmodels.reporting.result import CROSS_ENTROPY, Result
 
 FLOOR = "all background"  # how tables name the baseline that predicts background everywhere
 HISTORY_SPLIT = "val"  # histories are measured on this split, whichever split is scored
 
-# Keys of metrics.json.
-SCORES = ["miou", "miou_present", "fw_iou", "mean_dice", "pixel_acc", "mean_acc"]
-INTERVAL = ["miou_low", "miou_high"]  # the ends of the 95% interval of miou
-COUNTS = ["classes_counted", "classes_present"]  # over how many classes miou, miou_present average
 
 LOSS_KEYS = {"loss", "class_weights"}  # of a recipe; `Result.loss` puts them into words
 
@@ -93,13 +88,6 @@ def class_curves(
     floor = scored.loc[scored["model"] == FLOOR, "miou"].item()
     parts.append(table[table["model"] == FLOOR].assign(val_miou=floor))
     return pd.concat(parts, ignore_index=True)
-
-
-def with_class_scores(summary: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame:
-    """A summary whose mIoU and interval are those of `class_scores`."""
-    by_model = scored.set_index("model").loc[summary["model"]]
-    miou, low, high = (by_model[name].to_numpy() for name in ("miou", "low", "high"))
-    return summary.assign(miou=miou, miou_low=low, miou_high=high)
 
 
 def common_loss(results: Sequence[Result]) -> tuple[str, str]:
@@ -193,32 +181,6 @@ def confusion_matrix(result: Result, values: str = "fraction") -> pd.DataFrame:
     return matrix.loc[classes, classes]
 
 
-def summary(results: Sequence[Result]) -> pd.DataFrame:
-    """One row per model, and one for the baseline: scores, last losses, size and start.
-
-    Column `rise` is how much val mIoU gained over the last quarter of the epochs; `otherwise` is
-    whether the model's recipe differs from the usual one.
-    """
-    unusual = otherwise(results)
-    rows = []
-    for result in results:
-        row = _summary_row(result)
-        row["otherwise"] = result.model in unusual
-        rows.append(row)
-    rows.append({"model": FLOOR, "otherwise": False, **results[0].floor})
-    whole_numbers = dict.fromkeys(["best_epoch", "epochs", "parameters", "seed"], "Int64")
-    may_be_none = dict.fromkeys([*INTERVAL, *BANDS], "float64")
-    return pd.DataFrame(rows).astype(whole_numbers | may_be_none)
-
-
-def metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Of a summary what `dvc metrics show` has a row for: mIoU and pixel accuracy of each model."""
-    scores = {}
-    for _, row in table[table["model"] != FLOOR].iterrows():
-        scores[row["model"]] = {"miou": float(row["miou"]), "pixel_acc": float(row["pixel_acc"])}
-    return scores
-
-
 def rise(history: pd.DataFrame) -> float:
     """How much val mIoU gained over the last quarter of the epochs, at least one epoch."""
     epochs = history["epoch"].iloc[-1]
@@ -231,31 +193,3 @@ def _long(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     named = [table.assign(model=model) for model, table in tables.items()]
     table = pd.concat(named, ignore_index=True)
     return table[["model", *table.columns.drop("model")]]
-
-
-def _last_losses(history: pd.DataFrame) -> dict[str, float]:
-    """Losses of the last epoch, of train and val in turn, as far as the model has them."""
-    last = history.iloc[-1]
-    losses = {}
-    for name in ("loss", *LOSS_NAMES):
-        for column in (f"train_{name}", f"val_{name}"):
-            if column in history:
-                losses[column] = last[column]
-    return losses
-
-
-def _summary_row(result: Result) -> dict[str, Any]:
-    recipe = result.provenance["recipe"]
-    row: dict[str, Any] = {"model": result.model}
-    for name in [*SCORES, *INTERVAL, *BANDS, *COUNTS, "best_epoch", "best_epoch_miou"]:
-        row[name] = result.metrics[name]
-    row["rise"] = rise(result.history)
-    row["loss"] = result.loss
-    row |= _last_losses(result.history)
-    row["parameters"] = result.provenance["parameters"]
-    row["gflops"] = result.metrics["gflops"]
-    row["seed"] = result.metrics["protocol"]["seed"]
-    row["start"] = recipe["init"]
-    row["epochs"] = recipe["epochs"]
-    row["precision"] = result.metrics["protocol"]["precision"]
-    return row

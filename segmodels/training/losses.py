@@ -6,7 +6,10 @@ they came. Void never counts; where every pixel is void, a loss and its gradient
 
 To add a loss, write an entry of LOSSES and give it a weight, 0 by default, in
 `segmodels.config.schema.Loss`. The training step, validation, checkpoints, history.csv, the reports
-and the tests of all losses go by its name. Its own constants stand here, as FOCUS does.
+and the tests of all losses go by its name. Its own constants stand here, as FOCUS does. What it is
+compared with, an outside witness, goes into tests/training/test_losses.py. In the end
+`python -m tools.golden_recipes` writes the tests' recipes and `python -m tools.reference` the page
+of keys anew.
 """
 
 import math

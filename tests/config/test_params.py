@@ -110,6 +110,18 @@ def test_committed_params_are_valid_and_frozen():
             r"voc2012_aug: sbd extends a whole VOC archive",
         ),
         ("colour", "red", r"colour: unknown key"),
+        ("train.miniature.epochs", True, r"train.miniature.epochs = True: expected no true or f"),
+        ("train.miniature.init", "a\0b", r"train.miniature.init = 'a\\x00b': expected no null"),
+        (
+            "datasets.own",
+            {"classes": ["a", "b"], "source": {"path": "data/own/own", "table": "\0"}},
+            r"datasets.own.source.table = '\\x00': expected no null character",
+        ),
+        (
+            "datasets.own",
+            {"classes": ["a", "b"], "source": "\0"},
+            r"datasets.own.source.path = '\\x00': expected no null character",
+        ),
     ],
 )
 def test_bad_value_is_one_line_with_key_and_value(tmp_path, key, value, message):

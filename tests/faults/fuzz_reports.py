@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from segmodels.data.layout import read_index
-from segmodels.reporting import markdown, page, result_files, tables
+from segmodels.reporting import markdown, page, result_files, summary, tables
 from segmodels.reporting.result import read_result
 
 from .fuzz import Trial
@@ -33,13 +33,13 @@ def report(rng: random.Random, home: Path) -> Trial:
     def attempt() -> tuple:
         result = read_result("fcn8s", folder.parent)
         markdown.caption([result])
-        return result, tables.summary([result]), tables.curves([result])
+        return result, summary.table([result]), tables.curves([result])
 
     def complaint(found: tuple) -> str | None:
-        result, summary, curves = found
+        result, table, curves = found
         clean = read_result("fcn8s", REPORT.parent)
         for name, score in clean.metrics.items():
-            derived = name in (*tables.SCORES, *tables.COUNTS, "images", "best_epoch_miou")
+            derived = name in (*summary.SCORES, *summary.COUNTS, "images", "best_epoch_miou")
             if derived and not math.isclose(result.metrics[name], score, rel_tol=1e-8):
                 return f"{name} is {result.metrics[name]}, was {score}"
         if stem == "metrics" and result.metrics != json.loads(text):
@@ -52,7 +52,7 @@ def report(rng: random.Random, home: Path) -> Trial:
         for name in ("per_class", "confusion"):
             if not getattr(result, name).equals(getattr(clean, name)) and stem not in (name,):
                 return f"{name} changed"
-        return None if len(summary) == 2 else "models"
+        return None if len(table) == 2 else "models"
 
     return Trial(f"{stem} {what}", attempt, complaint, [path.name, "fcn8s"])
 

@@ -21,7 +21,7 @@ from helpers.warm import dvc
 
 from segmodels.config import params
 from segmodels.core.files import write_json
-from segmodels.reporting import tables
+from segmodels.reporting import summary
 from segmodels.reporting.result import read_result
 from stages import compare, headline
 
@@ -87,7 +87,7 @@ def test_metrics_of_all_models_fit_on_a_screen(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["headline", EVERY_MODEL[0]])
     headline.main()
     results = [read_result(model) for model in EVERY_MODEL]
-    compare.write_tables(params.load(), results, tables.summary(results))
+    compare.write_tables(params.load(), results, summary.table(results))
     Repo.init(no_scm=True).close()
     lines = dvc(tmp_path, "metrics", "show").splitlines()
     assert len(lines) <= 24 and max(map(len, lines)) <= 160, "\n".join(lines)

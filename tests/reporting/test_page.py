@@ -24,7 +24,7 @@ from helpers.made_up_page import (
 from helpers.made_up_reports import confusion, write_report
 
 from segmodels.config.paths import Paths
-from segmodels.reporting import costs, markdown, page, style, tables
+from segmodels.reporting import costs, markdown, page, style, summary
 
 ROOT = Path(__file__).parents[2]
 PREDICTIONS = Path("data/predictions/miniature")
@@ -65,8 +65,8 @@ class Cells(HTMLParser):
 
 def test_the_tables_say_what_the_summary_says_without_javascript(text, made_up_results):
     rows = Cells(text).rows
-    for _, row in tables.summary(made_up_results).iterrows():
-        assert markdown.printed_row(row)[:-1] in rows
+    for _, row in summary.table(made_up_results).iterrows():
+        assert summary.printed_row(row)[:-1] in rows
     for name in CLASSES:
         k = CLASSES.index(name)
         heat = [f"{100 * result.per_class['iou'][k]:.1f}" for result in made_up_results]
@@ -77,21 +77,21 @@ def test_the_tables_say_what_the_summary_says_without_javascript(text, made_up_r
 
 
 def test_every_column_is_explained():
-    headings = {*markdown.HEAD[:-1], *markdown.DIFFERENCES_HEAD, *markdown.SEEDS_HEAD}
+    headings = {*summary.HEAD[:-1], *markdown.DIFFERENCES_HEAD, *markdown.SEEDS_HEAD}
     headings |= {column.heading for column in costs.COLUMNS.values()}
     assert page.HELP.keys() == headings, "HELP in segmodels/reporting/page.py"
 
 
 def test_scores_are_sorted_by_their_full_value_and_not_by_what_is_printed(made_up_results):
-    summary = tables.summary(made_up_results)
-    cells = dict(zip(markdown.HEAD, page.scores_row(summary.iloc[0]), strict=False))
+    table = summary.table(made_up_results)
+    cells = dict(zip(summary.HEAD, page.scores_row(table.iloc[0]), strict=False))
     values = {head: cell.value for head, cell in cells.items()}
     metrics = made_up_results[0].metrics
     assert values["mIoU"] == metrics["miou"]
     assert values["parameters"] == 1_250_000
     low, middle, high = (metrics[name] for name in ("miou_low", "miou", "miou_high"))
     assert cells["95% interval"].bar == (low, middle, high) and values["95% interval"] == low
-    floor = page.scores_row(summary.iloc[-1])
+    floor = page.scores_row(table.iloc[-1])
     assert not any(cell.bar for cell in floor) and floor[-1] == page.Cell("", None)
 
 

@@ -9,7 +9,7 @@ from helpers.made_up_page import CLASSES, COSTS, GROUPS, MODELS, SIZE, VAL, pred
 from playwright.sync_api import expect
 
 from segmodels.data import images
-from segmodels.reporting.markdown import HEAD
+from segmodels.reporting.summary import HEAD
 
 MARKS = """[...document.querySelectorAll("#chart-cost .series")].map((group) => {
     const { x, width } = group.querySelector(".mark").getBBox();

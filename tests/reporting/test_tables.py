@@ -7,7 +7,7 @@ import pytest
 from helpers.made_up_reports import CLASSES, GROUPS, confusion, counts_of, write_report
 
 from segmodels.evaluation import bootstrap, scores
-from segmodels.reporting import figures, markdown, style, tables
+from segmodels.reporting import figures, markdown, style, summary, tables
 from segmodels.reporting.result import check_comparable, read_result
 
 NATS = ("cross_entropy", "cross-entropy (nats per pixel)")
@@ -23,20 +23,20 @@ def results(tmp_path):
 
 
 def test_summary_equals_the_metrics_files_and_ends_with_the_floor(results, tmp_path):
-    summary = tables.summary(results).set_index("model")
-    assert summary.index.tolist() == ["unet", "fcn", tables.FLOOR]
+    table = summary.table(results).set_index("model")
+    assert table.index.tolist() == ["unet", "fcn", tables.FLOOR]
     for model in ("unet", "fcn"):
         written = json.loads((tmp_path / model / "metrics.json").read_text(encoding="utf-8"))
         own = ["classes_counted", "best_epoch", "best_epoch_miou", "miou_low", "miou_high"]
-        for name in [*tables.SCORES, *tables.BANDS, *own]:
-            assert summary.loc[model, name] == written[name]
-        assert summary.loc[model, "parameters"] == 1_250_000
-    assert summary.loc[tables.FLOOR, "miou"] == pytest.approx(0.15)
+        for name in [*summary.SCORES, *summary.BANDS, *own]:
+            assert table.loc[model, name] == written[name]
+        assert table.loc[model, "parameters"] == 1_250_000
+    assert table.loc[tables.FLOOR, "miou"] == pytest.approx(0.15)
 
 
 def test_metrics_are_those_of_the_summary(results):
-    summary = tables.summary(results)
-    found = tables.metrics(summary)
+    table = summary.table(results)
+    found = summary.metrics(table)
     assert found["fcn"]["miou"] == results[1].metrics["miou"]
     assert found["unet"]["pixel_acc"] == results[0].metrics["pixel_acc"]
     assert list(found) == ["unet", "fcn"]
@@ -247,8 +247,8 @@ def test_models_trained_otherwise_than_most_are_marked(tmp_path):
     results = [read_result(model, tmp_path) for model in own]
     check_comparable(results)
     assert tables.otherwise(results) == {model: recipe for model, recipe in own.items() if recipe}
-    text = markdown.report(
-        tables.summary(results),
+    text = summary.report(
+        summary.table(results),
         markdown.caption(results),
         tables.differences(results),
         {},
@@ -272,9 +272,9 @@ def test_another_loss_is_in_the_tables_of_the_models_that_have_it(tmp_path):
     history["val_focal"] = history["val_dice"] / 2
     history.to_csv(path, index=False)
     results = [read_result(model, tmp_path) for model in ("unet", "fcn")]
-    summary = tables.summary(results).set_index("model")
-    assert summary.loc["fcn", "val_focal"] == history["val_focal"].iloc[-1]
-    assert np.isnan(summary.loc["unet", "val_focal"])
+    table = summary.table(results).set_index("model")
+    assert table.loc["fcn", "val_focal"] == history["val_focal"].iloc[-1]
+    assert np.isnan(table.loc["unet", "val_focal"])
     assert "Losses: unet cross-entropy, fcn focal; " in markdown.caption(results)
     assert tables.common_loss(results[1:]) == ("loss", "focal")
 
@@ -331,7 +331,7 @@ def cells(line):
 
 
 def test_markdown_is_in_percent_with_the_protocol_under_it(results):
-    lines = markdown.markdown(tables.summary(results), "As measured.").splitlines()
+    lines = summary.printed(summary.table(results), "As measured.").splitlines()
     metrics = results[0].metrics
     shown = [f"{metrics[name]:.1%}" for name in ("miou", "miou_low", "miou_high", "boundary_miou")]
     miou, low, high, band = shown
@@ -350,6 +350,6 @@ def test_markdown_is_in_percent_with_the_protocol_under_it(results):
 
 
 def test_a_column_is_printed_in_its_form(results, monkeypatch):
-    monkeypatch.setitem(markdown.SHOWN, "classes", ("classes_counted", markdown.COUNT))
-    summary = tables.summary(results).assign(classes_counted=2100)
-    assert markdown.printed_row(summary.iloc[0])[len(markdown.SHOWN)] == "2,100"
+    monkeypatch.setitem(summary.SHOWN, "classes", ("classes_counted", summary.COUNT))
+    table = summary.table(results).assign(classes_counted=2100)
+    assert summary.printed_row(table.iloc[0])[len(summary.SHOWN)] == "2,100"

@@ -14,7 +14,7 @@ from segmodels import models
 from segmodels.config import params
 from segmodels.config.paths import Paths
 from segmodels.config.schema import Loss
-from segmodels.reporting import tables
+from segmodels.reporting import summary, tables
 from segmodels.reporting.result import read_result
 from segmodels.reporting.result_files import read_json
 
@@ -130,11 +130,11 @@ def test_scores_over_some_classes_are_those_of_the_record_and_of_sklearn(study, 
 @pytest.mark.parametrize("study", DRAWN)
 def test_what_was_drawn_is_of_the_results_that_are_here(study):
     settings, folder = STUDIES[study], PATHS[study].comparison
-    summary = pd.read_csv(folder / "summary.csv")
+    written = pd.read_csv(folder / "summary.csv")
     results = [result(study, run) for run in settings.runs]
-    expected = tables.summary(results)
-    assert summary["model"].tolist() == expected["model"].tolist()
-    np.testing.assert_allclose(summary["miou"], expected["miou"], atol=1e-12)
+    expected = summary.table(results)
+    assert written["model"].tolist() == expected["model"].tolist()
+    np.testing.assert_allclose(written["miou"], expected["miou"], atol=1e-12)
     for name, comparison in settings.comparisons.items():
         shown = pd.read_csv(folder / f"{name}_scores.csv").set_index("model")
         assert shown.index.tolist() == [*comparison.runs, tables.FLOOR]

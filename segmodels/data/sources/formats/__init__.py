@@ -2,7 +2,8 @@
 
 `recognise(source)` says what of a source is in the form, "" if nothing is; no other form may
 recognise it. `read(source, asked)` gives classes and samples, see `sample.Found`. A new form is a
-module, a line here, a writer in tests/helpers/import_forms.py and a row in docs/guides/own-data.md.
+module, a line here, a writer in tests/helpers/import_forms.py, a row in docs/guides/own-data.md and
+one in docs/zh/own-data.md; `python -m tools.reference` writes the page of commands anew.
 """
 
 from pathlib import Path

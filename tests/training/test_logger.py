@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from segmodels.config.paths import Paths
-from segmodels.training import live
+from segmodels.training import logger
 
 PATHS = Paths(dataset="toy")
 
@@ -51,18 +51,18 @@ def asked(monkeypatch):
 
 def test_history_grows_with_each_epoch_and_begins_again_with_another_model():
     for epochs in (1, 2, 3):
-        live.write(PATHS, "unet", HISTORY[:epochs], live.board(PATHS, "unet"))
+        logger.write(PATHS, "unet", HISTORY[:epochs], logger.board(PATHS, "unet"))
         read = pd.read_csv("data/live/history.csv")
         pd.testing.assert_frame_equal(read.drop(columns="model"), HISTORY[:epochs])
-    live.write(PATHS, "fcn", HISTORY[:1], None)
+    logger.write(PATHS, "fcn", HISTORY[:1], None)
     assert pd.read_csv("data/live/history.csv")["model"].tolist() == ["fcn"]
 
 
 def test_board_has_every_value_of_every_epoch_once(monkeypatch):
     asked(monkeypatch)
-    board = live.board(PATHS, "unet")
+    board = logger.board(PATHS, "unet")
     for epochs in (1, 2, 3):
-        live.write(PATHS, "unet", HISTORY[:epochs], board)
+        logger.write(PATHS, "unet", HISTORY[:epochs], board)
         assert board.flushed == 2 * epochs
     assert board.folder == "data/live/toy/unet"
     assert board.scalars[-2:] == [("train_loss", 1.5, 2), ("val_miou", 0.3, 2)]
@@ -74,7 +74,7 @@ def test_a_training_that_begins_again_removes_the_curves_of_the_one_before(monke
     for path in old:
         path.parent.mkdir(parents=True)
         path.touch()
-    live.board(PATHS, "unet")
+    logger.board(PATHS, "unet")
     assert [path.exists() for path in old] == [False, True]
 
 
@@ -82,22 +82,22 @@ def test_tensorboard_that_is_missing_is_one_line_that_says_how_to_install_it(mon
     monkeypatch.setenv("SEGMODELS_LIVE", "tensorboard")
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ValueError, match=r"not installed: `pip install -e '\.\[live\]'`") as caught:
-        live.board(PATHS, "unet")
+        logger.board(PATHS, "unet")
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_another_tool_is_refused(monkeypatch):
     monkeypatch.setenv("SEGMODELS_LIVE", "nosuch")
     with pytest.raises(ValueError, match="SEGMODELS_LIVE = 'nosuch': expected tensorboard"):
-        live.board(PATHS, "unet")
+        logger.board(PATHS, "unet")
 
 
 def test_tensorboard_itself_reads_the_history_back(monkeypatch):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     monkeypatch.setenv("SEGMODELS_LIVE", "tensorboard")
-    board = live.board(PATHS, "unet")
+    board = logger.board(PATHS, "unet")
     for epochs in (1, 2, 3):
-        live.write(PATHS, "unet", HISTORY[:epochs], board)
+        logger.write(PATHS, "unet", HISTORY[:epochs], board)
     events = accumulator.EventAccumulator("data/live/toy/unet").Reload()
     read = [(event.step, event.value) for event in events.Scalars("val_miou")]
     assert [step for step, _ in read] == [0, 1, 2]
@@ -115,5 +115,5 @@ def test_no_random_number_is_drawn(monkeypatch):
         return python, array[1].tolist(), array[2], torch.get_rng_state().tolist()
 
     before = state()
-    live.write(PATHS, "unet", HISTORY, live.board(PATHS, "unet"))
+    logger.write(PATHS, "unet", HISTORY, logger.board(PATHS, "unet"))
     assert state() == before

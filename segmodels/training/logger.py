@@ -1,4 +1,4 @@
-"""The training that runs -> data/live/history.csv, which `dvc plots show` draws in the meantime.
+"""Loggers: the training that runs -> data/live/history.csv, which `dvc plots show` draws meanwhile.
 
 No stage depends on it or makes it. SEGMODELS_LIVE=tensorboard also writes the event files of
 `tensorboard --logdir data/live`; nothing here changes a bit of the results.
