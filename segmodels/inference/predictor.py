@@ -183,7 +183,7 @@ class Model:
             confidence: whether the probability of each pixel's label is kept too.
             probabilities: whether those of all classes are; 4 bytes a class and pixel.
             half: whether probabilities are float16, in half the memory.
-            choices: long_side, scales, flip, window, tile, crf in place of the model's own;
+            choices: keys of `segmodels.config.schema.Predict` in place of the model's own;
                 `fast=True` is one plain pass, `as_scored=True` what the scores were measured with.
         Raises:
             ValueError: the image cannot be read, or a choice makes no sense.

@@ -10,7 +10,10 @@ from segmodels.reporting.tables import FLOOR
 
 ROW = 0.5  # inches from run to run
 MOST_NAMED = 12  # more classes are counted in the caption, not named
-BARS = "Bars: 95% intervals over the images, not over training seeds."
+BARS = (
+    "Bars: 95% intervals over the images, not over training seeds. Whether two models differ, "
+    "the table of differences says: bars that overlap do not decide it."
+)
 
 
 @styled

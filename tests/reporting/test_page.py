@@ -80,6 +80,9 @@ def test_every_column_is_explained():
     headings = {*summary.HEAD[:-1], *markdown.DIFFERENCES_HEAD, *markdown.SEEDS_HEAD}
     headings |= {column.heading for column in costs.COLUMNS.values()}
     assert page.HELP.keys() == headings, "HELP in segmodels/reporting/page.py"
+    told = (ROOT / "docs/learn/how-we-measure.md").read_text(encoding="utf-8")
+    words = re.findall(r"^\| ([^|]+) \|", told, re.MULTILINE)
+    assert set(summary.SHOWN) <= {*words, *", ".join(words).split(", ")}
 
 
 def test_scores_are_sorted_by_their_full_value_and_not_by_what_is_printed(made_up_results):

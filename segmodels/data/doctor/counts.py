@@ -139,10 +139,11 @@ def _few_images(rows: pd.DataFrame, data: Dataset, split: str) -> list[Finding]:
             largest.append(ids[int(pixels.to_numpy().argmax())])
     if not shown:
         return []
+    more = "generate" if data.generate else "label"
     text = (
-        f"{split}: few images hold half of the pixels of {', '.join(shown)}: "
-        "what is learnt or scored of these classes is those images; label more of them, or "
-        "compare models over the other classes"
+        f"{split}: few images hold half of the pixels of {', '.join(shown)}: what is learnt or "
+        f"scored of these classes is those images; {more} more of them, or compare models over "
+        "the other classes"
     )
     return [Finding(text, alone(list(dict.fromkeys(largest))))]
 
