@@ -25,6 +25,7 @@ from segmodels.data import images, layout
 
 WARM_UP = 2  # steps that do not count: they allocate memory
 MEASURED = 3  # steps that are timed before the training
+MISSED = 0.1  # share of the minutes by which a training may end too early or too late
 
 Build = Callable[[], nn.Module]
 Steps = Callable[[nn.Module, int], Iterator[float]]  # a model and a number of steps -> their losses
@@ -177,7 +178,9 @@ def begin() -> Task:
 def train(task: Task, build: Build, steps: Steps) -> tuple[nn.Module, Cost]:
     """Train a model for as many steps as fit into the task's minutes.
 
-    Both are called twice, the first time for the measurement: the training begins anew.
+    Both are called twice, the first time for the measurement: the training begins anew. One that
+    misses its minutes by more than MISSED, since its first steps were slower or faster than the
+    others, is done once more at the pace that it had.
 
     Args:
         build: makes the model; the seeds are set before.
@@ -187,6 +190,15 @@ def train(task: Task, build: Build, steps: Steps) -> tuple[nn.Module, Cost]:
     """
     fix_seeds(task.seed)
     seconds = seconds_a_step(steps(build(), WARM_UP + MEASURED))
+    model, cost = _train(task, build, steps, seconds)
+    if missed(task.minutes, cost):
+        model, cost = _train(task, build, steps, cost.seconds / cost.steps)
+    say(f"predicts {len(task.test)} images")
+    return model, cost
+
+
+def _train(task: Task, build: Build, steps: Steps, seconds: float) -> tuple[nn.Module, Cost]:
+    """Train a model for as many steps of so many seconds as fit."""
     count = number_of_steps(task.minutes, seconds)
     say(f"{seconds:.2f} s a step, {count} steps")
     fix_seeds(task.seed)
@@ -195,8 +207,14 @@ def train(task: Task, build: Build, steps: Steps) -> tuple[nn.Module, Cost]:
     for number, loss in enumerate(steps(model, count), start=1):
         check_finite(number, loss)
     cost = meter.cost(count)
-    say(f"trained for {cost.seconds / 60:.1f} min; predicts {len(task.test)} images")
+    say(f"trained for {cost.seconds / 60:.1f} min")
     return model, cost
+
+
+def missed(minutes: float, cost: Cost) -> bool:
+    """Whether a training had other minutes than it should, and other steps would fit better."""
+    fitting = number_of_steps(minutes, cost.seconds / cost.steps)
+    return abs(cost.seconds / 60 - minutes) > MISSED * minutes and fitting != cost.steps
 
 
 def seconds_a_step(steps: Iterator[object]) -> float:

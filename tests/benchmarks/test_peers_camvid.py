@@ -171,23 +171,34 @@ def test_steps_are_timed_after_the_warm_up(monkeypatch):
 
 
 def test_training_begins_anew_after_the_measurement_and_counts_its_own_steps(task, monkeypatch):
-    monkeypatch.setattr(peer_common, "seconds_a_step", lambda steps: next(steps) + 0.5)
-    built = []
+    """All take 8 s but the measured ones: 8.5 is near enough; after 14 it is done again."""
+    clock = SimpleNamespace(now=0.0)
+    times = SimpleNamespace(perf_counter=lambda: clock.now, process_time=lambda: clock.now)
+    monkeypatch.setattr(peer_common, "time", times)
+    built, asked = [], []
 
     def build():
         built.append(torch.nn.Linear(2, 2))
         return built[-1]
 
-    def steps(model, count):
+    def steps(first, model, count):
         asked.append((model, count))
+        measured = len(asked) == 1
         for _ in range(count):
+            clock.now += first if measured else 8
             yield 0.5
 
-    asked = []
-    model, cost = peer_common.train(replace(task, minutes=0.05), build, steps)
-    assert [count for _, count in asked] == [5, 3] and cost.steps == 3
+    model, cost = peer_common.train(replace(task, minutes=9), build, partial(steps, 8.5))
+    assert [count for _, count in asked] == [5, 64] and cost.steps == 64
     assert model is built[1] is asked[1][0]
     assert torch.equal(built[0].weight, built[1].weight)  # of one seed
+
+    built.clear()
+    asked.clear()
+    model, cost = peer_common.train(replace(task, minutes=8), build, partial(steps, 14))
+    assert [count for _, count in asked] == [5, 34, 60]
+    assert (cost.steps, cost.seconds) == (60, 480) and model is built[2]
+    assert torch.equal(built[1].weight, built[2].weight)
 
 
 def test_loss_that_is_not_finite_stops():

@@ -120,7 +120,7 @@ def test_committed_params_are_valid_and_frozen():
         (
             "datasets.own",
             {"classes": ["a", "b"], "source": "\0"},
-            r"datasets.own.source.path = '\\x00': expected no null character",
+            r"datasets.own.source = '\\x00': expected no null character",
         ),
     ],
 )
