@@ -128,8 +128,8 @@ def expected(settings: params.Params, start_seconds: float) -> str | None:
         precision = f"fp32 (asked for by train.{settings.dataset}.precision; this CPU has bf16)"
     return (
         f"{plural(len(settings.runs), 'model')}, {precision}, {runtime.threads} threads: about "
-        f"{max(1, round(minutes)):,} min for {what}, measured on this machine just now; "
-        "what has been computed before takes none"
+        f"{max(1, round(minutes)):,} min of training for {what}, measured on this machine just "
+        "now; what has been computed before takes none"
     )
 
 

@@ -157,7 +157,7 @@ def dataset(index: pd.DataFrame, groups: Groups, title: str) -> Figure:
         left.plot(pixel_share.loc[split, names], heights + shift, linestyle="none", **style)
         right.plot(image_share.loc[split, names], heights + shift, linestyle="none", **style)
     _logarithmic(left, pixel_share.to_numpy())
-    left.set_xlabel("share of the labelled pixels (%), logarithmic")
+    left.set_xlabel("share of the labelled pixels (%), logarithmic but for 0")
     right.set_xlim(-2, 103)
     right.set_xlabel("images with the class (% of the split)")
     figure.legend(handles=right.get_lines(), loc="outside upper right", ncols=len(looks))

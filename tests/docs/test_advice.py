@@ -59,7 +59,7 @@ MADE = (
     "docs/teaser.png",
 )  # no files of Git
 TARGETS = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-GIT = {"add", "checkout", "clone", "commit", "init", "lfs", "restore", "stash"}
+GIT = {"add", "checkout", "clone", "commit", "init", "lfs", "restore", "stash", "switch"}
 STARTED = {"dvc", "segmodels", "git", "make", "pip", "python"}
 ELSEWHERE = {"pytest", "dvc", "pip", "venv"}  # modules of others
 SECTIONS = ("datasets", "train", "predict", "models", "variants", "normalize", "comparisons")

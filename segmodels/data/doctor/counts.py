@@ -45,7 +45,8 @@ def findings(index: pd.DataFrame, data: Dataset, name: str) -> list[Finding]:
     for listed, rows in ({data.train: train} | scored).items():
         found += _void_for_objects(rows, data, listed, name)
         found += _void_masks(rows, data, listed)
-        found += _few_images(rows, data, listed)
+        if not data.generate:
+            found += _few_images(rows, data, listed)
     found += _small_share(train, data, name)
     for listed, rows in scored.items():
         found += _other_shares(train, rows, data, listed)
@@ -139,11 +140,10 @@ def _few_images(rows: pd.DataFrame, data: Dataset, split: str) -> list[Finding]:
             largest.append(ids[int(pixels.to_numpy().argmax())])
     if not shown:
         return []
-    more = "generate" if data.generate else "label"
     text = (
         f"{split}: few images hold half of the pixels of {', '.join(shown)}: what is learnt or "
-        f"scored of these classes is those images; {more} more of them, or compare models over "
-        "the other classes"
+        "scored of these classes is those images; label more of them, or compare models over the "
+        "other classes"
     )
     return [Finding(text, alone(list(dict.fromkeys(largest))))]
 
