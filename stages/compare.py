@@ -76,8 +76,9 @@ def study_figures(
 ) -> dict[str, Figure]:
     """The scores of all runs, and the scores of each network against what it costs.
 
-    Of several runs of one network the cost shows the first. Where all comparisons take the mean
-    over the same classes, the cost does so too, and each comparison has its own figure of scores.
+    Of several runs of one network the cost shows the first; of one network alone there is no such
+    figure. Where all comparisons take the mean over the same classes, the cost does so too, and
+    each comparison has its own figure of scores.
     """
     where = shown_dataset(settings)
     note = markdown.measured(results)
@@ -85,16 +86,18 @@ def study_figures(
     title = f"Does a larger model score higher? {where}"
     networks = {run: look[run] for run in tables.networks(results)}
     classes = common_classes(settings)
+    scored, quantity = table, "mIoU (%)"
+    drawings = dict[str, Figure]()
     if classes:
         scored = summary.with_class_scores(table, tables.class_scores(results, classes))
         quantity = f"mIoU over {len(classes)} classes (%)"
-        return {"cost": pareto.against_cost(scored, networks, title, costs, quantity)}
-    intervals = table.rename(columns={"miou_low": "low", "miou_high": "high"})
-    ranked = f"mIoU of each model with its interval, {where}"
-    return {
-        "cost": pareto.against_cost(table, networks, title, costs),
-        "scores": endpoints.figure(intervals, look, settings.data.classes, ranked, note),
-    }
+    else:
+        intervals = table.rename(columns={"miou_low": "low", "miou_high": "high"})
+        ranked = f"mIoU of each model with its interval, {where}"
+        drawings["scores"] = endpoints.figure(intervals, look, settings.data.classes, ranked, note)
+    if len(networks) > 1:
+        drawings["cost"] = pareto.against_cost(scored, networks, title, costs, quantity)
+    return drawings
 
 
 def common_classes(settings: params.Params) -> list[str] | None:

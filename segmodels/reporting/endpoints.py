@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from segmodels.reporting.style import GREY, Look, framed, styled
-from segmodels.reporting.tables import FLOOR
+from segmodels.reporting.tables import floor_of
 
 ROW = 0.5  # inches from run to run
 MOST_NAMED = 12  # more classes are counted in the caption, not named
@@ -29,9 +29,10 @@ def figure(
         title: what was found.
         note: how the scores were made.
     """
-    runs = table[table["model"] != FLOOR].set_index("model")
+    baseline = str(floor_of(table["model"]))
+    runs = table[table["model"] != baseline].set_index("model")
     ranked = 100 * runs.sort_values("miou", ascending=False, kind="stable")
-    floor = 100 * float(table.loc[table["model"] == FLOOR, "miou"].iloc[0])
+    floor = 100 * float(table.loc[table["model"] == baseline, "miou"].iloc[0])
     over = f"{len(classes)} classes" if len(classes) > MOST_NAMED else ", ".join(classes)
     caption = f"mIoU over {over}. {BARS} {note}"
     drawn = framed(title, caption, size=(11, 2.6 + ROW * len(ranked)))
@@ -42,8 +43,9 @@ def figure(
         axes.plot(row["miou"], y, **look[run], linestyle="none", markersize=11, label=run)
         score = f"{row['miou']:.1f}%"
         axes.text(1.01, y, score, va="center", transform=axes.get_yaxis_transform())
-    axes.axvline(floor, color=GREY, linestyle="--", linewidth=1.6, label=FLOOR)
-    axes.annotate(FLOOR, (floor, 1), (4, 2), ("data", "axes fraction"), "offset points", color=GREY)
+    axes.axvline(floor, color=GREY, linestyle="--", linewidth=1.6, label=baseline)
+    place = (4, 2), ("data", "axes fraction"), "offset points"
+    axes.annotate(baseline, (floor, 1), *place, color=GREY)
     axes.set_yticks(range(len(ranked)), ranked.index.tolist())
     axes.set_ylim(len(ranked) - 0.4, -0.6)
     axes.set_xlim(left=0)

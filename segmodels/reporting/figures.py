@@ -26,7 +26,7 @@ from segmodels.reporting.style import (
     plain_numbers,
     styled,
 )
-from segmodels.reporting.tables import FLOOR
+from segmodels.reporting.tables import floor_of
 
 INDEX_FACTS = 5  # index.csv has so many columns before those of the classes
 SPLIT_LOOKS = [  # split, vertical shift of its points in rows, colour, marker
@@ -90,8 +90,9 @@ def per_class(table: pd.DataFrame, look: Look, groups: Groups, title: str, capti
     percent = wide.loc[names] * 100
     models = percent[list(look)]
     axes.hlines(heights, models.min(axis=1), models.max(axis=1), "#C8C8C8")
-    floor = percent[FLOOR].where(percent[FLOOR] > 0)  # 0 for every class but the background
-    axes.plot(floor, heights, "|", color=GREY, mec=GREY, markersize=11, label=FLOOR)
+    name = floor_of(percent)
+    floor = percent[name].where(percent[name] > 0)  # 0 for every class but the first
+    axes.plot(floor, heights, "|", color=GREY, mec=GREY, markersize=11, label=name)
     for model in look:
         axes.plot(models[model], heights, linestyle="none", label=model, **look[model])
     name_rows(axes, rows, classes)
@@ -231,8 +232,9 @@ def _draw_val_loss(axes: Axes, curves: pd.DataFrame, look: Look, shown: tuple[st
 
 def _draw_miou(axes: Axes, curves: pd.DataFrame, look: Look, quantity: str) -> None:
     percent = curves.assign(val_miou=curves["val_miou"] * 100)
-    if FLOOR in set(curves["model"]):
-        _draw(axes, percent, {FLOOR: {"color": GREY, "linestyle": "--"}}, "val_miou")
+    name = floor_of(curves["model"])
+    if name:
+        _draw(axes, percent, {name: {"color": GREY, "linestyle": "--"}}, "val_miou")
     _draw(axes, percent, look, "val_miou")
     axes.set_ylim(bottom=0)
     _finish(axes, quantity)

@@ -117,9 +117,12 @@ def measured(results: Sequence[Result]) -> str:
     """On what the scores were measured, as a sentence: the caption of figures."""
     metrics = results[0].metrics
     protocol = metrics["protocol"]
+    test_time = protocol["test_time"]
+    if any(result.metrics["protocol"]["test_time"] != test_time for result in results):
+        test_time += f" ({results[0].model}; others otherwise)"
     return (
         f"{metrics['dataset']}, {metrics['split']}: {metrics['images']} images, "
-        f"{protocol['ground_truth']}{_input_size(protocol)}, {protocol['test_time']}, "
+        f"{protocol['ground_truth']}{_input_size(protocol)}, {test_time}, "
         f"{protocol['weights']}."
     )
 

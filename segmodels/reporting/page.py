@@ -92,7 +92,7 @@ def report(
         "help": HELP,
         "head": summary.HEAD[:-1],  # GMACs are among the costs
         "rows": markdown.each_row(summary.table(results), scores_row),
-        "floor": tables.FLOOR,
+        "floor": tables.floor_name(results),
         "caption": markdown.caption(results),
         "counted": markdown.counted(results),
         "differences": markdown.each_row(differences, difference_row),

@@ -12,7 +12,7 @@ import pandas as pd
 from segmodels.reporting import markdown
 from segmodels.reporting.result import LOSS_NAMES, Result
 from segmodels.reporting.result_files import BANDS
-from segmodels.reporting.tables import FLOOR, otherwise, rise
+from segmodels.reporting.tables import floor_name, floor_of, otherwise, rise
 
 # Columns of summary.csv that are keys of metrics.json.
 SCORES = ["miou", "miou_present", "fw_iou", "mean_dice", "pixel_acc", "mean_acc"]
@@ -43,7 +43,7 @@ def table(results: Sequence[Result]) -> pd.DataFrame:
         row = _row(result)
         row["otherwise"] = result.model in unusual
         rows.append(row)
-    rows.append({"model": FLOOR, "otherwise": False, **results[0].floor})
+    rows.append({"model": floor_name(results), "otherwise": False, **results[0].floor})
     whole_numbers = dict.fromkeys(["best_epoch", "epochs", "parameters", "seed"], "Int64")
     may_be_none = dict.fromkeys([*INTERVAL, *BANDS], "float64")
     return pd.DataFrame(rows).astype(whole_numbers | may_be_none)
@@ -87,7 +87,7 @@ def with_class_scores(summary: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFra
 def metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Of a summary what `dvc metrics show` has a row for: mIoU and pixel accuracy of each model."""
     scores = {}
-    for _, row in table[table["model"] != FLOOR].iterrows():
+    for _, row in table[table["model"] != floor_of(table["model"])].iterrows():
         scores[row["model"]] = {"miou": float(row["miou"]), "pixel_acc": float(row["pixel_acc"])}
     return scores
 
@@ -129,7 +129,7 @@ def printed_row(row: pd.Series) -> list[str]:
 
 def _size_cells(row: pd.Series) -> list[str]:
     """Best epoch, parameters and GMACs; the baseline has none of them."""
-    if row["model"] == FLOOR:
+    if floor_of([row["model"]]):
         return ["", "", ""]
     best_epoch = f"{row['best_epoch']} ({row['best_epoch_miou']:.1%})"
     return [best_epoch, markdown.millions(row["parameters"]), f"{row['gflops']:.2f}"]

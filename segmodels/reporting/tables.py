@@ -6,7 +6,7 @@ all-background baseline is one more model in every table. The table of scores is
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,20 @@ from segmodels.evaluation import bootstrap, scores
 from segmodels.evaluation.confusion import class_accuracy, iou
 from segmodels.reporting.result import CROSS_ENTROPY, Result
 
-FLOOR = "all background"  # how tables name the baseline that predicts background everywhere
 HISTORY_SPLIT = "val"  # histories are measured on this split, whichever split is scored
 
 
 LOSS_KEYS = {"loss", "class_weights"}  # of a recipe; `Result.loss` puts them into words
+
+
+def floor_name(results: Sequence[Result]) -> str:
+    """How tables name the baseline that predicts the first class everywhere: "all background"."""
+    return f"all {results[0].per_class['class'].iloc[0]}"
+
+
+def floor_of(models: Iterable[Any]) -> str | None:
+    """Which of a table's names is the baseline's: the one with a space, which no run's has."""
+    return next((model for model in models if " " in model), None)
 
 
 def usual(results: Sequence[Result]) -> dict[str, Any]:
@@ -57,7 +66,7 @@ def curves(results: Sequence[Result]) -> pd.DataFrame:
         floor = results[0].history[["epoch"]].copy()
         for name in ("miou", "pixel_acc", "mean_acc"):
             floor[f"val_{name}"] = results[0].floor[name]
-        histories[FLOOR] = floor
+        histories[floor_name(results)] = floor
     return _long(histories)
 
 
@@ -85,8 +94,9 @@ def class_curves(
         mean = history.groupby("epoch")["iou"].mean()
         own = table[table["model"] == model]
         parts.append(own.assign(val_miou=own["epoch"].map(mean)))
-    floor = scored.loc[scored["model"] == FLOOR, "miou"].item()
-    parts.append(table[table["model"] == FLOOR].assign(val_miou=floor))
+    name = floor_of(scored["model"])
+    floor = scored.loc[scored["model"] == name, "miou"].item()
+    parts.append(table[table["model"] == name].assign(val_miou=floor))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -108,7 +118,7 @@ def per_class(results: Sequence[Result]) -> pd.DataFrame:
     tables = {result.model: result.per_class for result in results}
     confusion = results[0].floor_confusion
     floor = results[0].per_class[["class"]]
-    tables[FLOOR] = floor.assign(iou=iou(confusion), acc=class_accuracy(confusion))
+    tables[floor_name(results)] = floor.assign(iou=iou(confusion), acc=class_accuracy(confusion))
     return _long(tables)[["model", "class", "iou", "acc"]]
 
 
@@ -143,7 +153,7 @@ def class_scores(results: Sequence[Result], classes: Sequence[str]) -> pd.DataFr
         rows.append(row | {key: result.metrics[key] for key in ("miou_present", "pixel_acc")})
     first = results[0]
     floor = scores.overlap(first.floor_confusion)[:, first.labels(classes)]
-    row = {"model": FLOOR, "miou": scores.overlap_miou(floor)}
+    row = {"model": floor_name(results), "miou": scores.overlap_miou(floor)}
     rows.append(row | {key: first.floor[key] for key in ("miou_present", "pixel_acc")})
     table = pd.DataFrame(rows)
     return table.astype(dict.fromkeys(table.columns[1:], "float64"))

@@ -17,6 +17,8 @@ from segmodels.core.files import write_csv
 from segmodels.reporting import figures, style, tables
 from segmodels.reporting.result import read_result
 
+FLOOR = "all background"
+
 ROOT = Path(__file__).parents[2]
 MODELS = ["unet", "fcn", "deeplab"]
 LOOK = style.looks(MODELS)
@@ -73,14 +75,14 @@ def dots(axes, label, names=None):
 def test_miou_curves_are_the_history_in_percent_with_the_floor(results):
     axes = figures.curves(tables.curves(results), LOOK, NATS, "mIoU", "caption").axes[1]
     drawn = lines(axes)
-    assert set(drawn) == {*MODELS, tables.FLOOR}
+    assert set(drawn) == {*MODELS, FLOOR}
     for result in results:
         np.testing.assert_array_equal(
             drawn[result.model].get_ydata(), result.history["val_miou"] * 100
         )
         np.testing.assert_array_equal(drawn[result.model].get_xdata(), range(9))
-    np.testing.assert_allclose(drawn[tables.FLOOR].get_ydata(), 15.0)
-    assert drawn[tables.FLOOR].get_linestyle() == "--"
+    np.testing.assert_allclose(drawn[FLOOR].get_ydata(), 15.0)
+    assert drawn[FLOOR].get_linestyle() == "--"
     ends = {name: (line.get_xdata()[-1], line.get_ydata()[-1]) for name, line in drawn.items()}
     assert end_labels(axes) == ends
 
@@ -105,7 +107,7 @@ def test_loss_of_models_with_a_loss_of_their_own_is_named(results):
 def test_study_shows_its_own_models_in_their_usual_colours(results):
     some = {model: LOOK[model] for model in ["deeplab", "fcn"]}
     drawn = lines(figures.curves(tables.curves(results), some, NATS, "", "").axes[1])
-    assert set(drawn) == {"deeplab", "fcn", tables.FLOOR}
+    assert set(drawn) == {"deeplab", "fcn", FLOOR}
     assert drawn["deeplab"].get_color() == style.COLOURS[2]
 
 
@@ -113,7 +115,7 @@ def test_curves_have_losses_left_and_miou_right(results):
     left, right = figures.curves(tables.curves(results), LOOK, NATS, "", "", "mIoU of 2 (%)").axes
     expected = results[0].history["val_cross_entropy"]
     np.testing.assert_array_equal(lines(left)["unet"].get_ydata(), expected)
-    assert set(lines(right)) == {*MODELS, tables.FLOOR}
+    assert set(lines(right)) == {*MODELS, FLOOR}
     assert "nats" in left.get_ylabel() and right.get_ylabel() == "mIoU of 2 (%)"
 
 
@@ -130,8 +132,8 @@ def test_curves_over_some_classes_are_the_means_of_their_ious(results):
     for model, values in iou.items():
         own = found[found["model"] == model]["val_miou"]
         np.testing.assert_allclose(own, values.mean(axis=1))
-    assert set(found["model"]) == {"unet", "fcn", tables.FLOOR}
-    level = found[found["model"] == tables.FLOOR]["val_miou"]
+    assert set(found["model"]) == {"unet", "fcn", FLOOR}
+    level = found[found["model"] == FLOOR]["val_miou"]
     np.testing.assert_allclose(level, 0.6 / 2)  # background fills 60 of 100 pixels, 007 is missed
 
 
@@ -146,12 +148,12 @@ def test_per_class_dots_are_the_ious_on_the_rows_of_their_classes(results):
         expected = dict(zip(CLASSES, result.per_class["iou"] * 100, strict=True))
         del expected["absent"]  # in neither truth nor prediction: no row
         assert dots(axes, result.model) == pytest.approx(expected)
-    assert dots(axes, tables.FLOOR)["background"] == pytest.approx(60)
+    assert dots(axes, FLOOR)["background"] == pytest.approx(60)
 
 
 def test_per_class_rows_stand_under_their_group_and_fall_within_it(results):
     axes = figures.per_class(tables.per_class(results), LOOK, GROUPS, "", "").axes[0]
-    mean = tables.per_class(results).query("model != @tables.FLOOR").groupby("class")["iou"].mean()
+    mean = tables.per_class(results).query("model != @FLOOR").groupby("class")["iou"].mean()
     within = sorted(["a$b$", "NA"], key=mean.get, reverse=True)
     assert rows(axes) == ["background", "things", *within, "007"]
 

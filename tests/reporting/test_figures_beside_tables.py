@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 from segmodels.config import params
 from segmodels.reporting import endpoints, figures
 from segmodels.reporting.style import looks
-from segmodels.reporting.tables import FLOOR
+from segmodels.reporting.tables import floor_of
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("README*.md"), *ROOT.glob("studies/*/README.md")])
@@ -29,7 +29,7 @@ KEPT = {  # figures of an earlier commit, which nothing draws again, and the fra
 
 def scores(file):
     table = pd.read_csv(file)
-    runs = table.loc[table["model"] != FLOOR, "model"].tolist()
+    runs = table.loc[table["model"] != floor_of(table["model"]), "model"].tolist()
     return endpoints.figure(table, looks(runs), ["background", "cat"], "title", "note").axes[0]
 
 
@@ -76,7 +76,7 @@ def test_curves_end_at_the_scores_of_the_table():
     """On the miniature the curves are of the images, size and classes that the table scores."""
     rows = pd.read_csv(ROOT / "reports/comparison/summary.csv").set_index("model")["miou"]
     curves = pd.read_csv(ROOT / "reports/comparison/curves.csv")
-    look = looks(rows.index.drop(FLOOR).tolist())
+    look = looks(rows.index.drop(floor_of(rows.index)).tolist())
     axes = figures.curves(curves, look, ("cross_entropy", "cross-entropy"), "", "").axes[1]
     shown = {name: y for name, (_, y) in points(axes).items()}
     assert set(shown) == set(rows.index)
@@ -91,7 +91,7 @@ def test_dots_and_bars_are_the_scores_and_intervals_and_the_best_is_on_top(file)
     assert set(shown) == set(table.index)
     for name, (x, _) in shown.items():
         assert x == pytest.approx(100 * table.loc[name, "miou"], abs=1e-9), name
-    dots = {name: point for name, point in shown.items() if name != FLOOR}
+    dots = {name: point for name, point in shown.items() if not floor_of([name])}
     bars = [each.get_segments()[0] for each in axes.collections if isinstance(each, LineCollection)]
     ends = {float(bar[0, 1]): bar[:, 0] for bar in bars}
     assert len(ends) == len(dots)

@@ -10,6 +10,8 @@ from segmodels.evaluation import bootstrap, scores
 from segmodels.reporting import figures, markdown, style, summary, tables
 from segmodels.reporting.result import check_comparable, read_result
 
+FLOOR = "all background"
+
 NATS = ("cross_entropy", "cross-entropy (nats per pixel)")
 SEED_1 = {"resamples": 2000, "seed": 1, "level": 0.95}
 WEIGHTED_NAME = "class-weighted cross-entropy"
@@ -24,14 +26,14 @@ def results(tmp_path):
 
 def test_summary_equals_the_metrics_files_and_ends_with_the_floor(results, tmp_path):
     table = summary.table(results).set_index("model")
-    assert table.index.tolist() == ["unet", "fcn", tables.FLOOR]
+    assert table.index.tolist() == ["unet", "fcn", FLOOR]
     for model in ("unet", "fcn"):
         written = json.loads((tmp_path / model / "metrics.json").read_text(encoding="utf-8"))
         own = ["classes_counted", "best_epoch", "best_epoch_miou", "miou_low", "miou_high"]
         for name in [*summary.SCORES, *summary.BANDS, *own]:
             assert table.loc[model, name] == written[name]
         assert table.loc[model, "parameters"] == 1_250_000
-    assert table.loc[tables.FLOOR, "miou"] == pytest.approx(0.15)
+    assert table.loc[FLOOR, "miou"] == pytest.approx(0.15)
 
 
 def test_metrics_are_those_of_the_summary(results):
@@ -48,7 +50,7 @@ def test_curves_hold_every_history_and_the_floor(results):
     for result in results:
         rows = curves[curves["model"] == result.model].drop(columns="model").reset_index(drop=True)
         pd.testing.assert_frame_equal(rows, result.history)
-    floor = curves[curves["model"] == tables.FLOOR]
+    floor = curves[curves["model"] == FLOOR]
     assert floor["epoch"].tolist() == list(range(9))
     assert floor["val_miou"].tolist() == pytest.approx([0.15] * 9)
     assert floor["val_pixel_acc"].tolist() == pytest.approx([0.6] * 9)
@@ -60,8 +62,8 @@ def test_per_class_equals_the_files_and_leaves_the_absent_class_blank(results):
     table = tables.per_class(results).set_index(["model", "class"])
     for result in results:
         assert table.loc[result.model, "iou"].equals(result.per_class.set_index("class")["iou"])
-    assert table.loc[tables.FLOOR, "iou"].tolist()[:4] == pytest.approx([0.6, 0, 0, 0])
-    assert np.isnan(table.loc[(tables.FLOOR, "absent"), "iou"])
+    assert table.loc[FLOOR, "iou"].tolist()[:4] == pytest.approx([0.6, 0, 0, 0])
+    assert np.isnan(table.loc[(FLOOR, "absent"), "iou"])
 
 
 @pytest.mark.parametrize("classes", [CLASSES, ["0", "1", "02", "3.0", "1e3"]])
