@@ -26,8 +26,12 @@ def run(main: Callable[[], None]) -> None:
         if interrupts is signal.SIG_DFL:  # as `begin` leaves it
             signal.signal(signal.SIGINT, signal.default_int_handler)
         main()
+        sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # whoever read the output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except Exception as error:
         line = one_line(error)
         if line is None:

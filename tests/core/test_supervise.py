@@ -1,11 +1,16 @@
 """What a person sees of a stage: its errors, and bars on a terminal."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from segmodels.core import supervise
 
+ROOT = Path(__file__).parents[2]
 SHORT = "memory is short ("
 
 
@@ -66,3 +71,14 @@ def test_without_a_terminal_a_bar_prints_its_lines_and_nothing_else(monkeypatch,
     bar.write("epoch 1 is done")
     bar.close()
     assert capsys.readouterr() == ("epoch 1 is done\n", "")
+
+
+def test_a_reader_that_leaves_is_no_error(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from segmodels.core import supervise\n"
+        "supervise.run(lambda: [print(line) for line in range(100_000)])\n"
+    )
+    command = f"{sys.executable} {program} | head -n 1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("0\n141\n", "")

@@ -31,11 +31,11 @@ def folder(tmp_path, monkeypatch):
 def test_every_block_of_the_guide_runs(folder):
     text = (ROOT / "docs/guides/python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 8
+    assert len(blocks) == 10
     names: dict[str, object] = {}
     for block in blocks:
         exec(block, names)
-    for file in ("mask.png", "overlay.jpg", "cat.png", "confidence.png"):
+    for file in ("mask.png", "overlay.jpg", "cat.png", "confidence.png", "cut_out.png"):
         assert (folder / file).stat().st_size > 0
 
 
