@@ -3,6 +3,7 @@
 test.csv is the index of the test set; without one it has a heading alone.
 """
 
+import shlex
 from functools import partial
 
 from tqdm import tqdm
@@ -35,7 +36,8 @@ def main() -> None:
     for finding in findings:
         print(finding.text)
     if findings:
-        print(f"`segmodels check {settings.dataset} --page check.html` finds more and shows it")
+        name = shlex.quote(settings.dataset)
+        print(f"`segmodels check {name} --page check.html` finds more and shows it")
 
 
 if __name__ == "__main__":

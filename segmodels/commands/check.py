@@ -25,5 +25,7 @@ def run(options: argparse.Namespace) -> None:
     diagnosis = data_check.run(options.voc, settings, options.page)
     for line in data_check.lines(diagnosis, settings.dataset):
         print(supervise.plain(line))
+    if options.page:
+        print(f"written: {options.page}")
     if diagnosis.problems:
         sys.exit(1)

@@ -77,15 +77,24 @@ def imports(file: str) -> frozenset[str]:
     for node in ast.walk(_tree(file)):
         if isinstance(node, ast.Import):
             modules.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            modules.add(node.module)
-            modules.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = _origin(file, node)
+            modules.add(origin)
+            modules.update(f"{origin}.{alias.name}" for alias in node.names)
     files = set[str]()
     for module in modules:
         path = _file(module)
         if path and (ROOT / path).stat().st_size > 0:
             files.add(path)
     return frozenset(files)
+
+
+def _origin(file: str, node: ast.ImportFrom) -> str:
+    """The module that `from ... import` names, a relative one from the file that holds it."""
+    if not node.level:
+        return node.module or ""
+    package = Path(file).parts[: -node.level]
+    return ".".join([*package, node.module] if node.module else package)
 
 
 def _file(module: str) -> str | None:

@@ -27,6 +27,7 @@ def copy(tmp_path, monkeypatch):
 
 def digests():
     """Of each stage and architecture, anew."""
+    code.imports.cache_clear()
     code._tree.cache_clear()
     code._tree_digest.cache_clear()
     stages = {f"stages/{path.name}" for path in (code.ROOT / "stages").glob("[!_]*.py")}
@@ -70,6 +71,18 @@ def test_an_architecture_reaches_itself_alone(copy):
     file = "segmodels/models/unet.py"
     text = (copy / file).read_text(encoding="utf-8")
     assert changed(copy, file, text, text + "\nOTHER = 1\n") == {file}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["from ._extra import LEVELS", "from . import _extra", "from ..models._extra import LEVELS"],
+)
+def test_relative_imports_are_followed(copy, line):
+    extra, file = "segmodels/models/_extra.py", "segmodels/models/unet.py"
+    (copy / extra).write_text("LEVELS = 4\n", encoding="utf-8")
+    text = (copy / file).read_text(encoding="utf-8")
+    assert changed(copy, file, text, f"{line}\n{text}") == {file}
+    assert changed(copy, extra, "4", "3") == {file}
 
 
 def test_what_architectures_share_reaches_all_that_use_it(copy):

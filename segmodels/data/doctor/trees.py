@@ -40,7 +40,7 @@ def find(said: str, settings: Params) -> Path:
 def _unknown(said: str, settings: Params) -> str:
     """What to say of a name that is no data set of this params.yaml."""
     study = settings.paths.project / "studies" / said
-    if (study / "params.yaml").is_file():
+    if (study / "params.yaml").is_file() and not study.samefile(Path.cwd()):
         return f"{said}: a data set of {study}/params.yaml, not of this one: cd {study} first"
     imported = replace(settings.paths, dataset=said).own
     if imported.is_dir():

@@ -55,4 +55,15 @@ def recognise(source: Path) -> tuple[str, str]:
     if found:
         signs = ", ".join(f"{name} ({sign})" for name, sign in found.items())
         raise ValueError(f"{source}: looks like {signs}: --format says which it is")
-    raise ValueError(f"{source}: in no form that is known: --format says which of {names} it is")
+    raise ValueError(
+        f"{source}: in no form that is known: --format says which of {names} it is"
+        f"{_folder_within(source)}"
+    )
+
+
+def _folder_within(source: Path) -> str:
+    """Which folder of a source was perhaps meant; "" if none is in a known form."""
+    for folder in sorted(source.iterdir()) if source.is_dir() else []:
+        if folder.is_dir() and any(form.recognise(folder) for form in FORMATS.values()):
+            return f"; or name {folder}, which is in one"
+    return ""
