@@ -7,6 +7,7 @@ train/ and predict/, and a key that is written out with its default nothing at a
 params.yaml once for every stage that names its keys, and would not see defaults.
 """
 
+import json
 import os
 import sys
 import time
@@ -109,28 +110,50 @@ def prediction_facts(settings: params.Params, name: str) -> dict[str, Any]:
 
 
 def expected(settings: params.Params, start_seconds: float) -> str | None:
-    """How long all models of the data set will take on this CPU; None: hardly any time."""
+    """How long the models to be trained will take on this CPU; None: hardly any time."""
+    runs = [name for name in settings.runs if not trained(settings, name)]
     recipe = settings.train[settings.dataset]
     runtime = machine.start(recipe.precision, recipe.threads, deterministic=True, seed=0)
     generated = settings.data.generate
     if generated:
         images = (generated.train, generated.val)
         pixels = generated.short_side * generated.long_side
-        what = "all of them"
+        what = "them" if len(runs) < len(settings.runs) else "all of them"
     else:  # how many there are is not known before the download
         images, pixels, start_seconds = (1000, 0), 0, 0.0
         what = "every 1,000 training images"
-    minutes = estimate.minutes(settings, images=images, pixels=pixels, start_seconds=start_seconds)
+    minutes = estimate.minutes(
+        settings, runs, images=images, pixels=pixels, start_seconds=start_seconds
+    )
     if minutes is None:
         return None
     precision = runtime.precision
     if precision == "fp32" and machine.has_bf16():
         precision = f"fp32 (asked for by train.{settings.dataset}.precision; this CPU has bf16)"
     return (
-        f"{plural(len(settings.runs), 'model')}, {precision}, {runtime.threads} threads: about "
-        f"{max(1, round(minutes)):,} min of training for {what}, measured on this machine just "
-        "now; what has been computed before takes none"
+        f"{plural(len(runs), 'model')} to train, {precision}, {runtime.threads} threads: about "
+        f"{max(1, round(minutes)):,} min for {what}, measured on this machine just now; a run that "
+        "DVC finds in its cache takes none"
     )
+
+
+def trained(settings: params.Params, name: str) -> bool:
+    """Whether a run was trained in this folder by today's code and parameters."""
+    path = settings.paths.train(name) / "provenance.json"
+    run = settings.runs[name]
+    files = {"train": "stages/train.py", "arch": f"segmodels/models/{run.arch}.py"}
+    wanted = {
+        "arch": run.arch,
+        "arguments": run.arguments,
+        "recipe": settings.recipe(name).model_dump(mode="json"),
+        "seed": settings.model_seed(name),
+        "code_sha256": {what: code.digest(code.reached(file)) for what, file in files.items()},
+    }
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return all(record.get(key) == value for key, value in wanted.items())
 
 
 def memory_bytes() -> float:

@@ -7,6 +7,7 @@ well they use a CPU: the estimate is good to about a third.
 """
 
 import time
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -30,11 +31,17 @@ STARTS = 6  # processes a model: its three stages, and as long again for what DV
 
 
 def minutes(
-    settings: Params, *, images: tuple[int, int], pixels: int, start_seconds: float
+    settings: Params,
+    runs: Collection[str],
+    *,
+    images: tuple[int, int],
+    pixels: int,
+    start_seconds: float,
 ) -> float | None:
-    """Minutes to train, predict and score all runs on a CPU.
+    """Minutes to train, predict and score some runs on a CPU.
 
     Args:
+        runs: their names.
         images: of train and of val.
         pixels: of an image of val.
         start_seconds: what a process takes to start.
@@ -43,7 +50,8 @@ def minutes(
     """
     train, val = images
     total = 0.0
-    for name, entry in settings.runs.items():
+    for name in runs:
+        entry = settings.runs[name]
         recipe = settings.recipe(name)
         epochs = 0 if settings.shared_weights(name) else recipe.epochs
         crops: float = epochs * train * (1 + BACKWARD)
@@ -55,7 +63,7 @@ def minutes(
             return None
     if total < SMALL:
         return None
-    starts = STARTS * len(settings.runs) * start_seconds
+    starts = STARTS * len(runs) * start_seconds
     return (total / speed(settings.train[settings.dataset]) + starts) / 60
 
 

@@ -1,17 +1,19 @@
 """Minutes said beforehand, from counted work and a measured speed."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from torchvision.models import get_model_weights
 
-from segmodels.config import params
+from segmodels.config import code, params
 from segmodels.config.schema import Model
 from segmodels.training import estimate
 from stages import check
 
-SETTINGS = params.load(Path(__file__).parents[2] / "params.yaml")
+ROOT = Path(__file__).parents[2]
+SETTINGS = params.load(ROOT / "params.yaml")
 
 
 def test_work_of_an_image_is_that_of_torchvisions_table():
@@ -35,10 +37,12 @@ def test_minutes_count_every_pass_over_the_images(monkeypatch):
     longer = 5 * 10 * 3 + (1 + 5 + 1) * 4 * 1.5
     expected = (plain + longer) * 20 / 40 + 2 * 6 * 1.5
     pixels = recipe.crop_size**2 * 3 // 2
-    minutes = estimate.minutes(settings, images=(10, 4), pixels=pixels, start_seconds=1.5)
+    minutes = estimate.minutes(
+        settings, settings.runs, images=(10, 4), pixels=pixels, start_seconds=1.5
+    )
     assert minutes == pytest.approx(expected / 60)
     monkeypatch.setattr(estimate, "speed", None)  # a minute's work is not measured
-    assert estimate.minutes(settings, images=(1, 1), pixels=1, start_seconds=1.5) is None
+    assert estimate.minutes(settings, ["plain"], images=(1, 1), pixels=1, start_seconds=1.5) is None
 
 
 def test_speed_is_work_over_the_time_of_the_fastest_step(monkeypatch):
@@ -70,17 +74,42 @@ def test_a_model_that_reads_values_has_no_estimate(monkeypatch):
             return float(torch.ones(1).item())
 
     monkeypatch.setattr(estimate, "work", reads)
-    assert estimate.minutes(SETTINGS, images=(128, 64), pixels=5120, start_seconds=1.0) is None
+    size = {"images": (128, 64), "pixels": 5120}
+    assert estimate.minutes(SETTINGS, SETTINGS.runs, **size, start_seconds=1.0) is None
 
 
 @pytest.mark.parametrize(("asked", "named"), [("fp32", True), ("auto", False)])
 def test_fp32_on_a_machine_with_bf16_is_named(monkeypatch, asked, named):
     monkeypatch.setattr(check.machine, "has_bf16", lambda: True)
     monkeypatch.setattr(estimate, "minutes", lambda *_, **__: 2.0)
+    monkeypatch.setattr(check, "trained", lambda *_: False)
     recipe = SETTINGS.train["miniature"].model_copy(update={"precision": asked, "threads": 1})
     settings = SETTINGS.model_copy(update={"train": {"miniature": recipe}})
     line = check.expected(settings, 1.0)
     assert ("train.miniature.precision; this CPU has bf16" in line) is named
+
+
+def test_a_run_that_is_trained_already_is_not_estimated(monkeypatch, tmp_path):
+    """Its provenance is the committed one; of another rate or of other code it counts again."""
+    monkeypatch.chdir(tmp_path)
+    path = SETTINGS.paths.train("unet") / "provenance.json"
+    assert not check.trained(SETTINGS, "unet")
+    path.parent.mkdir(parents=True)
+    record = json.loads((ROOT / "reports/models/unet/provenance.json").read_text())
+    files = {"train": "stages/train.py", "arch": "segmodels/models/unet.py"}
+    for what, file in files.items():
+        record["code_sha256"][what] = code.digest(code.reached(file))
+    path.write_text(json.dumps(record))
+    assert check.trained(SETTINGS, "unet")
+    asked = []
+    monkeypatch.setattr(estimate, "minutes", lambda _, runs, **__: asked.append(runs))
+    check.expected(SETTINGS, 1.0)
+    assert asked == [[name for name in SETTINGS.runs if name != "unet"]]
+    for broken in (record | {"seed": 1}, record | {"code_sha256": {}}, {}):
+        path.write_text(json.dumps(broken))
+        assert not check.trained(SETTINGS, "unet")
+    path.write_text("{")
+    assert not check.trained(SETTINGS, "unet")
 
 
 @pytest.mark.parametrize(
