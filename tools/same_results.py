@@ -1,8 +1,9 @@
 """After `dvc repro` in a clean checkout: is the working tree as it was committed?
 
 On the kind of CPU (and precision, threads, versions) that the committed results were made with,
-every result must have the same bits; only what holds times may differ (TIMED), and with it its
-hash in dvc.lock. On another kind every result may differ, but nothing else may.
+every result must have the same bits, but for what holds times (TIMED). Digests of code (CODE) are
+no results: an edit that changes none is committed without another dvc.lock. On another kind every
+result may differ, but nothing else may.
 """
 
 import json
@@ -16,6 +17,7 @@ import yaml
 from segmodels.data.doctor.finding import plural
 
 TIMED = re.compile("data/(runs/.*/cost.json|costs/.*|page)")
+CODE = re.compile("data/(code|facts)")
 MACHINE = ("device", "precision", "threads", "cpu", "gpu", "versions")
 
 
@@ -23,13 +25,17 @@ def git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout
 
 
-def lock_without_costs(text: str) -> dict:
-    lock = yaml.safe_load(text)
-    for stage in lock["stages"].values():
-        for part in ("deps", "outs"):
-            files = stage.get(part, [])
-            stage[part] = [file for file in files if not TIMED.fullmatch(file["path"])]
-    return lock
+def outputs(lock: str) -> dict[str, dict[str, str]]:
+    """{stage: {path: hash}} of what the stages of a dvc.lock made, without TIMED and CODE."""
+    made = {}
+    for name, stage in yaml.safe_load(lock)["stages"].items():
+        files = {file["path"]: file["md5"] for file in stage.get("outs", [])}
+        made[name] = {
+            path: content
+            for path, content in files.items()
+            if not TIMED.fullmatch(path) and not CODE.fullmatch(path)
+        }
+    return made
 
 
 def main() -> None:
@@ -49,12 +55,10 @@ def main() -> None:
     if not same_machine:
         print(f"another kind of machine than the committed results: {len(results)} results differ")
         return
-    before = lock_without_costs(git("show", "HEAD:dvc.lock"))
-    after = lock_without_costs(Path("dvc.lock").read_text(encoding="utf-8"))
+    committed = git("show", "HEAD:dvc.lock")
+    before, after = outputs(committed), outputs(Path("dvc.lock").read_text(encoding="utf-8"))
     different = [path for path in results if path != "dvc.lock"]
-    different += [
-        name for name in after["stages"] if before["stages"].get(name) != after["stages"][name]
-    ]
+    different += [name for name in after if before.get(name) != after[name]]
     if different:
         sys.exit(f"same kind of machine, other results: {different}")
     print(f"same kind of machine, same bits: {plural(len(provenances), 'model')}")

@@ -204,7 +204,7 @@ def test_tables_are_current(path):
     text = read(path)
     if not BLOCK.search(text):
         return
-    assert tables.filled(text, committed) == text, "run: python -m tools.tables"
+    assert tables.filled(text, committed) == text, "run python -m tools.tables, then commit"
 
 
 def test_reference_pages_are_current():
