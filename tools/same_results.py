@@ -1,9 +1,10 @@
 """After `dvc repro` in a clean checkout: is the working tree as it was committed?
 
 On the kind of CPU (and precision, threads, versions) that the committed results were made with,
-every result must have the same bits, but for what holds times (TIMED). Digests of code (CODE) are
-no results: an edit that changes none is committed without another dvc.lock. On another kind every
-result may differ, but nothing else may.
+every result must have the same bits, but for what holds times (TIMED). Of dvc.lock only what Git
+does not keep is compared: reports/ is compared as committed, and digests of code are no results. So
+an edit that changes no training, and figures drawn anew, are committed without another dvc.lock. On
+another kind every result may differ, but nothing else may.
 """
 
 import json
@@ -17,7 +18,7 @@ import yaml
 from segmodels.data.doctor.finding import plural
 
 TIMED = re.compile("data/(runs/.*/cost.json|costs/.*|page)")
-CODE = re.compile("data/(code|facts)")
+ELSEWHERE = re.compile("data/(code|facts)|reports/.*")
 MACHINE = ("device", "precision", "threads", "cpu", "gpu", "versions")
 
 
@@ -26,14 +27,14 @@ def git(*arguments: str) -> str:
 
 
 def outputs(lock: str) -> dict[str, dict[str, str]]:
-    """{stage: {path: hash}} of what the stages of a dvc.lock made, without TIMED and CODE."""
+    """{stage: {path: hash}} of what the stages of a dvc.lock made and DVC alone keeps."""
     made = {}
     for name, stage in yaml.safe_load(lock)["stages"].items():
         files = {file["path"]: file["md5"] for file in stage.get("outs", [])}
         made[name] = {
             path: content
             for path, content in files.items()
-            if not TIMED.fullmatch(path) and not CODE.fullmatch(path)
+            if not TIMED.fullmatch(path) and not ELSEWHERE.fullmatch(path)
         }
     return made
 

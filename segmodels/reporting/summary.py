@@ -1,7 +1,8 @@
 """The table of scores: summary.csv, and what summary.md and the page show of it.
 
-Scores are fractions 0..1 in summary.csv, percent in summary.md. The all-background baseline is one
-more model, in the last row.
+A column that is shown is an entry of SHOWN, explained in HELP of page.py and in
+docs/learn/how-we-measure.md. Scores are fractions 0..1 in summary.csv, percent in summary.md. The
+baseline, all background, is one more model, in the last row.
 """
 
 from collections.abc import Mapping, Sequence
