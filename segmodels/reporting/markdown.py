@@ -119,7 +119,7 @@ def measured(results: Sequence[Result]) -> str:
     protocol = metrics["protocol"]
     test_time = protocol["test_time"]
     if any(result.metrics["protocol"]["test_time"] != test_time for result in results):
-        test_time += f" ({results[0].model}; others otherwise)"
+        test_time += f" ({results[0].model}; not all others)"
     return (
         f"{metrics['dataset']}, {metrics['split']}: {metrics['images']} images, "
         f"{protocol['ground_truth']}{_input_size(protocol)}, {test_time}, "
