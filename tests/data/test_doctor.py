@@ -497,7 +497,7 @@ def test_index_stage_says_what_lists_and_counts_show(project, capsys):
 def test_page_is_one_file_with_a_text_for_every_image(project, capsys):
     copy_of("data/own/pets", TRAIN[4], VAL[2])
     lines, status = said(capsys, "check", "pets", "--page", "one.html")
-    assert status == 0 and len(lines) == 2
+    assert status == 0 and len(lines) == 3 and lines[-1] == "written: one.html"
     html = (project / "one.html").read_text(encoding="utf-8")
     images = re.findall(r"<img [^>]*>", html)
     assert len(images) == 2 + 12 + 12  # a pair, samples, crops
