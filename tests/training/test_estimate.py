@@ -91,25 +91,27 @@ def test_fp32_on_a_machine_with_bf16_is_named(monkeypatch, asked, named):
 
 def test_a_run_that_is_trained_already_is_not_estimated(monkeypatch, tmp_path):
     """Its provenance is the committed one; of another rate or of other code it counts again."""
-    monkeypatch.chdir(tmp_path)
-    path = SETTINGS.paths.train("unet") / "provenance.json"
-    assert not check.trained(SETTINGS, "unet")
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    settings = params.load(tmp_path / "params.yaml")
+    path = settings.paths.train("unet") / "provenance.json"
+    assert not check.trained(settings, "unet")
+    assert tmp_path in path.parents
     path.parent.mkdir(parents=True)
     record = json.loads((ROOT / "reports/models/unet/provenance.json").read_text())
     files = {"train": "stages/train.py", "arch": "segmodels/models/unet.py"}
     for what, file in files.items():
         record["code_sha256"][what] = code.digest(code.reached(file))
     path.write_text(json.dumps(record))
-    assert check.trained(SETTINGS, "unet")
+    assert check.trained(settings, "unet")
     asked = []
     monkeypatch.setattr(estimate, "minutes", lambda _, runs, **__: asked.append(runs))
-    check.expected(SETTINGS, 1.0)
-    assert asked == [[name for name in SETTINGS.runs if name != "unet"]]
+    check.expected(settings, 1.0)
+    assert asked == [[name for name in settings.runs if name != "unet"]]
     for broken in (record | {"seed": 1}, record | {"code_sha256": {}}, {}):
         path.write_text(json.dumps(broken))
-        assert not check.trained(SETTINGS, "unet")
+        assert not check.trained(settings, "unet")
     path.write_text("{")
-    assert not check.trained(SETTINGS, "unet")
+    assert not check.trained(settings, "unet")
 
 
 @pytest.mark.parametrize(
