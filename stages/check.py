@@ -118,10 +118,10 @@ def expected(settings: params.Params, start_seconds: float) -> str | None:
     if generated:
         images = (generated.train, generated.val)
         pixels = generated.short_side * generated.long_side
-        what = "them" if len(runs) < len(settings.runs) else "all of them"
+        what = ""
     else:  # how many there are is not known before the download
         images, pixels, start_seconds = (1000, 0), 0, 0.0
-        what = "every 1,000 training images"
+        what = " for every 1,000 training images"
     minutes = estimate.minutes(
         settings, runs, images=images, pixels=pixels, start_seconds=start_seconds
     )
@@ -132,8 +132,8 @@ def expected(settings: params.Params, start_seconds: float) -> str | None:
         precision = f"fp32 (asked for by train.{settings.dataset}.precision; this CPU has bf16)"
     return (
         f"{plural(len(runs), 'model')} to train, {precision}, {runtime.threads} threads: about "
-        f"{max(1, round(minutes)):,} min for {what}, measured on this machine just now; a run that "
-        "DVC finds in its cache takes none"
+        f"{max(1, round(minutes)):,} min{what}, measured on this machine just now; a run that DVC "
+        "finds in its cache takes none"
     )
 
 
