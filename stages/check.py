@@ -22,7 +22,6 @@ from segmodels.core import machine, supervise
 from segmodels.core.files import write_json, write_text
 from segmodels.data.doctor.finding import plural
 from segmodels.training import estimate, parts
-from stages.train import code_digests
 
 LEAST = 4e9  # bytes of memory; training the miniature's largest model takes 2.9
 GROUPS, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # cgroups(7), version 1 and 2
@@ -142,12 +141,13 @@ def trained(settings: params.Params, name: str) -> bool:
     """Whether a run was trained in this folder by today's code and parameters."""
     path = settings.paths.train(name) / "provenance.json"
     run = settings.runs[name]
+    files = {"train": "stages/train.py", "arch": f"segmodels/models/{run.arch}.py"}
     wanted = {
         "arch": run.arch,
         "arguments": run.arguments,
         "recipe": settings.recipe(name).model_dump(mode="json"),
         "seed": settings.model_seed(name),
-        "code_sha256": code_digests(run.arch),
+        "code_sha256": {what: code.digest(code.reached(file)) for what, file in files.items()},
     }
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
