@@ -11,7 +11,16 @@ from segmodels.config.schema import Comparison
 from segmodels.core import supervise
 from segmodels.core.files import write_bytes, write_csv, write_json, write_text
 from segmodels.data import splits
-from segmodels.reporting import endpoints, figures, markdown, pareto, summary, tables, video
+from segmodels.reporting import (
+    endpoints,
+    figures,
+    findings,
+    markdown,
+    pareto,
+    summary,
+    tables,
+    video,
+)
 from segmodels.reporting.result import Result, check_comparable, read_result
 from segmodels.reporting.result_files import read_csv
 from segmodels.reporting.style import Look, looks, png
@@ -31,17 +40,17 @@ def main() -> None:
     write_csv(out / "per_class.csv", per_class)
     write_tables(settings, results, table)
 
-    look = looks(list(settings.runs))
+    look = looks(list(settings.runs), [each.runs for each in settings.comparisons.values()])
     index = splits.all_rows(settings.paths, settings.data)
-    groups = settings.data.groups
-    where = shown_dataset(settings)
     drawings = study_figures(settings, results, table, look)
-    drawings["dataset"] = figures.dataset(index, groups, f"How often each class occurs in {where}")
+    pixels = index[index["split"] == "train"][settings.data.classes].sum().rename("train")
+    title = f"{shown_dataset(settings)}: {findings.dataset(pixels)}"
+    drawings["dataset"] = figures.dataset(index, settings.data.groups, title)
     for name, comparison in settings.comparisons.items():
         some = [result for run in comparison.runs for result in results if result.model == run]
         seen = {run: look[run] for run in comparison.runs}
         drawings[f"{name}_curves"] = curves_figure(settings, name, some, curves, seen)
-        drawings |= class_figures(f"{name}, {where}", name, some, per_class, seen, groups)
+        drawings |= class_figures(settings, name, some, per_class, seen)
         if comparison.score_classes:
             drawings[f"{name}_scores"] = scores(name, comparison, some, seen, out)
     for name, figure in drawings.items():
@@ -83,7 +92,6 @@ def study_figures(
     where = shown_dataset(settings)
     note = markdown.measured(results)
     costs = f"{markdown.counted(results)} {note}"
-    title = f"Does a larger model score higher? {where}"
     networks = {run: look[run] for run in tables.networks(results)}
     classes = common_classes(settings)
     scored, quantity = table, "mIoU (%)"
@@ -93,9 +101,10 @@ def study_figures(
         quantity = f"mIoU over {len(classes)} classes (%)"
     else:
         intervals = table.rename(columns={"miou_low": "low", "miou_high": "high"})
-        ranked = f"mIoU of each model with its interval, {where}"
+        ranked = f"{where}: {findings.scores(table, look)}"
         drawings["scores"] = endpoints.figure(intervals, look, settings.data.classes, ranked, note)
     if len(networks) > 1:
+        title = f"{where}: {findings.cost(scored, networks)}"
         drawings["cost"] = pareto.against_cost(scored, networks, title, costs, quantity)
     return drawings
 
@@ -126,26 +135,36 @@ def curves_figure(
         scored = tables.class_scores(some, classes)
         curves = tables.class_curves(curves, histories, scored)
         quantity = f"val mIoU over {len(classes)} classes (%)"
-    title = f"Loss and mIoU after each epoch: {name}, {shown_dataset(settings)}"
-    note = f"{markdown.measured(some)} {markdown.validated(some)}".strip()
-    return figures.curves(curves, look, tables.common_loss(some), title, note, quantity)
+    same = tables.same_curves(some)
+    distinct = {run: look[run] for run in same}
+    title = f"{name}, {shown_dataset(settings)}: {findings.curves(curves, distinct)}"
+    notes = [markdown.measured(some), markdown.validated(some).strip()]
+    for first, others in same.items():
+        if others:
+            notes.append(f"The same curves as {first}: {', '.join(others)}.")
+    note = " ".join(filter(None, notes))
+    return figures.curves(curves, distinct, tables.common_loss(some), title, note, quantity)
 
 
 def class_figures(
-    where: str,
+    settings: params.Params,
     name: str,
     some: Sequence[Result],
     per_class: pd.DataFrame,
     look: Look,
-    groups: figures.Groups,
 ) -> dict[str, Figure]:
-    """IoU by class and confusion of one comparison, by the name of their file."""
+    """IoU by class and confusion of one comparison, by the name of their file.
+
+    All classes are drawn; the titles speak of those that the comparison's scores are over.
+    """
+    classes = settings.comparisons[name].score_classes or settings.data.classes
     matrices = {result.model: tables.confusion_matrix(result) for result in some}
     note = markdown.measured(some)
-    hard = f"Which classes are hard? {where}"
-    confused = f"Which classes are confused? {where}"
+    where = f"{name}, {shown_dataset(settings)}"
+    hard = f"{where}: {findings.per_class(per_class, look, classes)}"
+    confused = f"{where}: {findings.confusions(matrices, classes)}"
     return {
-        f"{name}_per_class": figures.per_class(per_class, look, groups, hard, note),
+        f"{name}_per_class": figures.per_class(per_class, look, settings.data.groups, hard, note),
         f"{name}_confusion": figures.confusions(matrices, confused, note),
     }
 

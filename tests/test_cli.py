@@ -19,6 +19,7 @@ from torchvision.transforms import v2
 from segmodels import models
 from segmodels.cli import main, parser
 from segmodels.commands import variants
+from segmodels.config import params
 from segmodels.config.paths import Paths
 from segmodels.config.schema import Dataset, Predict
 from segmodels.core import machine, packed, supervise
@@ -122,6 +123,25 @@ def test_predict_writes_the_masks_and_prints_their_shares(project, capsys):
 
 def voc_classes():
     return yaml.safe_load(Path("params.yaml").read_text())["datasets"]["voc2012"]["classes"]
+
+
+def test_models_lists_what_was_trained_here_and_in_studies(project, capsys):
+    content = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    for name, text in (
+        ("mine", yaml.safe_dump(content | {"root": "../..", "here": "studies/mine/"})),
+        ("untrained", yaml.safe_dump(content | {"root": "../..", "here": "studies/untrained/"})),
+        ("broken", "models: 3"),
+    ):
+        file = project / "studies" / name / "params.yaml"
+        file.parent.mkdir(parents=True)
+        file.write_text(text, encoding="utf-8")
+    params.load("studies/mine/params.yaml").paths.train("tiny").mkdir(parents=True)
+    main(["models"])
+    out, err = capsys.readouterr()
+    listed = re.findall(r"^  (?:\S*/)?tin(?:y|ier)\b", out, re.MULTILINE)
+    assert sorted(listed) == ["  studies/mine/tiny", "  tinier", "  tiny"]
+    assert "studies/untrained" not in out
+    assert err.startswith("studies/broken: its runs are not listed: ")
 
 
 def test_predict_goes_on_after_bad_files_and_names_each(project, capsys):

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segmodels.commands.common import complain
 from segmodels.core import packed, supervise
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def run(options: argparse.Namespace) -> None:
         print(f"  torchvision/{name:24} {megabytes} MB")
     if Path("params.yaml").is_file():
         _print_runs()
+        for file in sorted(Path("studies").glob("*/params.yaml")):
+            _print_study(file)
 
 
 def _print_runs() -> None:
@@ -46,6 +49,23 @@ def _print_runs() -> None:
         print(f"  {supervise.plain(name):24} {', '.join(settings.data.classes)}")
     if not trained(settings):
         print("  none yet: `dvc repro` trains them")
+
+
+def _print_study(file: Path) -> None:
+    """The runs of a study that have been trained here, as `predict --model` takes them."""
+    from segmodels.config import params
+
+    study = file.parent.as_posix()
+    try:
+        settings = params.load(file)
+    except ValueError as error:  # another study's file, in the way of no model
+        complain(f"{study}: its runs are not listed: {error}")
+        return
+    runs = trained(settings)
+    if runs:
+        print(f"trained here, runs of {study} on {settings.dataset}:")
+    for name in runs:
+        print(f"  {supervise.plain(f'{study}/{name}'):24} {', '.join(settings.data.classes)}")
 
 
 def trained(settings: "Params") -> list[str]:

@@ -57,7 +57,7 @@ def curves(
         quantity: name of the right axis, which says over which classes the mean is.
     """
     column, _ = shown
-    figure = framed(title, caption, size=(15, 6.4))
+    figure = framed(title, caption, size=(12.5, 5.8))
     left, right = figure.subplots(1, 2)
     dashed = {"linestyle": "--", "linewidth": 1.6, "marker": "", "label": "_"}  # "_": no label
     _draw(left, table, look, f"train_{column}", dashed)
@@ -66,7 +66,7 @@ def curves(
         Line2D([], [], color=GREY, marker="o", label="val"),
         Line2D([], [], color=GREY, linestyle="--", linewidth=1.6, label="train"),
     ]
-    left.legend(handles=kinds, loc="upper right")
+    left.legend(handles=kinds, loc="best")
     left.set_title("Loss", fontsize=17, fontweight="bold")
     _draw_miou(right, table, look, quantity)
     right.set_title("Validation mIoU", fontsize=17, fontweight="bold")
@@ -98,7 +98,7 @@ def per_class(table: pd.DataFrame, look: Look, groups: Groups, title: str, capti
     name_rows(axes, rows, classes)
     axes.set_xlabel("IoU (%)")
     axes.set_xlim(-2, 102)
-    figure.legend(loc="outside right upper")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0)
     return figure
 
 
@@ -113,9 +113,9 @@ def confusions(matrices: Mapping[str, pd.DataFrame], title: str, caption: str) -
     shares = next(iter(matrices.values())).sum(axis=1)
     present = shares.index[shares > 0].tolist()
     names = [known[name] for name in present]
-    columns = min(3, len(matrices))
+    columns = min(2, len(matrices))
     rows = math.ceil(len(matrices) / columns)
-    figure = framed(title, caption, size=(1.6 + 5.3 * columns, 1.4 + 5.4 * rows))
+    figure = framed(title, caption, size=(1.6 + 4.6 * columns, 1.4 + 4.7 * rows))
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     step = math.ceil(len(present) / MOST_NUMBERED)
     ticks = range(0, len(present), step)
@@ -134,7 +134,7 @@ def confusions(matrices: Mapping[str, pd.DataFrame], title: str, caption: str) -
         axes.set_visible(False)
     for axes in grid[:, 0]:
         axes.set_ylabel("true class")
-    figure.colorbar(image, ax=grid, label="share of the true class's pixels (%)", shrink=0.7)
+    figure.colorbar(image, ax=grid, label="share of the true class's pixels (%)", shrink=0.7 / rows)
     return figure
 
 
@@ -161,7 +161,7 @@ def dataset(index: pd.DataFrame, groups: Groups, title: str) -> Figure:
     left.set_xlabel("share of the labelled pixels (%), logarithmic but for 0")
     right.set_xlim(-2, 103)
     right.set_xlabel("images with the class (% of the split)")
-    figure.legend(handles=right.get_lines(), loc="outside upper right", ncols=len(looks))
+    right.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(looks), borderaxespad=0.2)
     name_rows(left, rows, classes)
     for height, name in zip(heights, names, strict=True):
         counts = " + ".join(str(count) for count in images.loc[splits, name])
@@ -231,7 +231,8 @@ def _draw_val_loss(axes: Axes, curves: pd.DataFrame, look: Look, shown: tuple[st
 
 
 def _draw_miou(axes: Axes, curves: pd.DataFrame, look: Look, quantity: str) -> None:
-    percent = curves.assign(val_miou=curves["val_miou"] * 100)
+    last = curves.loc[curves["model"].isin(look), "epoch"].max()
+    percent = curves[curves["epoch"] <= last].assign(val_miou=curves["val_miou"] * 100)
     name = floor_of(curves["model"])
     if name:
         _draw(axes, percent, {name: {"color": GREY, "linestyle": "--"}}, "val_miou")

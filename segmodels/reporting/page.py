@@ -118,7 +118,8 @@ def drawn(
 ) -> dict[str, Any]:
     """What the scripts draw: looks and curves of models, confusion, cost, the comparisons."""
     column, loss = tables.common_loss(results)
-    look = looks([result.model for result in results])
+    together = [each.runs for each in comparisons.values()]
+    look = looks([result.model for result in results], together)
     models = []
     for i, result in enumerate(results):
         dash = DASHES[i // len(COLOURS) % len(DASHES)]

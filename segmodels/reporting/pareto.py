@@ -66,7 +66,7 @@ def against_cost(
         quantity: name of the vertical axis, which says over which classes the mean is.
     """
     caption = f"{MEANING} {note}"
-    figure = framed(title, caption, size=(15, 6.4))
+    figure = framed(title, caption, size=(12.5, 5.8))
     rows = summary.set_index("model").loc[list(look)]
     rows = rows.assign(millions=rows["parameters"].astype(float) / 1e6)
     panels = figure.subplots(1, len(COSTS), sharey=True)

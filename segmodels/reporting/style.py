@@ -7,7 +7,7 @@ to see on white, is replaced by Tol's wine. Markers tell models apart in black a
 
 import textwrap
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache, wraps
 from io import BytesIO
 from typing import Any, ParamSpec, TypeVar
@@ -23,8 +23,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Look = Mapping[str, Mapping[str, Any]]  # model -> its colour and marker, see `looks`
 
-# By place among a study's models and variants. By number also in figures.SPLIT_LOOKS and in
-# tools/background, whose page names blue and orange; web/charts.js knows which one is black.
+# Those of models: see `looks`. By number also in figures.SPLIT_LOOKS and in tools/background, whose
+# page names blue and orange; web/charts.js knows which one is black.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#882255"]
 MARKERS = "osD^vp<>"
 GREY = "#666666"
@@ -80,14 +80,14 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 
 @styled
 def png(figure: Figure) -> bytes:
-    """The figure as PNG of 256 colours, a third of the bytes, without the version of matplotlib."""
+    """The figure as PNG of 128 colours, a third of the bytes, without the version of matplotlib."""
     drawn = BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure.savefig(drawn, format="png", facecolor="white")
     content = BytesIO()
     with Image.open(drawn) as image:
-        few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        few = image.convert("RGB").quantize(128, dither=Image.Dither.NONE)
         few.save(content, format="png", optimize=True)
     return content.getvalue()
 
@@ -118,12 +118,23 @@ def plain_numbers() -> FuncFormatter:
     return FuncFormatter(lambda value, _: f"{value:g}")
 
 
-def looks(models: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Colour and marker of each model: by its place, so that it keeps them in every figure."""
-    looks = {}
+def looks(
+    models: Sequence[str], groups: Iterable[Collection[str]] = ()
+) -> dict[str, dict[str, str]]:
+    """Colour and marker of each model, the same in every figure: by its place among the models.
+
+    Args:
+        groups: models that are drawn together. Two of them have the same look only where a group
+            has more models than there are colours.
+    """
+    together = [set(group) for group in groups]
+    place = dict[str, int]()
     for i, model in enumerate(models):
-        looks[model] = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-    return looks
+        beside = set[str]().union(*(group for group in together if model in group))
+        taken = {place[other] for other in beside & place.keys()}
+        from_own = [(i + k) % len(COLOURS) for k in range(len(COLOURS))]
+        place[model] = next((k for k in from_own if k not in taken), from_own[0])
+    return {model: {"color": COLOURS[k], "marker": MARKERS[k]} for model, k in place.items()}
 
 
 def drawable(names: Sequence[str], kind: str) -> list[str]:

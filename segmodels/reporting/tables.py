@@ -70,6 +70,20 @@ def curves(results: Sequence[Result]) -> pd.DataFrame:
     return _long(histories)
 
 
+def same_curves(results: Sequence[Result]) -> dict[str, list[str]]:
+    """The first run of each history -> the other runs that have it too, as of one training."""
+    firsts = list[Result]()
+    same = dict[str, list[str]]()
+    for result in results:
+        first = next((other for other in firsts if other.history.equals(result.history)), None)
+        if first:
+            same[first.model].append(result.model)
+        else:
+            firsts.append(result)
+            same[result.model] = []
+    return same
+
+
 def networks(results: Sequence[Result]) -> list[str]:
     """The first run of each network: of one architecture with one set of arguments."""
     first: dict[str, str] = {}

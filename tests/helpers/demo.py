@@ -17,7 +17,8 @@ from helpers.packing import CARD, pack
 
 STREET = ["sky", "road", "tree", "car", "building"]  # no background: all of an image is tinted
 MODELS = {"animals": CARD.classes, "street": STREET}
-PROGRAM = (
+PROGRAM = (  # what is started in the background of a shell ignores Ctrl-C
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
     "from pathlib import Path; from segmodels.core import packed; packed.FOLDER = Path('weights');"
     "from segmodels.cli import main; import sys; main(['demo', *sys.argv[1:]])"
 )
