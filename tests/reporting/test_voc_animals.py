@@ -206,6 +206,10 @@ def test_the_subset_is_what_its_pages_say():
     counts = [int((part[ANIMALS] > 0).any(axis=1).sum()) for part in (train, val)]
     assert [len(train), len(val), *counts] == [440, 200, 437, 200]
     assert [name for name in SUBSET.classes if not train[name].any()] == SUBSET.allow_absent
-    for page in ("README.md", "README.zh-CN.md", "studies/voc_animals/README.md"):
+    for page, numbers in (
+        ("README.md", {"437"}),
+        ("README.zh-CN.md", {"437"}),
+        ("studies/voc_animals/README.md", {"437", "440", "200"}),
+    ):
         text = (ROOT / page).read_text(encoding="utf-8")
-        assert {"437", "440", "200"} <= set(re.findall(r"\d+", text)), page
+        assert numbers <= set(re.findall(r"\d+", text)), page
