@@ -119,7 +119,9 @@ def _of_run(path: Path, device: str, dataset: str | None) -> "Model":
     settings = settings.model_copy(update={"dataset": dataset or settings.dataset})
     if path.name not in settings.runs:
         known = ", ".join([*_packed(), *sorted(settings.runs)])
-        raise UnknownModel(f"model {path.name}: expected one of {known}")
+        raise UnknownModel(
+            f"model {path.name}: expected one of {known}; `segmodels models` says what each knows"
+        )
     network = trained.load(settings, path.name)
     notes = list[str]()
     if network.classes != settings.data.classes:

@@ -75,6 +75,8 @@ def run(options: argparse.Namespace) -> None:
             _predict(models, image, options, path, stem)
     if failed or found.others:
         others = _not_looked_at(found.others)
+        if not work:
+            sys.exit(f"error: nothing to predict{others}")
         sys.exit(f"error: {failed} not predicted, {len(work)} images in all{others}")
 
 
