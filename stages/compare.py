@@ -138,11 +138,11 @@ def curves_figure(
     same = tables.same_curves(some)
     distinct = {run: look[run] for run in same}
     title = f"{name}, {shown_dataset(settings)}: {findings.curves(curves, distinct)}"
-    notes = [markdown.measured(some), markdown.validated(some).strip()]
+    notes = [markdown.of_curves(some)]
     for first, others in same.items():
         if others:
             notes.append(f"The same curves as {first}: {', '.join(others)}.")
-    note = " ".join(filter(None, notes))
+    note = " ".join(notes)
     return figures.curves(curves, distinct, tables.common_loss(some), title, note, quantity)
 
 

@@ -5,6 +5,7 @@ its colour and marker (style.looks). The all-background baseline is a dashed gre
 """
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,7 @@ SPLIT_LOOKS = [  # split, vertical shift of its points in rows, colour, marker
     ("test", 0.0, COLOURS[1], "s"),
 ]
 ROW_HEIGHT = 0.27  # inches from class to class
+LABEL_LETTERS = 44  # of a line of a vertical axis' name
 LABEL_GAP = 0.062  # height of a label beside a line, as a share of the axes
 MOST_MARKED = 24  # points with a marker; a longer curve has one at every second, third, ... point
 MOST_NUMBERED = 40  # with more classes the cells and names of a confusion matrix are too small
@@ -106,7 +108,7 @@ def per_class(table: pd.DataFrame, look: Look, groups: Groups, title: str, capti
 def confusions(matrices: Mapping[str, pd.DataFrame], title: str, caption: str) -> Figure:
     """Row-normalised confusion matrices side by side: where the pixels of each true class went.
 
-    Classes that the truth lacks are left out.
+    Classes that the truth lacks are left out. The caption goes on to say which cells have numbers.
     """
     classes = next(iter(matrices.values())).index.tolist()
     known = dict(zip(classes, drawable(classes, "class"), strict=True))
@@ -115,9 +117,11 @@ def confusions(matrices: Mapping[str, pd.DataFrame], title: str, caption: str) -
     names = [known[name] for name in present]
     columns = min(2, len(matrices))
     rows = math.ceil(len(matrices) / columns)
+    step = math.ceil(len(present) / MOST_NUMBERED)
+    if step == 1:
+        caption = f"{caption} Cells of less than 10% have no number."
     figure = framed(title, caption, size=(1.6 + 4.6 * columns, 1.4 + 4.7 * rows))
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
-    step = math.ceil(len(present) / MOST_NUMBERED)
     ticks = range(0, len(present), step)
     tick_names = [names[i] for i in ticks]
     for axes, (model, matrix) in zip(grid.flat, matrices.items(), strict=False):
@@ -227,7 +231,7 @@ def _draw_val_loss(axes: Axes, curves: pd.DataFrame, look: Look, shown: tuple[st
     axes.set_yscale("log")
     label_log_ticks(axes.yaxis)
     axes.yaxis.set_minor_locator(NullLocator())
-    _finish(axes, f"{quantity}, logarithmic")
+    _finish(axes, textwrap.fill(f"{quantity}, logarithmic", LABEL_LETTERS))
 
 
 def _draw_miou(axes: Axes, curves: pd.DataFrame, look: Look, quantity: str) -> None:
@@ -273,10 +277,10 @@ def _finish(axes: Axes, quantity: str) -> None:
 def _logarithmic(axes: Axes, shares: np.ndarray) -> None:
     """A logarithmic x axis for percent on which 0 has a place."""
     linear = 10 ** np.floor(np.log10(shares[shares > 0].min()))
-    axes.set_xscale("symlog", linthresh=linear, linscale=0.3)
+    axes.set_xscale("symlog", linthresh=linear, linscale=0.6)
     axes.set_xlim(-0.15 * linear, 130)
-    decades = 10.0 ** np.arange(round(np.log10(linear)) + 1, 3)
-    axes.set_xticks([0, *decades])  # without the smallest, whose number would touch that of 0
+    decades = 10.0 ** np.arange(round(np.log10(linear)), 3)
+    axes.set_xticks([0, *decades])
     axes.xaxis.set_major_formatter(plain_numbers())
 
 

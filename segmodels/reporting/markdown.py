@@ -119,7 +119,7 @@ def measured(results: Sequence[Result]) -> str:
     protocol = metrics["protocol"]
     test_time = protocol["test_time"]
     if any(result.metrics["protocol"]["test_time"] != test_time for result in results):
-        test_time += f" ({results[0].model}; not all others)"
+        test_time = f"predicted in several ways ({results[0].model}: {test_time})"
     return (
         f"{metrics['dataset']}, {metrics['split']}: {metrics['images']} images, "
         f"{protocol['ground_truth']}{_input_size(protocol)}, {test_time}, "
@@ -157,6 +157,15 @@ def validated(results: Sequence[Result]) -> str:
     if val_size is not None and val_size != metrics["protocol"]["input_long_side"]:
         different.append(f"at long side {val_size}")
     return f"Curves: {', '.join(different)}. " if different else ""
+
+
+def of_curves(results: Sequence[Result]) -> str:
+    """On what the curves were measured, as a sentence: the caption of their figures."""
+    metrics = results[0].metrics
+    side = usual(results).get("val_size")
+    size = "original size" if side is None else f"long side {side}"
+    images = f": {metrics['images']} images" if metrics["split"] == HISTORY_SPLIT else ""
+    return f"{metrics['dataset']}, {HISTORY_SPLIT}{images}, {size}, single scale, after each epoch."
 
 
 def _looks(results: Sequence[Result]) -> str:

@@ -209,7 +209,8 @@ def test_caption_and_title_are_on_every_figure(results, index):
         figures.curves(curves, LOOK, NATS, "title", caption),
     ]
     assert [figure.get_suptitle() for figure in drawn] == ["title"] * 3
-    assert [figure.get_supxlabel() for figure in drawn] == [caption] * 3
+    cells = f"{caption} Cells of less than 10% have no number."
+    assert [figure.get_supxlabel() for figure in drawn] == [caption, cells, caption]
 
 
 @pytest.mark.parametrize("seed", range(5))
