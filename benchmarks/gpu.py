@@ -1,7 +1,7 @@
 """Everything that a GPU has to show: checks, then steps a second, within eight minutes on one card.
 
     python -m benchmarks.gpu [--voc DIR]
-    python -m benchmarks.gpu --cpu-smoke      # the same code, small, without a GPU: a minute where nothing else runs
+    python -m benchmarks.gpu --cpu-smoke      # the same code, small, without a GPU: a minute
 
 A line for each check, with its figures and tolerance, then tables. Ends with status 1 if a check
 fails. Rows for which there is no time left are named; `--only speed` and `--only compiled` give

@@ -168,7 +168,8 @@ def timed(draft: Draft, area: float, most: float | None) -> tuple[Draft, float]:
     """
     recipe = _recipe(draft)
     entry = Model.model_validate(draft.models[draft.first])
-    weights.provide(encoders.start(recipe.init, entry.arguments.get("backbone")))
+    init = entry.train.get("init", recipe.init)
+    weights.provide(encoders.start(init, entry.arguments.get("backbone")))
     runtime = machine.start(recipe.precision, recipe.threads, deterministic=False, seed=0)
     step = estimate.step_seconds(entry, recipe, len(draft.classes), runtime)
 

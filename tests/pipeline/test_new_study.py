@@ -220,7 +220,10 @@ def test_a_study_may_start_from_a_model_that_comes_along(project, capsys, monkey
     monkeypatch.setattr(new_study.packed, "FOLDER", project / "segmodels/weights")
     packing.pack(project / "segmodels/weights/zoo.safetensors")
     card = new_study.packed.read_card(project / "segmodels/weights/zoo.safetensors")
+    asked: list[str] = []
+    monkeypatch.setattr(new_study.weights, "provide", asked.append)
     said = new(capsys, "roads", "--start", "zoo")
+    assert [Path(each).name for each in asked] == ["zoo.safetensors"]  # no package of encoders
     assert "the network of zoo, which starts from its weights" in said
     settings = params.load("studies/roads/params.yaml")
     entry = settings.models[card.arch]
