@@ -33,7 +33,7 @@ def changes() -> str:
     if there and here != there:
         return (
             f"{text}, as expected: it was made on {there}, this is {here}, which rounds "
-            "differently; on main do not commit reports/ and dvc.lock: READMEs, tests quote the others"
+            "differently; on main do not commit reports/ and dvc.lock: pages quote the others"
         )
     return f"{text}; parameters, code or data changed since"
 
