@@ -34,6 +34,8 @@ def per_class(table: pd.DataFrame, models: Collection[str], classes: Sequence[st
     """
     chosen = table[table["model"].isin(models) & table["class"].isin(classes)]
     means = chosen.groupby("class", sort=False)["iou"].mean().dropna()
+    if means.empty:
+        return "no class has an IoU"
     hardest = str(means.idxmin())
     return f"{hardest} is the hardest of {len(means)} classes, mean IoU {means[hardest]:.0%}"
 
@@ -91,7 +93,7 @@ def dataset(pixels: pd.Series) -> str:
 
 
 def _ends(values: pd.Series, models: Collection[str]) -> str:
-    """The least and the largest share and whose they are."""
+    """The lowest and the highest share, each with its model."""
     of_models = values[values.index.isin(models)]
     low, high = str(of_models.idxmin()), str(of_models.idxmax())
     if low == high:

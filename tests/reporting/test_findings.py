@@ -41,6 +41,7 @@ def test_the_hardest_class_has_the_lowest_mean_of_the_models_and_classes_asked_f
     assert findings.per_class(table, ["a", "b"], every) == found
     found = "pole is the hardest of 2 classes, mean IoU 40%"
     assert findings.per_class(table, ["a", "b"], ["sky", "pole"]) == found
+    assert findings.per_class(table, ["a"], ["none"]) == "no class has an IoU"
 
 
 def test_the_most_frequent_confusion_is_a_mean_over_the_models_off_the_diagonal():
