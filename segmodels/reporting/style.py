@@ -23,8 +23,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Look = Mapping[str, Mapping[str, Any]]  # model -> its colour and marker, see `looks`
 
-# `looks` gives them to models. figures.SPLIT_LOOKS and tools/background take them by number; the page
-# of the latter names blue and orange, and web/charts.js knows which one is black.
+# `looks` gives them to models. figures.SPLIT_LOOKS and tools/background take them by number; the
+# page of the latter names blue and orange, and web/charts.js knows which one is black.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#882255"]
 MARKERS = "osD^vp<>"
 GREY = "#666666"
