@@ -33,7 +33,7 @@ def main() -> None:
     results = [read_result(run, settings.paths.report()) for run in settings.runs]
     otherwise = [name for name, run in settings.runs.items() if run.predict]
     check_comparable(results, otherwise)
-    curves = tables.curves(results)
+    curves = tables.curves(results, settings.data.val)
     per_class = tables.per_class(results)
     table = summary.table(results)
     write_csv(out / "curves.csv", curves)
@@ -45,7 +45,7 @@ def main() -> None:
     drawings = study_figures(settings, results, table, look)
     pixels = index[index["split"] == "train"][settings.data.classes].sum().rename("train")
     title = f"{shown_dataset(settings)}: {findings.dataset(pixels)}"
-    drawings["dataset"] = figures.dataset(index, settings.data.groups, title)
+    drawings["dataset"] = figures.dataset(index, settings.data.groups, title, settings.data.lists)
     for name, comparison in settings.comparisons.items():
         some = [result for run in comparison.runs for result in results if result.model == run]
         seen = {run: look[run] for run in comparison.runs}
@@ -70,7 +70,7 @@ def write_tables(settings: params.Params, results: Sequence[Result], table: pd.D
     for name, scored in summary.metrics(table).items():  # `dvc metrics show` has a row for each
         write_json(out / "metrics" / f"{name}.json", scored)
     runs = {name: comparison.runs for name, comparison in settings.comparisons.items()}
-    caption = f"{markdown.caption(results)} {markdown.counted(results)}"
+    caption = f"{markdown.caption(results, settings.data.val)} {markdown.counted(results)}"
     text = summary.report(table, caption, differences, runs, seeds)
     if settings.data.sequence:
         single, pairs = video.scores(results, settings.data.sequence)
@@ -125,7 +125,7 @@ def curves_figure(
 ) -> Figure:
     """Loss and mIoU of a comparison after each epoch, over the classes of its scores."""
     classes = settings.comparisons[name].score_classes
-    quantity = "val mIoU (%)"
+    quantity = "val mIoU"
     if classes:
         histories = {}
         for result in some:
@@ -134,16 +134,17 @@ def curves_figure(
             histories[result.model] = history[history["class"].isin(classes)]
         scored = tables.class_scores(some, classes)
         curves = tables.class_curves(curves, histories, scored)
-        quantity = f"val mIoU over {len(classes)} classes (%)"
+        quantity = f"val mIoU over {len(classes)} classes"
     same = tables.same_curves(some)
     distinct = {run: look[run] for run in same}
-    title = f"{name}, {shown_dataset(settings)}: {findings.curves(curves, distinct)}"
-    notes = [markdown.of_curves(some)]
+    title = f"{name}, {shown_dataset(settings)}: {findings.curves(curves, distinct, quantity)}"
+    notes = [markdown.of_curves(some, settings.data.val)]
     for first, others in same.items():
         if others:
             notes.append(f"The same curves as {first}: {', '.join(others)}.")
     note = " ".join(notes)
-    return figures.curves(curves, distinct, tables.common_loss(some), title, note, quantity)
+    loss = tables.common_loss(some)
+    return figures.curves(curves, distinct, loss, title, note, f"{quantity} (%)")
 
 
 def class_figures(

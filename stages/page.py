@@ -33,7 +33,7 @@ def main() -> None:
     views = gallery.views(**truth, colours=colours) if truth else {}
     text = page.render(
         title=f"Segmentation models on {settings.dataset}",
-        **page.report(results, differences, spent),
+        **page.report(results, differences, spent, data.val),
         splits=statistics,
         classes=page.class_facts(statistics, data.classes),
         colours=colours.tolist(),

@@ -19,18 +19,18 @@ class Row(NamedTuple):
 
 
 def arrange(classes: Sequence[str], groups: Groups) -> list[Row]:
-    """From top to bottom: the classes without a group, then each group's heading and classes.
+    """From top to bottom: the classes without a heading, then each group's heading and classes.
 
-    A group that consists of one class with the group's own name gets no heading, and a group
-    without any of the classes is left out.
+    A class without a group has no heading, nor one that makes up the group of its own name. A
+    group without any of the classes is left out.
     """
-    grouped = set[str]().union(*groups.values())
+    headed = {group: members for group, members in groups.items() if list(members) != [group]}
+    grouped = set[str]().union(*headed.values())
     rows = [Row(name, True) for name in classes if name not in grouped]
-    for group, members in groups.items():
+    for group, members in headed.items():
         shown = [Row(name, True) for name in classes if name in members]
-        if shown and list(members) != [group]:
-            rows.append(Row(group, False))
-        rows += shown
+        if shown:
+            rows += [Row(group, False), *shown]
     return rows
 
 

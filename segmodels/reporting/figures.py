@@ -143,8 +143,12 @@ def confusions(matrices: Mapping[str, pd.DataFrame], title: str, caption: str) -
 
 
 @styled
-def dataset(index: pd.DataFrame, groups: Groups, title: str) -> Figure:
-    """Share of pixels and of images that hold each class, train, val and test, by group."""
+def dataset(index: pd.DataFrame, groups: Groups, title: str, lists: Mapping[str, str]) -> Figure:
+    """Share of pixels and of images that hold each class, train, val and test, by group.
+
+    Args:
+        lists: split -> name of its list of images, which the legend names where it is another.
+    """
     classes = index.columns[INDEX_FACTS:].tolist()
     rows = arrange(classes, groups)
     by_split = index.groupby("split")
@@ -158,7 +162,9 @@ def dataset(index: pd.DataFrame, groups: Groups, title: str) -> Figure:
     looks = [look for look in SPLIT_LOOKS if look[0] in images.index]
     splits = [split for split, *_ in looks]
     for split, shift, colour, marker in looks:
-        style: dict[str, Any] = {"color": colour, "marker": marker, "label": split}
+        listed = lists[split]
+        label = split if listed == split else f"{split} ({listed})"
+        style: dict[str, Any] = {"color": colour, "marker": marker, "label": label}
         left.plot(pixel_share.loc[split, names], heights + shift, linestyle="none", **style)
         right.plot(image_share.loc[split, names], heights + shift, linestyle="none", **style)
     _logarithmic(left, pixel_share.to_numpy())

@@ -15,14 +15,14 @@ def scores(table: pd.DataFrame, models: Collection[str]) -> str:
     return f"mIoU {_ends(table.set_index('model')['miou'], models)}"
 
 
-def curves(table: pd.DataFrame, models: Collection[str]) -> str:
-    """Between which val mIoU the curves end.
+def curves(table: pd.DataFrame, models: Collection[str], quantity: str = "val mIoU") -> str:
+    """Between which values of `quantity`, its column val_miou, the curves end.
 
     Args:
         table: `tables.curves`.
     """
     last = table.groupby("model")["val_miou"].last()
-    return f"val mIoU ends {_ends(last, models)}"
+    return f"{quantity} ends {_ends(last, models)}"
 
 
 def per_class(table: pd.DataFrame, models: Collection[str], classes: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from segmodels.evaluation.bootstrap import LEVEL, RESAMPLES
 from segmodels.reporting.result import CROSS_ENTROPY, Result
-from segmodels.reporting.tables import HISTORY_SPLIT, otherwise, rise, usual
+from segmodels.reporting.tables import otherwise, rise, usual
 
 T = TypeVar("T")
 RISE = 0.01  # a curve whose val mIoU still rises by more than this is still improving
@@ -98,13 +98,17 @@ def millions(parameters: int) -> str:
     return f"{parameters / 1e6:.1f} M"
 
 
-def caption(results: Sequence[Result]) -> str:
-    """How the numbers were made, and which models are still improving."""
+def caption(results: Sequence[Result], val: str = "val") -> str:
+    """How the numbers were made, and which models are still improving.
+
+    Args:
+        val: name of the list of val's images, on which histories are measured.
+    """
     recipe = usual(results)
     start = "random weights" if recipe["init"] == "none" else recipe["init"]
     rising = [result.model for result in results if rise(result.history) > RISE]
     return (
-        f"{measured(results)} {validated(results)}{_looks(results)}"
+        f"{measured(results)} {validated(results, val)}{_looks(results)}"
         f"Start: {start}; epochs: {recipe['epochs']}; "
         f"{results[0].metrics['protocol']['precision']}. "
         f"{_losses(results)} {_otherwise(results)}{_predicted(results)}{_seeds(results)}"
@@ -146,26 +150,27 @@ def _input_size(protocol: Mapping[str, Any]) -> str:
     return "" if side == "original" else f" (resized to long side {side} for inference)"
 
 
-def validated(results: Sequence[Result]) -> str:
+def validated(results: Sequence[Result], val: str = "val") -> str:
     """In what the curves' split or input size differs from the scores', as a sentence."""
     metrics = results[0].metrics
     recipe = usual(results)
     different = []
-    if metrics["split"] != HISTORY_SPLIT:
-        different.append(HISTORY_SPLIT)
+    if metrics["split"] != val:
+        different.append(val)
     val_size = recipe.get("val_size")
     if val_size is not None and val_size != metrics["protocol"]["input_long_side"]:
         different.append(f"at long side {val_size}")
     return f"Curves: {', '.join(different)}. " if different else ""
 
 
-def of_curves(results: Sequence[Result]) -> str:
+def of_curves(results: Sequence[Result], val: str = "val") -> str:
     """On what the curves were measured, as a sentence: the caption of their figures."""
     metrics = results[0].metrics
     side = usual(results).get("val_size")
     size = "original size" if side is None else f"long side {side}"
-    images = f": {metrics['images']} images" if metrics["split"] == HISTORY_SPLIT else ""
-    return f"{metrics['dataset']}, {HISTORY_SPLIT}{images}, {size}, single scale, after each epoch."
+    images = f": {metrics['images']} images" if metrics["split"] == val else ""
+    listed = val if val == "val" else f"val, which is {val}"
+    return f"{metrics['dataset']}, {listed}{images}, {size}, single scale, after each epoch."
 
 
 def _looks(results: Sequence[Result]) -> str:

@@ -82,9 +82,13 @@ def render(**content: Any) -> str:
 
 
 def report(
-    results: Sequence[Result], differences: pd.DataFrame, cost_table: pd.DataFrame
+    results: Sequence[Result], differences: pd.DataFrame, cost_table: pd.DataFrame, val: str
 ) -> dict[str, Any]:
-    """What the template shows of the models: headings, rows and sentences."""
+    """What the template shows of the models: headings, rows and sentences.
+
+    Args:
+        val: name of the list of val's images, on which histories are measured.
+    """
     models = [result.model for result in results]
     class_iou = [result.per_class.set_index("class")["iou"] for result in results]
     group_miou = [result.groups.set_index("group")["miou"] for result in results]
@@ -93,7 +97,7 @@ def report(
         "head": summary.HEAD[:-1],  # GMACs are among the costs
         "rows": markdown.each_row(summary.table(results), scores_row),
         "floor": tables.floor_name(results),
-        "caption": markdown.caption(results),
+        "caption": markdown.caption(results, val),
         "counted": markdown.counted(results),
         "differences": markdown.each_row(differences, difference_row),
         "differences_head": markdown.DIFFERENCES_HEAD,

@@ -16,9 +16,6 @@ from segmodels.evaluation import bootstrap, scores
 from segmodels.evaluation.confusion import class_accuracy, iou
 from segmodels.reporting.result import CROSS_ENTROPY, Result
 
-HISTORY_SPLIT = "val"  # histories are measured on this split, whichever split is scored
-
-
 LOSS_KEYS = {"loss", "class_weights"}  # of a recipe; `Result.loss` puts them into words
 
 
@@ -56,13 +53,16 @@ def otherwise(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
     return differences
 
 
-def curves(results: Sequence[Result]) -> pd.DataFrame:
+def curves(results: Sequence[Result], val: str = "val") -> pd.DataFrame:
     """The histories: model, epoch, lr, losses and val scores.
 
     The baseline has val scores only. It is left out where another split than val is scored.
+
+    Args:
+        val: name of the list of val's images, on which histories are measured.
     """
     histories = {result.model: result.history for result in results}
-    if results[0].metrics["split"] == HISTORY_SPLIT:
+    if results[0].metrics["split"] == val:
         floor = results[0].history[["epoch"]].copy()
         for name in ("miou", "pixel_acc", "mean_acc"):
             floor[f"val_{name}"] = results[0].floor[name]

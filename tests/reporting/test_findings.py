@@ -29,6 +29,8 @@ def test_curves_end_at_the_last_epoch_not_at_the_best():
         }
     )
     assert findings.curves(table, ["a", "b"]) == "val mIoU ends between 20.0% (b) and 30.0% (a)"
+    some = findings.curves(table, ["a"], "val mIoU over 5 classes")
+    assert some == "val mIoU over 5 classes ends at 30.0% (a)"
 
 
 def test_the_hardest_class_has_the_lowest_mean_of_the_models_and_classes_asked_for():

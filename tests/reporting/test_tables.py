@@ -204,6 +204,16 @@ def test_curves_are_of_val_where_other_pictures_are_scored(tmp_path):
     assert [line.get_label() for line in axes.lines if line.get_label()[0] != "_"] == ["unet"]
 
 
+def test_curves_of_a_list_of_another_name_are_of_the_images_scored(tmp_path):
+    """So the floor is theirs too."""
+    write_report(tmp_path, "unet", counts=confusion(1), split="holdout")
+    results = [read_result("unet", tmp_path)]
+    assert "Curves:" not in markdown.caption(results, "holdout")
+    said = markdown.of_curves(results, "holdout")
+    assert f"val, which is holdout: {results[0].metrics['images']} images" in said
+    assert tables.floor_name(results) in set(tables.curves(results, "holdout")["model"])
+
+
 def test_looks_at_test_are_counted_in_the_caption(tmp_path):
     for model in ("fcn", "unet"):
         write_report(tmp_path, model, counts=confusion(1), split="test", protocol={"test_looks": 1})
