@@ -55,4 +55,5 @@ $(INSTALLED): constraints.txt pyproject.toml
 	@$(PY) -m pip install --disable-pip-version-check -c $(VENV)/constraints.txt -e '.[dev,docs,onnx]' || \
 	  { echo "error: pip could not install: $(if $(CPU),$(NO_CPU_BUILDS),$(NO_INDEX))"; exit 1; }
 	@du -sh $(VENV)
+	@echo "installed; in each new terminal: source $(VENV)/bin/activate"
 	@touch $@

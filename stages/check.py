@@ -132,8 +132,8 @@ def expected(settings: params.Params, start_seconds: float) -> str | None:
         precision = f"fp32 (asked for by train.{settings.dataset}.precision; this CPU has bf16)"
     return (
         f"{plural(len(runs), 'model')} to train, {precision}, {runtime.threads} threads: about "
-        f"{max(1, round(minutes)):,} min{what}, measured on this machine just now; a run that DVC "
-        "finds in its cache takes none"
+        f"{max(1, round(minutes)):,} min{what} for all, measured on this machine just now; "
+        "a target as `headline` trains those that it needs, and none that DVC's cache has"
     )
 
 

@@ -4,20 +4,16 @@ import json
 import subprocess
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
 PAGE = Path("data/page/index.html")
 PROVENANCES = "reports/models/*/provenance.json"
 
 
 def main() -> None:
-    params = YAML(typ="safe", pure=True).load(Path("params.yaml").read_text(encoding="utf-8"))
-    dataset = params["dataset"]
     print(f"\nresults: open {PAGE} in a browser; tables and figures are in reports/comparison/")
     if Path(".git").exists():
         print(f"git: {changes()}")
     print(
-        f"next: another learning rate, `dvc exp run headline -S train.{dataset}.lr=0.002`; "
+        "next: a question of your own, step 2 of docs/start/quickstart.md; "
         "masks of your photo, `segmodels predict photo.jpg` "
         "(first: source .venv/bin/activate)"
     )

@@ -41,7 +41,7 @@ def test_same_results_are_called_so(project, capsys):
     results, git, following = lines(capsys)
     assert "data/page/index.html" in results
     assert git == "git: nothing changed: these are the committed results, bit for bit"
-    assert "train.tiny.lr" in following and "`segmodels predict photo.jpg`" in following
+    assert "docs/start/quickstart.md" in following and "`segmodels predict photo.jpg`" in following
 
 
 def test_another_machine_is_named_as_the_reason(project, capsys):

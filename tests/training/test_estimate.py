@@ -35,7 +35,7 @@ def test_minutes_count_every_pass_over_the_images(monkeypatch):
     # first step, after each epoch, and in predict.
     plain = 3 * 10 * 3 + (1 + 3 + 1) * 4 * 1.5
     longer = 5 * 10 * 3 + (1 + 5 + 1) * 4 * 1.5
-    expected = (plain + longer) * 20 / 40 + 2 * 6 * 1.5
+    expected = estimate.SLOWER * (plain + longer) * 20 / 40 + 2 * 6 * 1.5
     pixels = recipe.crop_size**2 * 3 // 2
     minutes = estimate.minutes(
         settings, settings.runs, images=(10, 4), pixels=pixels, start_seconds=1.5
