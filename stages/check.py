@@ -133,7 +133,7 @@ def expected(settings: params.Params, start_seconds: float) -> str | None:
     return (
         f"{plural(len(runs), 'model')} to train, {precision}, {runtime.threads} threads: about "
         f"{max(1, round(minutes)):,} min{what} for all, measured on this machine just now; "
-        "a target as `headline` trains those that it needs, and none that DVC's cache has"
+        "fewer for a target such as `headline`, and where DVC's cache has some"
     )
 
 

@@ -73,7 +73,7 @@ LOSES = [
     r"git stash *(drop|clear|[`&;|]|$|push( -\w+)* *([`&;|]|$))",
     r"dvc checkout .*(-f|--force)\b",
     r"dvc gc\b",
-    r"\brm -\w*r",
+    r"\brm -\w*r(?!\w* data/predictions/)",  # masks are in DVC's cache
 ]
 
 
