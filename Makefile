@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 CPU_BUILDS := -E -e 's/^(torch|torchvision)==.*/&+cpu/' -e '/^(cuda|nvidia|triton)/d'
-NO_CPU_BUILDS := CPU=1 needs PyTorch's own index, as PyPI has no builds called torch==...+cpu; docs/start/install.md says how to name it. without CPU=1 it works as it is
+NO_CPU_BUILDS := CPU=1 needs PyTorch's own index, as PyPI has no builds called torch==...+cpu; docs/start/install.md says how to name it; without CPU=1 PyPI is enough
 NO_INDEX := the first run needs the package index (a network or a mirror), later ones do not
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)

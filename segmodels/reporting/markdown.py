@@ -18,7 +18,7 @@ PREDICTION_KEYS = ["input_long_side", "test_time", "weights"]  # of the protocol
 MARK = "*"  # stands behind the name of a model whose recipe differs from the usual one
 DIFFERENCES_HEAD = ["models", "mIoU, points", "95% interval", "excludes 0"]
 DIFFERENCES_MEANING = (
-    f"First model minus second, as written, on the same images. Intervals: {LEVEL:.0%}, paired "
+    f"The left model minus the right one, on the same images. Intervals: {LEVEL:.0%}, paired "
     f"bootstrap, {RESAMPLES:,} resamples of the images. They do not cover the training seed and "
     "are not corrected for the number of pairs."
 )
