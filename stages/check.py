@@ -66,7 +66,8 @@ def write_facts(settings: params.Params, folder: Path) -> None:
     """Write what the stages depend on: of the data, of all runs, and of each by itself."""
     origin = {"archive", "sbd", "generate", "source"}
     compared = {"sequence"}
-    without = compared if settings.data.source else {"source"} | compared
+    later = compared | {"groups", "holdout", "allow_absent", "allow_void"}  # no image or mask
+    without = later if settings.data.source else {"source"} | later
     write_json(folder / "download.json", settings.data.model_dump(exclude=without))
     write_json(folder / "dataset.json", settings.data.model_dump(exclude=origin | compared))
     starts = {name: settings.recipe(name).init for name in settings.models}

@@ -69,7 +69,7 @@ def train(settings: params.Params, name: str, group: distributed.Processes) -> N
         epochs = learn(settings.paths, name, model, job, kept, bar)
         if group.first:
             record = identity | {"classes": settings.data.classes}
-            save(settings.paths, name, model.state_dict(), kept.best_weights(), record)
+            save(settings.paths, name, model.state_dict(), kept.best_weights, record)
             cost = history.cost(epochs, job.steps_per_epoch * recipe.batch_size)
             cost["peak_memory_bytes"] = machine.peak_memory_bytes()
             write_json(settings.paths.run(name) / "cost.json", cost)

@@ -21,11 +21,15 @@ def main() -> None:
 
 def changes() -> str:
     """How the results differ from the committed ones, and why."""
-    changed = git("status", "--porcelain", "--", "reports", "dvc.lock").splitlines()
-    if not changed:
-        return "nothing changed: these are the committed results, bit for bit"
+    count = len(git("status", "--porcelain", "--", "reports").splitlines())
+    if not count:
+        text = "the results are the committed ones, bit for bit"
+        if git("status", "--porcelain", "--", "dvc.lock"):
+            text += "; dvc.lock differs, since it has the hashes of measured times too"
+        return text
     here, there = machines()
-    text = f"{len(changed)} result files differ from the commit"
+    text = f"{count} file{'s' if count > 1 else ''} of reports/ differ{'' if count > 1 else 's'}"
+    text += " from the commit"
     if there and here != there:
         return (
             f"{text}, as expected: it was made on {there}, this is {here}, which rounds "

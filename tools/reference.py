@@ -46,7 +46,7 @@ TOP = {  # of the top level, whose fields say nothing themselves
     "dataset": "which data set the pipeline runs on: a key of `datasets`",
     "model": "whose results `reports/headline` shows: a key of `models` or `variants`",
     "seed": "initial weights, order of the images, augmentation, dropout",
-    "checkpoint_minutes": "time between checkpoints within an epoch; changes no result",
+    "checkpoint_minutes": "minutes between checkpoints; changes no result",
     "normalize": "mean and standard deviation of the images",
     "datasets": "the data sets by name, below",
     "train": "how all models of a data set are trained, by data set",

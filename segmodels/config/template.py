@@ -107,7 +107,7 @@ here: studies/{draft.study}/
 dataset: {key}
 model: {draft.first}
 seed: 0
-checkpoint_minutes: 10
+checkpoint_minutes: 2
 
 normalize:                # what EfficientNet-Lite was trained with
   mean: [0.5, 0.5, 0.5]

@@ -125,18 +125,16 @@ def is_plain(tensor: Tensor) -> bool:
     )
 
 
-def unpickled(path: Path, *, mmap: bool = False) -> Any:
+def unpickled(path: Path) -> Any:
     """The tensors and plain values of a file of torch.save.
 
-    Args:
-        mmap: whether the tensors stay in the file.
     Raises:
         ValueError: cut off, altered, not from torch.save, or asking to run code.
     """
     try:
         wrong = _wrong_member(path)
         if wrong is None:
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+            return torch.load(path, map_location="cpu", weights_only=True)
         reason = f"the checksum of its member {wrong} is wrong"
     except FileNotFoundError:
         raise

@@ -13,7 +13,6 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,15 +23,20 @@ from segmodels.core import files
 from segmodels.models import pretrained, safe_load
 from segmodels.training.state import TrainingState
 
-LAST, BEST = "last.pt", "best.pt"
+LAST = "last.pt"
 PATIENCE = 10  # seconds in which a process that was told to die leaves its folder
 
 
 class Checkpoints:
-    """The folder of one run; see `hold`."""
+    """The folder of one run, see `hold`.
+
+    Attributes:
+        best_weights: of the best epoch so far, on the CPU.
+    """
 
     def __init__(self, folder: Path, minutes: float, writes: bool) -> None:
         self.folder, self.seconds, self.writes = folder, 60 * minutes, writes
+        self.best_weights: dict[str, Tensor] = {}
         self._saved = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
@@ -60,34 +64,36 @@ class Checkpoints:
         try:
             pretrained.fill(training.model, state["model"], path)
             training.load_state_dict(state)
+            self.best_weights = state["best"]
         except safe_load.DAMAGED as error:
             reason = " ".join(str(error).split()).removeprefix(f"{path}: ")
             raise ValueError(f"{path}: {reason}; delete {self.folder} and start again") from None
+
+    def end_epoch(self, training: TrainingState) -> None:
+        """Keep the weights of an epoch that is the best so far, and the state if that is due."""
+        if self.writes and training.best:
+            weights = training.model.state_dict()
+            self.best_weights = {
+                name: value.to("cpu", copy=True) for name, value in weights.items()
+            }
+        if self.due():
+            self.save(training.state_dict())
 
     def due(self) -> bool:
         """Whether the last one is older than it may be."""
         return self.writes and time.monotonic() - self._saved > self.seconds
 
-    def save(self, state: dict[str, Any], *, best: bool = False) -> None:
-        """Replace the last state, and the best one if this is it.
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the last state.
 
         Args:
             state: tensors and plain values; "model" holds the weights.
         """
         if not self.writes:
             return
-        # The order in which the two names appear never leaves `best` behind `last`.
-        files.write(self.folder / (BEST if best else LAST), lambda file: _serialise(state, file))
-        if best:
-            link = self.folder / f".{LAST}"
-            link.unlink(missing_ok=True)
-            os.link(self.folder / BEST, link)
-            os.replace(link, self.folder / LAST)
+        whole = {**state, "best": self.best_weights}
+        files.write(self.folder / LAST, lambda file: _serialise(whole, file))
         self._saved = time.monotonic()
-
-    def best_weights(self) -> dict[str, Tensor]:
-        """Weights of the best epoch."""
-        return _read(self.folder / BEST, mmap=True)["model"]
 
 
 @contextmanager
@@ -131,13 +137,9 @@ def content(paths: Iterable[Path]) -> str:
 
 
 def save_weights(state: dict[str, Tensor], path: Path) -> None:
-    """Save a state dict, on the CPU and in contiguous layout: the same bytes for the same values.
-
-    `torch.save` writes the file's name into the archive, so it saves to memory first.
-    """
-    content = BytesIO()
-    torch.save({name: tensor.cpu().contiguous() for name, tensor in state.items()}, content)
-    files.write_bytes(path, content.getvalue())
+    """Save a state dict, on the CPU and contiguous: the same bytes for the same values."""
+    plain = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
+    files.write(path, lambda file: _serialise(plain, file))
 
 
 def _serialise(state: dict[str, Any], file: BinaryIO) -> None:
@@ -148,9 +150,9 @@ def _serialise(state: dict[str, Any], file: BinaryIO) -> None:
         raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
 
-def _read(path: Path, *, mmap: bool = False) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     """What `_serialise` wrote."""
     try:
-        return safe_load.unpickled(path, mmap=mmap)
+        return safe_load.unpickled(path)
     except ValueError as error:
         raise ValueError(f"{error}; delete {path.parent} and start again") from None

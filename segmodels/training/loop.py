@@ -39,8 +39,8 @@ def epochs(model: nn.Module, job: Job, checkpoints: Checkpoints | None = None) -
 
     Args:
         model: (N, 3, H, W) float -> {"out": logits, optionally "aux": logits}.
-        checkpoints: where the training is kept after each epoch and now and then within one. One
-            that was interrupted goes on: its epochs come again, then new ones.
+        checkpoints: where the training is kept now and then. One that was interrupted goes on: its
+            epochs come again, then new ones.
     Raises:
         ValueError: the job cannot be done, a loss is not finite, or memory does not suffice.
     """
@@ -63,7 +63,7 @@ def epochs(model: nn.Module, job: Job, checkpoints: Checkpoints | None = None) -
                 state.sums = _initial_sums(model, job)
             state.close(_epoch(state, job))
         if checkpoints:
-            checkpoints.save(state.state_dict(), best=state.best)
+            checkpoints.end_epoch(state)
         yield state.epochs[-1]
 
 

@@ -154,7 +154,7 @@ def test_the_model_of_a_commit_is_fetched_by_its_version(project, tmp_path):
         run(project, "git", *who, "tag", "-am", version, f"{name}@{version}")
     for version, model in versions.items():
         dvc(tmp_path, "artifacts", "get", str(project), name, "--rev", version, "-o", version)
-        assert (tmp_path / version).read_text() == f"train@{model} 0.004"
+        assert (tmp_path / version).read_text() == f"train@{model} 0.003"
         found = api.artifacts_show(name, version=version, repo=str(project))
         assert found["path"] == f"data/runs/miniature/{model}/train/weights.pt"
     with Repo(str(project)) as repo:

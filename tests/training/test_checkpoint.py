@@ -15,7 +15,7 @@ from torch import nn
 
 from segmodels.core import files
 from segmodels.training import checkpoint, history, loop
-from segmodels.training.checkpoint import BEST, LAST, hold
+from segmodels.training.checkpoint import LAST, hold
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,15 +59,17 @@ def stop_after(batches):
     return watch
 
 
-def train(tree, *, minutes=0.0, stop=None, **changes):
+def train(tree, *, minutes=0.0, stop=None, progress=None, **changes):
     """One try; returns history and weights, last and best."""
     torch.manual_seed(0)
     model, job = DroppingNet(), make_job(tree, **changes)
     if stop is not None:
-        object.__setattr__(job, "progress", stop_after(stop))
+        progress = stop_after(stop)
+    if progress is not None:
+        object.__setattr__(job, "progress", progress)
     with hold({"job": 1}, minutes, writes=True) as kept:
         table = history.table(list(loop.epochs(model, job, kept)))
-        return table, model.state_dict(), kept.best_weights()
+        return table, model.state_dict(), kept.best_weights
 
 
 def same(first, second):
@@ -96,11 +98,24 @@ def test_run_that_is_stopped_again_and_again_ends_with_the_same_bits(tree):
     assert same(train(tree, stop=4), whole)
 
 
-def test_between_checkpoints_only_the_last_minutes_are_done_again(tree):
+@pytest.mark.parametrize(("seconds", "kept"), [(20, (1, 2)), (21, (2, 0))])
+def test_a_checkpoint_is_written_when_the_last_is_that_old(tree, monkeypatch, seconds, kept):
+    """Within an epoch as at its end; what came after it is done again."""
+    now = 0.0
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now)
+    steps = stop_after(3 + 3 + 2)  # of epoch 0, epoch 1, and two of epoch 2
+
+    def clock(items, count, what):
+        nonlocal now
+        for item in steps(items, count, what):
+            yield item
+            now += seconds  # of a step
+
     with pytest.raises(Interrupted):
-        train(tree, minutes=60, stop=3 + 3 + 2)  # in epoch 2
+        train(tree, minutes=1, progress=clock)
     state = checkpoint.Checkpoints(next(checkpoint.scratch(".").iterdir()), 60, True).load()
-    assert (len(state["epochs"]), state["step"]) == (2, 0)
+    assert (len(state["epochs"]), state["step"]) == kept
+    assert same(train(tree), train(tree, minutes=60))
 
 
 def test_best_weights_are_those_of_the_best_epoch(tree, scratch):
@@ -114,16 +129,16 @@ def test_best_weights_are_those_of_the_best_epoch(tree, scratch):
             states.append({name: value.clone() for name, value in model.state_dict().items()})
         best = history.table(epochs)["val_miou"].argmax()
         assert best not in (0, 10)  # or the test would not tell
-        weights = kept.best_weights()
+        weights = kept.best_weights
     assert all(torch.equal(weights[name], states[best][name]) for name in weights)
 
 
 def test_another_identity_is_never_picked_up(tree):
     with hold({"lr": 1.0}, 0, writes=True) as kept:
-        kept.save({"model": {}}, best=True)
+        kept.save({"model": {}})
         with hold({"lr": 2.0}, 0, writes=True) as other:
             assert other.load() is None
-        assert kept.load() == {"model": {}}
+        assert kept.load() == {"model": {}, "best": {}}
 
 
 def test_fingerprint_sees_every_value_and_no_order():
@@ -156,14 +171,13 @@ def test_run_that_is_killed_while_its_folder_is_removed_starts_again(tree, scrat
     whole = train(tree)
 
     def killed(folder, **options):
-        (Path(folder) / BEST).unlink()
         raise Interrupted
 
     with monkeypatch.context() as patched:
         patched.setattr(files.shutil, "rmtree", killed)
         with pytest.raises(Interrupted):
             train(tree)
-    assert list(scratch.rglob(LAST))  # without the weights that go with it
+    assert list(scratch.rglob(LAST))
     assert same(train(tree), whole)
     assert not list(scratch.iterdir())
 
@@ -172,7 +186,7 @@ def test_full_disk_is_one_line_and_keeps_the_checkpoint_before(tree, monkeypatch
     with pytest.raises(Interrupted):
         train(tree, stop=7)
     folder = next(checkpoint.scratch(".").iterdir())
-    before = {name: (folder / name).read_bytes() for name in (LAST, BEST)}
+    before = (folder / LAST).read_bytes()
 
     fill = checkpoint._serialise
 
@@ -184,8 +198,8 @@ def test_full_disk_is_one_line_and_keeps_the_checkpoint_before(tree, monkeypatch
         patched.setattr(checkpoint, "_serialise", lambda state, _: fill(state, Full()))
         with pytest.raises(OSError, match=r"\.pt: the disk is full: .* MB free: make"):
             train(tree)
-    assert {name: (folder / name).read_bytes() for name in (LAST, BEST)} == before
-    assert {path.name for path in folder.iterdir()} == {LAST, BEST}
+    assert [path.name for path in folder.iterdir()] == [LAST]
+    assert (folder / LAST).read_bytes() == before
     assert same(train(tree), train(tree))
 
 

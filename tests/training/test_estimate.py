@@ -115,16 +115,18 @@ def test_a_run_that_is_trained_already_is_not_estimated(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "reached"),
     [
-        {"classes": [f"name {k}" for k in range(21)], "groups": {}},
-        {"classes": SETTINGS.data.classes[::-1]},
-        {"groups": {"all": SETTINGS.data.classes}},
-        {"allow_absent": ["cat"]},
+        ({"classes": [f"name {k}" for k in range(21)], "groups": {}}, ["download.json"]),
+        ({"classes": SETTINGS.data.classes[::-1]}, ["download.json"]),
+        ({"groups": {"all": SETTINGS.data.classes}}, []),
+        ({"allow_absent": ["cat"]}, []),
+        ({"allow_void": 0.5}, []),
+        ({"holdout": 3}, []),
     ],
 )
-def test_names_of_classes_reach_no_stage_that_computes_with_a_network(tmp_path, changes):
-    """dvc.yaml: train, predict and cost depend on files of their own."""
+def test_names_and_groups_of_classes_reach_no_network(tmp_path, changes, reached):
+    """dvc.yaml: train and predict depend on files of their own; nor is anything fetched again."""
     data = SETTINGS.data.model_copy(update=changes)
     settings = SETTINGS.model_copy(update={"datasets": {"miniature": data}})
     check.write_facts(SETTINGS, tmp_path / "before")
@@ -137,4 +139,4 @@ def test_names_of_classes_reach_no_stage_that_computes_with_a_network(tmp_path, 
         for file in written
         if (tmp_path / "before" / file).read_bytes() != (tmp_path / "after" / file).read_bytes()
     ]
-    assert len(written) > 8 and changed == ["dataset.json", "download.json"]
+    assert len(written) > 8 and changed == ["dataset.json", *reached]

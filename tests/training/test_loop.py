@@ -53,6 +53,7 @@ def tree(tmp_path_factory):
 def make_job(tree, *, seed=0, precision="fp32", workers=0, processes=None, **changes):
     small = {"epochs": 3, "batch_size": 4, "crop_size": 40, "lr": 0.01, "warmup_epochs": 1}
     small |= {"momentum": 0.9, "head_lr": 1.0, "aux_lr": 1.0}  # torch's own, not the project's
+    small |= {"class_weights": "none", "scale": [0.75, 1.5]}
     return Job(
         root=tree[0],
         index=tree[1],
