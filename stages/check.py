@@ -21,6 +21,7 @@ from segmodels.config import code, params
 from segmodels.core import machine, supervise
 from segmodels.core.files import write_json, write_text
 from segmodels.data.doctor.finding import plural
+from segmodels.data.sources.miniature import generate
 from segmodels.training import estimate, parts
 
 LEAST = 4e9  # bytes of memory; training the miniature's largest model takes 2.9
@@ -32,6 +33,7 @@ def main() -> None:
     here = supervise.study()
     settings = params.load(f"{here}params.yaml")
     paths = settings.paths
+    check_drawn(settings)
     for name, model in settings.models.items():
         models.check_arguments(name, model.arch, model.arguments)
     for notice in settings.left_out:
@@ -50,6 +52,19 @@ def main() -> None:
     for link in paths.links.glob("*"):
         if not link.exists():  # the file that it led to is gone; DVC would stop at it
             link.unlink()
+
+
+def check_drawn(settings: params.Params) -> None:
+    """Refuse what a drawn data set cannot have, before DVC removes the one that is there."""
+    data = settings.data
+    if not data.generate:
+        return
+    if data.labels:
+        raise ValueError(
+            f"datasets.{settings.dataset}.labels: expected none beside `generate`, which draws "
+            "label maps; leave the key out"
+        )
+    generate.check(data.classes, data.generate.short_side, data.generate.long_side)
 
 
 def write_digests(folder: Path) -> None:

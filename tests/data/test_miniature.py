@@ -12,12 +12,14 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 import segmodels.data
 from segmodels.config import params
 from segmodels.data import images, layout
 from segmodels.data.sources.miniature import generate
+from stages import check
 
 ROOT = Path(__file__).parents[2]
 DATA = params.load(ROOT / "params.yaml").datasets["miniature"]
@@ -268,3 +270,21 @@ def test_unknown_class_and_swapped_sides_are_refused(tmp_path):
     with pytest.raises(ValueError, match="short_side = 65: expected at most long_side = 64"):
         generate.generate(tmp_path, **{**SMALL, "short_side": 65})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"labels": {0: "background", 1: "cat"}}, "miniature.labels: expected none beside `gen"),
+        ({"labels": "groups"}, "miniature.labels: expected none beside `generate`"),
+        ({"classes": ["background", "yeti"], "groups": {}}, "no drawing of yeti"),
+    ],
+)
+def test_check_refuses_before_dvc_removes_the_data_set(tmp_path, changes, said):
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    values["datasets"]["miniature"] |= changes
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    settings = params.load(file)
+    with pytest.raises(ValueError, match=said):
+        check.check_drawn(settings)

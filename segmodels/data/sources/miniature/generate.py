@@ -40,6 +40,19 @@ class Scene(NamedTuple):
     names: list[str]  # class of object 1, 2, ..
 
 
+def check(classes: list[str], short_side: int, long_side: int) -> None:
+    """Refuse what cannot be drawn.
+
+    Raises:
+        ValueError: a class has no drawing, or the sides are swapped.
+    """
+    unknown = ", ".join(name for name in classes[1:] if name not in LOOKS)
+    if unknown:
+        raise ValueError(f"classes: no drawing of {unknown}; expected some of {', '.join(LOOKS)}")
+    if short_side > long_side:
+        raise ValueError(f"short_side = {short_side}: expected at most long_side = {long_side}")
+
+
 def generate(
     root: Path,
     *,
@@ -62,11 +75,7 @@ def generate(
     Raises:
         ValueError: a class has no drawing, or the sides are swapped.
     """
-    unknown = ", ".join(name for name in classes[1:] if name not in LOOKS)
-    if unknown:
-        raise ValueError(f"classes: no drawing of {unknown}; expected some of {', '.join(LOOKS)}")
-    if short_side > long_side:
-        raise ValueError(f"short_side = {short_side}: expected at most long_side = {long_side}")
+    check(classes, short_side, long_side)
     ids: dict[str, list[str]] = {}
     for number, (split, pictures) in enumerate({"train": train, "val": val}.items()):
         ids[split] = [f"2012_{FIRST_ID[split] + k:06d}" for k in range(pictures)]
