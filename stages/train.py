@@ -3,6 +3,7 @@
 import shutil
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -12,13 +13,11 @@ from segmodels import models
 from segmodels.config import code, params
 from segmodels.config.paths import Paths
 from segmodels.core import distributed, machine, supervise
-from segmodels.core.files import write_json
+from segmodels.core.files import copy, write_json
 from segmodels.models import pretrained
 from segmodels.training import checkpoint, history, logger, loop, parts
 from segmodels.training.state import Epoch
 from segmodels.training.task import Job
-
-Weights = dict[str, Tensor]
 
 
 def main() -> None:
@@ -69,7 +68,7 @@ def train(settings: params.Params, name: str, group: distributed.Processes) -> N
         epochs = learn(settings.paths, name, model, job, kept, bar)
         if group.first:
             record = identity | {"classes": settings.data.classes}
-            save(settings.paths, name, model.state_dict(), kept.best_weights, record)
+            save(settings.paths, name, model.state_dict(), kept.best_path, record)
             cost = history.cost(epochs, job.steps_per_epoch * recipe.batch_size)
             cost["peak_memory_bytes"] = machine.peak_memory_bytes()
             write_json(settings.paths.run(name) / "cost.json", cost)
@@ -100,11 +99,17 @@ def learn(
     return epochs
 
 
-def save(paths: Paths, name: str, last: Weights, best: Weights, record: dict[str, Any]) -> None:
-    """Write the weights of the last and of the best epoch, and what decided the result."""
+def save(
+    paths: Paths, name: str, last: dict[str, Tensor], best: Path, record: dict[str, Any]
+) -> None:
+    """Write the weights of the last epoch, those of the best, and what decided the result.
+
+    Args:
+        best: a file that `checkpoint.save_weights` wrote.
+    """
     folder = paths.train(name)
     checkpoint.save_weights(last, folder / "weights.pt")
-    checkpoint.save_weights(best, folder / "best.pt")
+    copy(best, folder / "best.pt")
     write_json(folder / "provenance.json", record)
 
 

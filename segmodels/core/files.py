@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     import pandas as pd  # slow to import, and `segmodels predict` needs none
 
 
+def copy(source: Path, path: Path) -> None:
+    """Copy a file atomically."""
+    with open(source, "rb") as content:
+        write(path, lambda file: shutil.copyfileobj(content, file), size=os.path.getsize(source))
+
+
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a file atomically."""
     write(path, lambda file: file.write(content), size=len(content))

@@ -28,16 +28,12 @@ PATIENCE = 10  # seconds in which a process that was told to die leaves its fold
 
 
 class Checkpoints:
-    """The folder of one run, see `hold`.
-
-    Attributes:
-        best_weights: of the best epoch so far, on the CPU.
-    """
+    """The folder of one run: its last state, and the weights of its best epoch; see `hold`."""
 
     def __init__(self, folder: Path, minutes: float, writes: bool) -> None:
         self.folder, self.seconds, self.writes = folder, 60 * minutes, writes
-        self.best_weights: dict[str, Tensor] = {}
         self._saved = time.monotonic()
+        self._best = self._best_of_saved = ""  # names of files
 
     def load(self) -> dict[str, Any] | None:
         """The state that was saved last; None: there is none.
@@ -64,7 +60,7 @@ class Checkpoints:
         try:
             pretrained.fill(training.model, state["model"], path)
             training.load_state_dict(state)
-            self.best_weights = state["best"]
+            self._best = self._best_of_saved = state["best"]
         except safe_load.DAMAGED as error:
             reason = " ".join(str(error).split()).removeprefix(f"{path}: ")
             raise ValueError(f"{path}: {reason}; delete {self.folder} and start again") from None
@@ -72,12 +68,22 @@ class Checkpoints:
     def end_epoch(self, training: TrainingState) -> None:
         """Keep the weights of an epoch that is the best so far, and the state if that is due."""
         if self.writes and training.best:
-            weights = training.model.state_dict()
-            self.best_weights = {
-                name: value.to("cpu", copy=True) for name, value in weights.items()
-            }
+            self._best = f"best-{training.epochs[-1].number}.pt"
+            save_weights(training.model.state_dict(), self.best_path)
+            self._remove_worse()
         if self.due():
             self.save(training.state_dict())
+
+    @property
+    def best_path(self) -> Path:
+        """Weights of the best epoch so far; in a file, since memory would have to hold them too."""
+        return self.folder / self._best
+
+    def _remove_worse(self) -> None:
+        """Remove weights of which neither this process nor the saved state knows as the best."""
+        for path in self.folder.glob("best-*.pt"):
+            if path.name not in (self._best, self._best_of_saved):
+                path.unlink()
 
     def due(self) -> bool:
         """Whether the last one is older than it may be."""
@@ -91,9 +97,9 @@ class Checkpoints:
         """
         if not self.writes:
             return
-        whole = {**state, "best": self.best_weights}
+        whole = {**state, "best": self._best}
         files.write(self.folder / LAST, lambda file: _serialise(whole, file))
-        self._saved = time.monotonic()
+        self._saved, self._best_of_saved = time.monotonic(), self._best
 
 
 @contextmanager
