@@ -70,8 +70,10 @@ def write_tables(settings: params.Params, results: Sequence[Result], table: pd.D
     for name, scored in summary.metrics(table).items():  # `dvc metrics show` has a row for each
         write_json(out / "metrics" / f"{name}.json", scored)
     runs = {name: comparison.runs for name, comparison in settings.comparisons.items()}
-    caption = f"{markdown.caption(results, settings.data.val)} {markdown.counted(results)}"
-    text = summary.report(table, caption, differences, runs, seeds)
+    remarks = markdown.remarks(results, settings.data.val) + [
+        markdown.Remark(markdown.counted(results))
+    ]
+    text = summary.report(table, remarks, differences, runs, seeds)
     if settings.data.sequence:
         single, pairs = video.scores(results, settings.data.sequence)
         write_csv(out / "video.csv", single)

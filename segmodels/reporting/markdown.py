@@ -3,8 +3,9 @@
 The table of scores itself, with its columns, is in summary.py.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
 
@@ -27,6 +28,16 @@ SEEDS_MEANING = (
     "Models that differ in the training seed alone, on the same images. "
     "Standard deviation: n - 1 in the denominator."
 )
+
+
+class Remark(NamedTuple):
+    """A sentence, and the lines that stand under it in a list."""
+
+    sentence: str
+    lines: Sequence[str] = ()
+
+
+NOTHING = Remark("")
 
 
 def differences_markdown(pairs: pd.DataFrame, comparisons: Mapping[str, Sequence[str]]) -> str:
@@ -98,7 +109,7 @@ def millions(parameters: int) -> str:
     return f"{parameters / 1e6:.1f} M"
 
 
-def caption(results: Sequence[Result], val: str = "val") -> str:
+def remarks(results: Sequence[Result], val: str = "val") -> list[Remark]:
     """How the numbers were made, and which models are still improving.
 
     Args:
@@ -106,15 +117,33 @@ def caption(results: Sequence[Result], val: str = "val") -> str:
     """
     recipe = usual(results)
     start = "random weights" if recipe["init"] == "none" else recipe["init"]
-    rising = [result.model for result in results if rise(result.history) > RISE]
-    return (
-        f"{measured(results)} {validated(results, val)}{_looks(results)}"
-        f"Start: {start}; epochs: {recipe['epochs']}; "
-        f"{results[0].metrics['protocol']['precision']}. "
-        f"{_losses(results)} {_otherwise(results)}{_predicted(results)}{_seeds(results)}"
-        f"Still improving (val mIoU rose by more than {RISE * 100:g} point over the last quarter "
-        f"of the epochs): {', '.join(rising) or 'none'}."
-    )
+    precision = results[0].metrics["protocol"]["precision"]
+    said = [
+        Remark(measured(results)),
+        Remark(_validated(results, val)),
+        Remark(_looks(results)),
+        Remark(f"Start: {start}; epochs: {recipe['epochs']}; {precision}."),
+        _losses(results),
+        _otherwise(results),
+        _predicted(results),
+        _seeds(results),
+        Remark(_rising(results)),
+    ]
+    return [remark for remark in said if remark.sentence]
+
+
+def listed(remarks: Sequence[Remark]) -> str:
+    """Remarks as a Markdown list.
+
+    Example:
+        >>> listed([Remark("Seeds:", ["0: a", "1: b"])])
+        '- Seeds:\\n  - 0: a\\n  - 1: b\\n'
+    """
+    lines = list[str]()
+    for remark in remarks:
+        lines.append(f"- {remark.sentence}\n")
+        lines += [f"  - {line}\n" for line in remark.lines]
+    return "".join(lines)
 
 
 def measured(results: Sequence[Result]) -> str:
@@ -150,8 +179,8 @@ def _input_size(protocol: Mapping[str, Any]) -> str:
     return "" if side == "original" else f" (resized to long side {side} for inference)"
 
 
-def validated(results: Sequence[Result], val: str = "val") -> str:
-    """In what the curves' split or input size differs from the scores', as a sentence."""
+def _validated(results: Sequence[Result], val: str) -> str:
+    """In what the curves' split or input size differs from the scores', or ""."""
     metrics = results[0].metrics
     recipe = usual(results)
     different = []
@@ -160,7 +189,7 @@ def validated(results: Sequence[Result], val: str = "val") -> str:
     val_size = recipe.get("val_size")
     if val_size is not None and val_size != metrics["protocol"]["input_long_side"]:
         different.append(f"at long side {val_size}")
-    return f"Curves: {', '.join(different)}. " if different else ""
+    return f"Curves: {', '.join(different)}." if different else ""
 
 
 def of_curves(results: Sequence[Result], val: str = "val") -> str:
@@ -174,47 +203,63 @@ def of_curves(results: Sequence[Result], val: str = "val") -> str:
 
 
 def _looks(results: Sequence[Result]) -> str:
-    """How often test was looked at, as a sentence; "" where another split is scored."""
+    """How often test was looked at; "" where another split is scored."""
     looks = sum(result.metrics["protocol"].get("test_looks", 0) for result in results)
     if not looks:
         return ""
-    return f"Looks at {results[0].metrics['split']}: {looks}, one a run, after its training. "
+    return f"Looks at {results[0].metrics['split']}: {looks}, one a run, after its training."
 
 
-def _losses(results: Sequence[Result]) -> str:
-    """With which losses the models were trained, as a sentence."""
+def _losses(results: Sequence[Result]) -> Remark:
+    """With which losses the models were trained."""
     losses = {result.model: result.loss for result in results}
     if len(set(losses.values())) == 1:
-        return f"Loss: {results[0].loss}."
-    return f"Losses: {_pairs(losses)}; their curves show {CROSS_ENTROPY}, which all have."
+        return Remark(f"Loss: {results[0].loss}.")
+    return Remark(f"Losses (curves show {CROSS_ENTROPY}, which all have):", _by_value(losses))
 
 
-def _otherwise(results: Sequence[Result]) -> str:
-    """Whose recipes differ from the usual one, and how, as a sentence; "" if none does."""
-    models = [f"{model} {_pairs(values)}" for model, values in otherwise(results).items()]
-    return f"Trained otherwise ({MARK}): {'; '.join(models)}. " if models else ""
+def _otherwise(results: Sequence[Result]) -> Remark:
+    """Whose recipes differ from the usual one, and how."""
+    recipes = {model: _pairs(values) for model, values in otherwise(results).items()}
+    return Remark(f"Trained otherwise ({MARK}):", _by_value(recipes)) if recipes else NOTHING
 
 
-def _predicted(results: Sequence[Result]) -> str:
-    """Which runs were predicted otherwise than the first, and how, as a sentence."""
+def _predicted(results: Sequence[Result]) -> Remark:
+    """Which runs were predicted otherwise than the first, and how."""
     first = results[0].metrics["protocol"]
-    models = []
+    ways = {}
     for result in results[1:]:
         protocol = result.metrics["protocol"]
         different = [str(protocol[key]) for key in PREDICTION_KEYS if protocol[key] != first[key]]
         if different:
-            models.append(f"{result.model} {', '.join(different)}")
-    if not models:
-        return ""
-    return f"Predicted otherwise than {results[0].model}: {'; '.join(models)}. "
+            ways[result.model] = ", ".join(different)
+    return (
+        Remark(f"Predicted otherwise than {results[0].model}:", _by_value(ways))
+        if ways
+        else NOTHING
+    )
 
 
-def _seeds(results: Sequence[Result]) -> str:
-    """With which seeds the models were trained, as a sentence; "" if with one seed."""
-    seeds = {result.model: result.metrics["protocol"]["seed"] for result in results}
-    if len(set(seeds.values())) == 1:
-        return ""
-    return f"Seeds: {_pairs(seeds)}. "
+def _seeds(results: Sequence[Result]) -> Remark:
+    """With which seeds the models were trained, where they differ."""
+    seeds = {result.model: str(result.metrics["protocol"]["seed"]) for result in results}
+    return NOTHING if len(set(seeds.values())) == 1 else Remark("Seeds:", _by_value(seeds))
+
+
+def _rising(results: Sequence[Result]) -> str:
+    """Which models are still improving."""
+    rising = [result.model for result in results if rise(result.history) > RISE]
+    named = "all" if len(rising) == len(results) > 1 else ", ".join(rising) or "none"
+    gained = f"val mIoU rose by more than {RISE * 100:g} point over the last quarter of the epochs"
+    return f"Still improving ({gained}): {named}."
+
+
+def _by_value(values: Mapping[str, str]) -> list[str]:
+    """{"a": "x", "b": "y", "c": "x"} as ["x: a, c", "y: b"]."""
+    models = defaultdict[str, list[str]](list)
+    for model, value in values.items():
+        models[value].append(model)
+    return [f"{value}: {', '.join(named)}" for value, named in models.items()]
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

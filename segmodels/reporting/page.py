@@ -97,7 +97,7 @@ def report(
         "head": summary.HEAD[:-1],  # GMACs are among the costs
         "rows": markdown.each_row(summary.table(results), scores_row),
         "floor": tables.floor_name(results),
-        "caption": markdown.caption(results, val),
+        "remarks": markdown.remarks(results, val),
         "counted": markdown.counted(results),
         "differences": markdown.each_row(differences, difference_row),
         "differences_head": markdown.DIFFERENCES_HEAD,

@@ -95,24 +95,24 @@ def metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
 
 def report(
     summary: pd.DataFrame,
-    caption: str,
+    remarks: Sequence[markdown.Remark],
     differences: pd.DataFrame,
     comparisons: Mapping[str, Sequence[str]],
     seeds: pd.DataFrame,
 ) -> str:
     """All of summary.md: scores, differences, seeds; tables without rows are left out."""
     parts = [
-        printed(summary, caption),
+        printed(summary, remarks),
         markdown.differences_markdown(differences, comparisons),
         markdown.seeds_markdown(seeds),
     ]
     return "\n".join(part for part in parts if part)
 
 
-def printed(summary: pd.DataFrame, caption: str) -> str:
-    """A summary as a Markdown table in percent, the caption under it."""
+def printed(summary: pd.DataFrame, remarks: Sequence[markdown.Remark]) -> str:
+    """A summary as a Markdown table in percent, a list of remarks under it."""
     rows = markdown.each_row(summary, printed_row)
-    return f"{markdown.table(HEAD, rows)}\n{caption}\n"
+    return f"{markdown.table(HEAD, rows)}\n{markdown.listed(remarks)}"
 
 
 def printed_row(row: pd.Series) -> list[str]:

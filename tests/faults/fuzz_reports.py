@@ -32,7 +32,7 @@ def report(rng: random.Random, home: Path) -> Trial:
 
     def attempt() -> tuple:
         result = read_result("fcn8s", folder.parent)
-        markdown.caption([result])
+        markdown.remarks([result])
         return result, summary.table([result]), tables.curves([result])
 
     def complaint(found: tuple) -> str | None:

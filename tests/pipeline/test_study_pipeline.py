@@ -112,7 +112,7 @@ def test_a_variant_without_a_recipe_has_the_weights_of_its_model_and_other_masks
     metrics = read_json(project / ONE.report("flipped") / "metrics.json")
     assert metrics["protocol"]["test_time"] == "scales 0.5, 1; flip"
     shown = (project / ONE.comparison / "summary.md").read_text(encoding="utf-8")
-    assert "Predicted otherwise than small: flipped scales 0.5, 1; flip." in shown
+    assert "- Predicted otherwise than small:\n  - scales 0.5, 1; flip: flipped\n" in shown
 
 
 def test_a_variant_trains_on_from_weights_and_again_when_their_content_changes(project):

@@ -95,41 +95,57 @@ def test_rise_is_the_gain_of_the_last_quarter(miou, gained):
     assert tables.rise(history) == pytest.approx(gained)
 
 
-def test_caption_names_exactly_the_models_that_still_rise(results):
-    text = markdown.caption(results)  # unet rises in a straight line, fcn stays
-    assert text.startswith("miniature, val: 3 images, original size, single scale, last epoch.")
-    assert "last epoch. Start: random weights; epochs: 8; fp32." in text
-    assert text.endswith("over the last quarter of the epochs): unet.")
-    assert markdown.caption(results[1:]).endswith(": none.")
+def said(results, val="val"):
+    """The remarks on results, each a string: the sentence, and the lines under it."""
+    return [" | ".join([sentence, *lines]) for sentence, lines in markdown.remarks(results, val)]
+
+
+def test_remarks_say_how_it_was_measured_and_which_models_still_rise(results):
+    gained = "val mIoU rose by more than 1 point over the last quarter of the epochs"
+    assert said(results) == [  # unet rises in a straight line, fcn stays
+        "miniature, val: 3 images, original size, single scale, last epoch.",
+        "Start: random weights; epochs: 8; fp32.",
+        "Loss: cross-entropy.",
+        f"Still improving ({gained}): unet.",
+    ]
+    assert said(results[:1])[-1].endswith("): unet.")
+    assert said(results[:1] * 2)[-1].endswith("): all.")
+    assert said(results[1:])[-1].endswith("): none.")
+
+
+def test_remarks_are_a_markdown_list():
+    both = [markdown.Remark("One."), markdown.Remark("Seeds:", ["0: a, c", "1: b"])]
+    assert markdown.listed(both) == "- One.\n- Seeds:\n  - 0: a, c\n  - 1: b\n"
 
 
 DICE = {"loss": {"cross_entropy": 0, "dice": 1}}
 BOTH = {"loss": {"cross_entropy": 1, "dice": 0.5}}
 WEIGHTED = {"class_weights": "median_frequency"}
 SOFTLY = {"class_weights": "sqrt_median_frequency"}
+LOSSES = "Losses (curves show cross-entropy, which all have):"
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "common", "said"),
+    ("first", "second", "common", "remark"),
     [
-        ({}, {}, NATS, "Loss: cross-entropy. "),
-        (DICE, DICE, ("loss", "Dice"), "Loss: Dice. "),
-        (WEIGHTED, WEIGHTED, ("loss", WEIGHTED_NAME), f"Loss: {WEIGHTED_NAME}. "),
-        (SOFTLY, SOFTLY, ("loss", f"softly {WEIGHTED_NAME}"), f"Loss: softly {WEIGHTED_NAME}. "),
-        ({}, BOTH, NATS, "Losses: unet cross-entropy, fcn cross-entropy + 0.5 Dice; their curves"),
-        ({}, WEIGHTED, NATS, f"Losses: unet cross-entropy, fcn {WEIGHTED_NAME}; their curves show"),
-        (DICE, BOTH, NATS, "Losses: unet Dice, fcn cross-entropy + 0.5 Dice; their curves show"),
+        ({}, {}, NATS, "Loss: cross-entropy."),
+        (DICE, DICE, ("loss", "Dice"), "Loss: Dice."),
+        (WEIGHTED, WEIGHTED, ("loss", WEIGHTED_NAME), f"Loss: {WEIGHTED_NAME}."),
+        (SOFTLY, SOFTLY, ("loss", f"softly {WEIGHTED_NAME}"), f"Loss: softly {WEIGHTED_NAME}."),
+        ({}, BOTH, NATS, f"{LOSSES} | cross-entropy: unet | cross-entropy + 0.5 Dice: fcn"),
+        ({}, WEIGHTED, NATS, f"{LOSSES} | cross-entropy: unet | {WEIGHTED_NAME}: fcn"),
+        (DICE, BOTH, NATS, f"{LOSSES} | Dice: unet | cross-entropy + 0.5 Dice: fcn"),
     ],
 )
 def test_models_with_different_losses_are_compared_by_cross_entropy(
-    tmp_path, first, second, common, said
+    tmp_path, first, second, common, remark
 ):
     write_report(tmp_path, "unet", counts=confusion(1), recipe=first)
     write_report(tmp_path, "fcn", counts=confusion(2), recipe=second)
     results = [read_result(model, tmp_path) for model in ("unet", "fcn")]
     check_comparable(results)
     assert tables.common_loss(results) == common
-    assert said in markdown.caption(results)
+    assert remark in said(results)
     assert tables.common_loss(results)[0] in tables.curves(results).columns.str.removeprefix("val_")
 
 
@@ -155,7 +171,8 @@ def test_models_that_differ_by_the_seed_alone_are_summed_up(tmp_path):
     line = markdown.seeds_markdown(table.reset_index()).splitlines()[2]
     mean, spread = (f"{100 * table.loc['unet_a', name]:.2f}" for name in ("mean", "sd"))
     assert line == f"| unet_a | unet_a, unet_b, unet_c | 3 | {mean}% | {spread} |"
-    assert "Seeds: unet_a 0, fcn_a 0, unet_b 1, unet_c 7, " in markdown.caption(results)
+    together = "0: unet_a, fcn_a, segnet_a | 1: unet_b | 7: unet_c | 3: fcn_b"
+    assert f"Seeds: | {together}" in said(results)
 
 
 @pytest.mark.parametrize("newer", ["unet", "fcn"])
@@ -183,12 +200,13 @@ def test_another_recipe_or_argument_or_the_same_seed_makes_no_spread(tmp_path):
     assert markdown.seeds_markdown(tables.over_seeds(results)) == ""
 
 
-def test_caption_says_when_pictures_were_shrunk(tmp_path):
+def test_remarks_say_when_pictures_were_shrunk(tmp_path):
     protocol, recipe = {"input_long_side": 384}, {"init": "imagenet", "val_size": 256}
     write_report(tmp_path, "unet", counts=confusion(1), protocol=protocol, recipe=recipe)
-    text = markdown.caption([read_result("unet", tmp_path)])
-    assert "original size (resized to long side 384 for inference), single scale" in text
-    assert "last epoch. Curves: at long side 256. Start: imagenet" in text
+    first, second, third, *_ = said([read_result("unet", tmp_path)])
+    assert "original size (resized to long side 384 for inference), single scale" in first
+    assert second == "Curves: at long side 256."
+    assert third.startswith("Start: imagenet;")
 
 
 def test_curves_are_of_val_where_other_pictures_are_scored(tmp_path):
@@ -196,7 +214,7 @@ def test_curves_are_of_val_where_other_pictures_are_scored(tmp_path):
     recipe = {"init": "imagenet", "val_size": 256}
     write_report(tmp_path, "unet", counts=confusion(1), split="holdout of train", recipe=recipe)
     results = [read_result("unet", tmp_path)]
-    assert "last epoch. Curves: val, at long side 256. Start" in markdown.caption(results)
+    assert "Curves: val, at long side 256." in said(results)
     curves = tables.curves(results)
     assert set(curves["model"]) == {"unet"}
     shown = tables.common_loss(results)
@@ -208,18 +226,18 @@ def test_curves_of_a_list_of_another_name_are_of_the_images_scored(tmp_path):
     """So the floor is theirs too."""
     write_report(tmp_path, "unet", counts=confusion(1), split="holdout")
     results = [read_result("unet", tmp_path)]
-    assert "Curves:" not in markdown.caption(results, "holdout")
-    said = markdown.of_curves(results, "holdout")
-    assert f"val, which is holdout: {results[0].metrics['images']} images" in said
+    assert "Curves:" not in "".join(said(results, "holdout"))
+    caption = markdown.of_curves(results, "holdout")
+    assert f"val, which is holdout: {results[0].metrics['images']} images" in caption
     assert tables.floor_name(results) in set(tables.curves(results, "holdout")["model"])
 
 
-def test_looks_at_test_are_counted_in_the_caption(tmp_path):
+def test_looks_at_test_are_counted_in_the_remarks(tmp_path):
     for model in ("fcn", "unet"):
         write_report(tmp_path, model, counts=confusion(1), split="test", protocol={"test_looks": 1})
     results = [read_result(model, tmp_path) for model in ("fcn", "unet")]
-    assert "Looks at test: 2, one a run, after its training. " in markdown.caption(results)
-    assert "Curves: val. " in markdown.caption(results)
+    assert "Looks at test: 2, one a run, after its training." in said(results)
+    assert "Curves: val." in said(results)
     assert set(tables.curves(results)["model"]) == {"fcn", "unet"}  # the floor is of another split
 
 
@@ -261,15 +279,16 @@ def test_models_trained_otherwise_than_most_are_marked(tmp_path):
     assert tables.otherwise(results) == {model: recipe for model, recipe in own.items() if recipe}
     text = summary.report(
         summary.table(results),
-        markdown.caption(results),
+        markdown.remarks(results),
         tables.differences(results),
         {},
         tables.over_seeds(results),
     )
     marked = ["unet", "fcn *", "segnet *", "all background"]
     assert [line.split(" | ")[0][2:] for line in text.splitlines()[2:6]] == marked
-    assert "last epoch. Start: random weights; epochs: 8; fp32." in text
-    assert "Trained otherwise (*): fcn epochs 30; segnet init imagenet, bn frozen. " in text
+    assert "- Start: random weights; epochs: 8; fp32.\n" in text
+    recipes = "  - epochs 30: fcn\n  - init imagenet, bn frozen: segnet\n"
+    assert f"- Trained otherwise (*):\n{recipes}" in text
 
 
 FOCAL = {"loss": {"cross_entropy": 0, "dice": 0, "focal": 1}}
@@ -287,7 +306,7 @@ def test_another_loss_is_in_the_tables_of_the_models_that_have_it(tmp_path):
     table = summary.table(results).set_index("model")
     assert table.loc["fcn", "val_focal"] == history["val_focal"].iloc[-1]
     assert np.isnan(table.loc["unet", "val_focal"])
-    assert "Losses: unet cross-entropy, fcn focal; " in markdown.caption(results)
+    assert f"{LOSSES} | cross-entropy: unet | focal: fcn" in said(results)
     assert tables.common_loss(results[1:]) == ("loss", "focal")
 
 
@@ -343,7 +362,7 @@ def cells(line):
 
 
 def test_markdown_is_in_percent_with_the_protocol_under_it(results):
-    lines = summary.printed(summary.table(results), "As measured.").splitlines()
+    lines = summary.printed(summary.table(results), [markdown.Remark("As measured.")]).splitlines()
     metrics = results[0].metrics
     shown = [f"{metrics[name]:.1%}" for name in ("miou", "miou_low", "miou_high", "boundary_miou")]
     miou, low, high, band = shown
@@ -358,7 +377,7 @@ def test_markdown_is_in_percent_with_the_protocol_under_it(results):
         "pixel acc": "60.0%",
         "mean acc": "25.0%",
     }
-    assert lines[-1] == "As measured."
+    assert lines[-1] == "- As measured."
 
 
 def test_a_column_is_printed_in_its_form(results, monkeypatch):
