@@ -98,6 +98,15 @@ def test_scores_are_sorted_by_their_full_value_and_not_by_what_is_printed(made_u
     assert not any(cell.bar for cell in floor) and floor[-1] == page.Cell("", None)
 
 
+def test_the_page_says_how_it_was_measured_and_what_differs(text, made_up_results):
+    remarks = markdown.remarks(made_up_results)
+    assert any(remark.lines for remark in remarks)
+    for sentence, lines in remarks:
+        assert sentence.rstrip(":") in text
+        for line in lines:
+            assert f"<li>{line}</li>" in text
+
+
 def test_costs_are_those_that_were_counted_and_measured(text, data, made_up_results):
     rows = Cells(text).rows
     for result in made_up_results:
