@@ -31,7 +31,7 @@ SEEDS_MEANING = (
 
 
 class Remark(NamedTuple):
-    """A sentence, and the lines that stand under it in a list."""
+    """A sentence; or a heading, without its colon, and the lines under it."""
 
     sentence: str
     lines: Sequence[str] = ()
@@ -136,12 +136,12 @@ def listed(remarks: Sequence[Remark]) -> str:
     """Remarks as a Markdown list.
 
     Example:
-        >>> listed([Remark("Seeds:", ["0: a", "1: b"])])
+        >>> listed([Remark("Seeds", ["0: a", "1: b"])])
         '- Seeds:\\n  - 0: a\\n  - 1: b\\n'
     """
     lines = list[str]()
     for remark in remarks:
-        lines.append(f"- {remark.sentence}\n")
+        lines.append(f"- {remark.sentence}{':' if remark.lines else ''}\n")
         lines += [f"  - {line}\n" for line in remark.lines]
     return "".join(lines)
 
@@ -215,13 +215,13 @@ def _losses(results: Sequence[Result]) -> Remark:
     losses = {result.model: result.loss for result in results}
     if len(set(losses.values())) == 1:
         return Remark(f"Loss: {results[0].loss}.")
-    return Remark(f"Losses (curves show {CROSS_ENTROPY}, which all have):", _by_value(losses))
+    return Remark(f"Losses (curves show {CROSS_ENTROPY}, which all have)", _by_value(losses))
 
 
 def _otherwise(results: Sequence[Result]) -> Remark:
     """Whose recipes differ from the usual one, and how."""
     recipes = {model: _pairs(values) for model, values in otherwise(results).items()}
-    return Remark(f"Trained otherwise ({MARK}):", _by_value(recipes)) if recipes else NOTHING
+    return Remark(f"Trained otherwise ({MARK})", _by_value(recipes)) if recipes else NOTHING
 
 
 def _predicted(results: Sequence[Result]) -> Remark:
@@ -234,16 +234,14 @@ def _predicted(results: Sequence[Result]) -> Remark:
         if different:
             ways[result.model] = ", ".join(different)
     return (
-        Remark(f"Predicted otherwise than {results[0].model}:", _by_value(ways))
-        if ways
-        else NOTHING
+        Remark(f"Predicted otherwise than {results[0].model}", _by_value(ways)) if ways else NOTHING
     )
 
 
 def _seeds(results: Sequence[Result]) -> Remark:
     """With which seeds the models were trained, where they differ."""
     seeds = {result.model: str(result.metrics["protocol"]["seed"]) for result in results}
-    return NOTHING if len(set(seeds.values())) == 1 else Remark("Seeds:", _by_value(seeds))
+    return NOTHING if len(set(seeds.values())) == 1 else Remark("Seeds", _by_value(seeds))
 
 
 def _rising(results: Sequence[Result]) -> str:

@@ -114,7 +114,7 @@ def test_remarks_say_how_it_was_measured_and_which_models_still_rise(results):
 
 
 def test_remarks_are_a_markdown_list():
-    both = [markdown.Remark("One."), markdown.Remark("Seeds:", ["0: a, c", "1: b"])]
+    both = [markdown.Remark("One."), markdown.Remark("Seeds", ["0: a, c", "1: b"])]
     assert markdown.listed(both) == "- One.\n- Seeds:\n  - 0: a, c\n  - 1: b\n"
 
 
@@ -122,7 +122,7 @@ DICE = {"loss": {"cross_entropy": 0, "dice": 1}}
 BOTH = {"loss": {"cross_entropy": 1, "dice": 0.5}}
 WEIGHTED = {"class_weights": "median_frequency"}
 SOFTLY = {"class_weights": "sqrt_median_frequency"}
-LOSSES = "Losses (curves show cross-entropy, which all have):"
+LOSSES = "Losses (curves show cross-entropy, which all have)"
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_models_that_differ_by_the_seed_alone_are_summed_up(tmp_path):
     mean, spread = (f"{100 * table.loc['unet_a', name]:.2f}" for name in ("mean", "sd"))
     assert line == f"| unet_a | unet_a, unet_b, unet_c | 3 | {mean}% | {spread} |"
     together = "0: unet_a, fcn_a, segnet_a | 1: unet_b | 7: unet_c | 3: fcn_b"
-    assert f"Seeds: | {together}" in said(results)
+    assert f"Seeds | {together}" in said(results)
 
 
 @pytest.mark.parametrize("newer", ["unet", "fcn"])
