@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from segmodels.core import supervise
 from segmodels.data import images, layout
 
 WARM_UP = 2  # steps that do not count: they allocate memory
@@ -169,7 +170,8 @@ def imagenet(tensors: int) -> str:
 
 
 def begin() -> Task:
-    """The task of this process; the command line names its file."""
+    """The task of this process, which dies with its parent; the command line names its file."""
+    supervise.begin()
     task = Task.read(Path(sys.argv[1]))
     torch.set_num_threads(task.threads)
     return task

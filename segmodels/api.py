@@ -215,7 +215,7 @@ def evaluate(
             PNGs; or one (N, H, W).
         targets: likewise, in the same order; ignore_index marks pixels that do not count.
         num_classes: background included.
-        ignore_index: 0..255.
+        ignore_index: num_classes..255; no class, so that predicting it is an error.
     Raises:
         ValueError: sizes or numbers differ, a label is out of range, or no pixel counts.
     Example:
@@ -229,6 +229,8 @@ def evaluate(
     from segmodels.evaluation import scores
     from segmodels.evaluation.confusion import confusion_matrix, iou
 
+    if not num_classes <= ignore_index <= 255:
+        raise ValueError(f"ignore_index = {ignore_index}: expected {num_classes}..255")
     total = np.zeros((num_classes, num_classes), np.int64)
     count = 0
     for count, (prediction, target) in enumerate(_pairs(predictions, targets), start=1):

@@ -8,7 +8,8 @@ import re
 import shlex
 from pathlib import Path
 
-from segmodels.config.params import RESERVED_DATASETS
+from segmodels.commands import common
+from segmodels.config.params import FORBIDDEN, RESERVED_DATASETS
 from segmodels.config.template import quoted
 from segmodels.core import supervise
 from segmodels.data.sources import importer, splits
@@ -18,7 +19,6 @@ from segmodels.data.sources.formats.sample import Asked
 from segmodels.data.sources.importer import Report
 
 OWN = "own"  # folder of data/ in which the pipeline looks for data sets
-FORBIDDEN = set(".@$\\:,")  # in the name of a data set
 MOST_SKIPPED = 10
 SPLITS = ("train", "val", "test")
 
@@ -26,18 +26,18 @@ SPLITS = ("train", "val", "test")
 def add(command: argparse.ArgumentParser) -> None:
     """The options of the command."""
     command.add_argument(
-        "source", type=_path, metavar="SOURCE", help="folder, or a JSON or XML file"
+        "source", type=common.path, metavar="SOURCE", help="folder, or a JSON or XML file"
     )
     destination = "to be made, e.g. data/own/roads"
-    command.add_argument("--to", type=_path, required=True, metavar="DIR", help=destination)
+    command.add_argument("--to", type=common.path, required=True, metavar="DIR", help=destination)
     form = "of SOURCE (default: auto, what is recognised)"
     command.add_argument("--format", choices=["auto", *FORMATS], default="auto", help=form)
     classes = "in the order of their labels, e.g. background,road,car"
-    command.add_argument("--classes", type=_names, metavar="A,B,...", help=classes)
+    command.add_argument("--classes", type=common.names, metavar="A,B,...", help=classes)
     meaning = "a name, value (255) or colour (128,0,0) of SOURCE becomes a class, or void"
     command.add_argument("--map", type=_pair, action="append", metavar="KEY=CLASS", help=meaning)
     table = "of masks: lines NAME R G B, or NAME VALUE"
-    command.add_argument("--table", type=_path, metavar="FILE", help=table)
+    command.add_argument("--table", type=common.path, metavar="FILE", help=table)
     command.add_argument("--images", metavar="DIR", help="with the images, in SOURCE")
     command.add_argument("--masks", metavar="DIR", help="with the masks, in SOURCE (pairs)")
     suffix = "what masks are called more than images, e.g. _mask (pairs)"
@@ -47,7 +47,7 @@ def add(command: argparse.ArgumentParser) -> None:
     share = f"share of images that validate (default: SOURCE's own split, or {splits.SHARE})"
     command.add_argument("--val", type=_share, metavar="SHARE", help=share)
     listed = "ids of the images that validate"
-    command.add_argument("--val-list", type=_path, metavar="FILE", help=listed)
+    command.add_argument("--val-list", type=common.path, metavar="FILE", help=listed)
     group = "images in whose path it finds the same stay in one split"
     command.add_argument("--group", type=_expression, metavar="REGEX", help=group)
     command.add_argument(
@@ -193,16 +193,6 @@ def _dataset(root: Path) -> str:
     if name.split("/")[0] in RESERVED_DATASETS:
         raise ValueError(f"--to {root}: data/{name.split('/')[0]} is taken, expected another name")
     return name
-
-
-def _path(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError("expected a path, found nothing")
-    return Path(text)
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",")]
 
 
 def _pair(text: str) -> tuple[str, str]:

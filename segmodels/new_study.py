@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from segmodels import models
+from segmodels.commands import common
 from segmodels.config import encoders, params, template
 from segmodels.config.paths import Paths
 from segmodels.config.schema import Dataset, Model, Train
@@ -42,7 +43,7 @@ def add(command: argparse.ArgumentParser) -> None:
     study = "folder to be made in studies/ (default: NAME)"
     command.add_argument("--study", metavar="STUDY", help=study)
     classes = "in the order of their labels (default: what `segmodels import` noted)"
-    command.add_argument("--classes", type=_names, metavar="A,B,...", help=classes)
+    command.add_argument("--classes", type=common.names, metavar="A,B,...", help=classes)
     start = "a model of `segmodels models` to train on from (default: ImageNet weights)"
     command.add_argument("--start", metavar="MODEL", help=start)
     minutes = "that the training may take: fewer epochs (default: about 1,500 steps)"
@@ -235,10 +236,6 @@ def summary(draft: Draft, minutes: float) -> list[str]:
 
 def _progress(work: list[index.Pair]) -> Iterable[index.Pair]:
     return supervise.progress(work, len(work), "read")
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",")]
 
 
 def _minutes(text: str) -> float:

@@ -1,13 +1,11 @@
 """All runs of a study -> reports/comparison/: tables, metrics and figures."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from segmodels.config import params
-from segmodels.config.schema import Comparison
 from segmodels.core import supervise
 from segmodels.core.files import write_bytes, write_csv, write_json, write_text
 from segmodels.data import splits
@@ -52,7 +50,7 @@ def main() -> None:
         drawings[f"{name}_curves"] = curves_figure(settings, name, some, curves, seen)
         drawings |= class_figures(settings, name, some, per_class, seen)
         if comparison.score_classes:
-            drawings[f"{name}_scores"] = scores(name, comparison, some, seen, out)
+            drawings[f"{name}_scores"] = scores(settings, name, some, seen)
     for name, figure in drawings.items():
         write_bytes(out / f"{name}.png", png(figure))
 
@@ -91,8 +89,8 @@ def study_figures(
     figure. Where all comparisons take the mean over the same classes, the cost does so too, and
     each comparison has its own figure of scores.
     """
-    where = shown_dataset(settings)
     note = markdown.measured(results)
+    is_video = settings.data.sequence is not None
     costs = f"{markdown.counted(results)} {note}"
     networks = {run: look[run] for run in tables.networks(results)}
     classes = common_classes(settings)
@@ -103,12 +101,25 @@ def study_figures(
         quantity = f"mIoU over {len(classes)} classes (%)"
     else:
         intervals = table.rename(columns={"miou_low": "low", "miou_high": "high"})
-        ranked = f"{where}: {findings.scores(table, look)}"
-        drawings["scores"] = endpoints.figure(intervals, look, settings.data.classes, ranked, note)
+        title = scores_title(settings, table, look)
+        drawings["scores"] = endpoints.figure(
+            intervals, look, settings.data.classes, title, note, video=is_video
+        )
     if len(networks) > 1:
-        title = f"{where}: {findings.cost(scored, networks)}"
-        drawings["cost"] = pareto.against_cost(scored, networks, title, costs, quantity)
+        title = f"{shown_dataset(settings)}: {findings.cost(scored, networks)}"
+        drawings["cost"] = pareto.against_cost(
+            scored, networks, title, costs, quantity, video=is_video
+        )
     return drawings
+
+
+def scores_title(settings: params.Params, table: pd.DataFrame, look: Look) -> str:
+    """What a comparison of all runs found, or which run scores lowest and which highest."""
+    for comparison in settings.comparisons.values():
+        is_of_all = set(comparison.runs) == set(look) and not comparison.score_classes
+        if comparison.title and is_of_all:
+            return comparison.title
+    return f"{shown_dataset(settings)}: {findings.scores(table, look)}"
 
 
 def common_classes(settings: params.Params) -> list[str] | None:
@@ -172,10 +183,10 @@ def class_figures(
     }
 
 
-def scores(
-    name: str, comparison: Comparison, some: Sequence[Result], look: Look, out: Path
-) -> Figure:
+def scores(settings: params.Params, name: str, some: Sequence[Result], look: Look) -> Figure:
     """Write the tables over `score_classes` of a comparison, and draw their figure."""
+    comparison = settings.comparisons[name]
+    out = settings.paths.comparison
     classes = comparison.score_classes or []
     table = tables.class_scores(some, classes)
     pairs = tables.differences(some, classes)
@@ -183,7 +194,9 @@ def scores(
     write_csv(out / f"{name}_differences.csv", pairs)
     write_text(out / f"{name}_scores.md", markdown.scores_markdown(name, table, pairs, classes))
     title = comparison.title or f"Scores: {name}"
-    return endpoints.figure(table, look, classes, title, markdown.measured(some))
+    note = markdown.measured(some)
+    is_video = settings.data.sequence is not None
+    return endpoints.figure(table, look, classes, title, note, video=is_video)
 
 
 def shown_dataset(settings: params.Params) -> str:

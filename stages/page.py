@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from segmodels.config import params
-from segmodels.config.paths import Paths
 from segmodels.core import supervise
 from segmodels.core.files import write_bytes, write_text
 from segmodels.data import images, layout
@@ -43,16 +42,19 @@ def main() -> None:
             **page.drawn(results, settings.comparisons, spent),
             "classes": data.classes,
             "void": data.void,
+            "background": gallery.has_background(data.classes),
             "colours": colours.tolist(),
             "pictures": pictures,
         },
     )
     write_text(paths.page, text)
-    draw_examples(results, paths, colours)
+    draw_examples(results, settings, colours)
 
 
-def draw_examples(results: Sequence[Result], paths: Paths, colours: np.ndarray) -> None:
+def draw_examples(results: Sequence[Result], settings: params.Params, colours: np.ndarray) -> None:
     """Write a sheet of examples for each run; all show the same images."""
+    paths = settings.paths
+    background = gallery.has_background(settings.data.classes)
     chosen = examples.choose(results[0].images["image_id"].tolist())
     for result in results:
         columns = []
@@ -60,7 +62,9 @@ def draw_examples(results: Sequence[Result], paths: Paths, colours: np.ndarray) 
             image = images.read_image(layout.image_path(paths.tree, image_id))
             target = images.read_target(layout.target_path(paths.tree, image_id))
             mask = paths.predictions(result.model) / f"{image_id}.png"
-            columns.append(examples.column(image, target, images.read_target(mask), colours))
+            prediction = images.read_target(mask)
+            panels = examples.column(image, target, prediction, colours, background=background)
+            columns.append(panels)
         write_bytes(paths.examples / f"{result.model}.jpg", examples.sheet(columns))
 
 

@@ -23,6 +23,10 @@ def main() -> None:
     for name in settings.models:
         init = settings.recipe(name).init
         if init not in NAMED:
+            if not Path(init).exists():  # or since `check` wrote it somebody has removed it
+                from segmodels.models import encoders
+
+                encoders.provide(init)
             files[name] = start_file(name, init, paths)
         content = sha256(files[name]) if name in files else None
         write_json(paths.starts / f"{name}.json", {"init": init, "sha256": content})

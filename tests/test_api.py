@@ -35,10 +35,9 @@ def model(path):
 
 def test_labels_are_the_argmax_of_plain_pytorch(model):
     normal = (torch.tensor(IMAGE).permute(2, 0, 1)[None] / 255 - 0.5) / 0.25
-    choices = {"long_side": 80}
     with torch.no_grad():
         expected = model.module.float()(normal)["out"][0].argmax(0).numpy()
-    found = model.predict(IMAGE, **choices, precision="fp32")
+    found = model.predict(IMAGE, long_side=80)
     assert (found.labels == expected).mean() > 0.99
     counted = {CLASSES[k]: (found.labels == k).mean() for k in np.unique(found.labels)}
     assert found.shares == pytest.approx(counted)
@@ -231,3 +230,10 @@ def test_the_package_is_light_and_predicting_needs_no_slow_package():
     assert done.stdout == "[] []\n", done.stderr
     with pytest.raises(AttributeError, match="no attribute 'lode'"):
         _ = segmodels.lode
+
+
+@pytest.mark.parametrize("ignored", [-100, 0, 1, 256])
+def test_what_is_ignored_is_no_class(ignored):
+    labels = [np.array([[0, 1]])]
+    with pytest.raises(ValueError, match=rf"ignore_index = {ignored}: expected 2..255"):
+        segmodels.evaluate(predictions=labels, targets=labels, num_classes=2, ignore_index=ignored)

@@ -22,7 +22,7 @@ from segmodels.commands import variants
 from segmodels.config import params
 from segmodels.config.paths import Paths
 from segmodels.config.schema import Dataset, Predict
-from segmodels.core import machine, packed, supervise
+from segmodels.core import machine, packed
 from segmodels.data import images, layout
 from segmodels.data.index import build
 from segmodels.data.sources.miniature.generate import generate
@@ -55,7 +55,6 @@ def project(tmp_path, monkeypatch):
         record |= {"recipe": content["train"]["miniature"] | RECIPE, "seed": 3}
         (train_folder(tmp_path, name) / "provenance.json").write_text(json.dumps(record))
         train_folder(tmp_path, name).with_name("cost.json").write_text("{}")
-    monkeypatch.setattr(supervise, "_die_with_parent", lambda: None)
     monkeypatch.setattr(packed, "FOLDER", tmp_path / "weights")  # none comes along
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.chdir(tmp_path)

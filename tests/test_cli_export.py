@@ -10,7 +10,7 @@ from helpers.packing import CARD, CLASSES, pack
 from PIL import Image
 
 from segmodels.cli import main
-from segmodels.core import packed, supervise
+from segmodels.core import packed
 from segmodels.inference import int8
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra: pip install -e '.[onnx]'")
@@ -23,7 +23,6 @@ def folder(tmp_path, monkeypatch):
     """`animals`, of random weights, comes along; 20 photographs lie in photos/."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(packed, "FOLDER", tmp_path / "weights")
-    monkeypatch.setattr(supervise, "_die_with_parent", lambda: None)
     pack(tmp_path / "weights/animals.safetensors", replace(CARD, name="animals"))
     parts("photos", 20)
     return tmp_path

@@ -16,7 +16,7 @@ from PIL import Image
 
 import segmodels
 from segmodels.cli import main
-from segmodels.core import packed, supervise
+from segmodels.core import packed
 from segmodels.data import images
 from segmodels.models.published import MEGABYTES
 from segmodels.models.trained import published_names
@@ -27,7 +27,6 @@ def folder(tmp_path, monkeypatch):
     """Where there is a photograph and no params.yaml; `animals` comes along."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(packed, "FOLDER", tmp_path / "weights")
-    monkeypatch.setattr(supervise, "_die_with_parent", lambda: None)
     pack(tmp_path / "weights/animals.safetensors", replace(CARD, name="animals"))
     noise = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
     Image.fromarray(noise).resize((96, 72)).save("photo.png")
@@ -149,3 +148,11 @@ def test_twenty_megapixels_need_less_than_two_gigabytes(folder):
     assert done.returncode == 0, done.stderr
     assert int(done.stderr.split()[-1]) < 2_000_000  # KiB
     assert images.read_target("predicted/large_animals_mask.png").shape == (3873, 5164)
+
+
+@pytest.mark.parametrize("choice", [{"precision": "fp16"}, {"threads": 7}, {"split": "test"}])
+def test_choices_without_effect_on_a_photograph_are_refused(folder, choice):
+    (name,) = choice
+    with pytest.raises(ValueError, match=f"^{name}: of a study's predictions, without effect"):
+        expected(**choice)
+    assert expected(long_side=64).labels.shape == (72, 96)

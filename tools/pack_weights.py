@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from segmodels import models
-from segmodels.config import params
+from segmodels.config import encoders, params
 from segmodels.config.params import Params
 from segmodels.core import machine, packed, supervise
 from segmodels.core.files import sha256, write_text
@@ -74,17 +74,19 @@ def main() -> None:
     settings = params.load(options.study / "params.yaml")
     path = packed.FOLDER / f"{options.name}{packed.SUFFIX}"
     card, state = packable(settings, options.run, options.name, options.study.as_posix())
-    packed.write(path, card, state)
-    if path.stat().st_size > LARGEST:
-        size = path.stat().st_size
-        path.unlink()
-        raise ValueError(f"{path}: {size:,} bytes, expected at most {LARGEST:,}")
-    share = agreement(settings, options.run, path)
-    if share < AGREEING:
-        path.unlink()
-        raise ValueError(f"{path}: float16 keeps {share:.3%} of labels, expected {AGREEING:.1%}")
+    draft = path.with_name(f"draft_{path.name}")
+    packed.write(draft, card, state)
+    try:
+        size, share = draft.stat().st_size, agreement(settings, options.run, draft)
+        if size > LARGEST:
+            raise ValueError(f"{path}: {size:,} bytes, expected at most {LARGEST:,}")
+        if share < AGREEING:
+            raise ValueError(f"{path}: float16 keeps {share:.3%} of labels, not {AGREEING:.1%}")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
     write_text(path.with_suffix(".sha256"), f"{sha256(path)}  {path.name}\n")
-    print(f"{path}: {path.stat().st_size:,} bytes, float16 keeps {share:.3%} of labels")
+    print(f"{path}: {size:,} bytes, float16 keeps {share:.3%} of labels")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -195,7 +197,7 @@ def training(settings: Params, record: dict[str, Any]) -> dict[str, Any]:
         "dataset": settings.dataset,
         "images": int((index["split"] == "train").sum()),
         "parameters": record["parameters"],
-        "start": start["init"] if start["file"] is None else f"{start['file']} (ImageNet)",
+        "start": encoders.named(start["file"] or start["init"]),
         "recipe": {key: _plain(record["recipe"][key]) for key in RECIPE},
         "seed": record["seed"],
         "precision": record["precision"],

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from segmodels.config import document, params
+from segmodels.config import document, encoders, params
 from segmodels.core import supervise
 from segmodels.reporting.markdown import table
 from segmodels.reporting.result import Result, read_result
@@ -100,14 +100,13 @@ def our_rows(settings: params.Params) -> list[Row]:
 
 def _our_row(result: Result, settings: params.Params) -> Row:
     metrics = result.metrics
-    init = metrics["protocol"]["init"]
     return Row(
         model=result.model,
         miou=100 * metrics["miou"],
         pixel_acc=100 * metrics["pixel_acc"],
         interval=f"{100 * metrics['miou_low']:.1f} to {100 * metrics['miou_high']:.1f}",
         train=settings.data.train,
-        start="random" if init == "none" else f"ImageNet, {Path(init).stem}",
+        start=encoders.named(metrics["protocol"]["init"]),
         source=f"{settings.here or './'}, {metrics['protocol']['test_time']}",
         classes=(100 * result.per_class["iou"]).tolist(),
         notes=[],

@@ -69,3 +69,16 @@ def start(init: str, backbone: object) -> str:
     names = (network, f"timm/tf_{network}") if network in LITE else (f"timm/{network}",)
     packaged = network in ENCODERS and backbone in names
     return f"{FOLDER}/{network}.pth" if init == "imagenet" and packaged else init
+
+
+def named(start: str) -> str:
+    """What a person calls a start, given as what `start` comes to.
+
+    Example:
+        >>> named("data/weights/efficientnet_lite0.pth"), named("coco"), named("mine/fcn.pt")
+        ('ImageNet, efficientnet_lite0', 'COCO', 'mine/fcn.pt')
+    """
+    path = Path(start)
+    if path.parent == Path(FOLDER) and path.stem in ENCODERS:
+        return f"ImageNet, {path.stem}"
+    return {"none": "random", "imagenet": "ImageNet", "coco": "COCO"}.get(start, start)

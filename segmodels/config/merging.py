@@ -80,13 +80,16 @@ def _by_group(entry: dict[str, Any]) -> dict[str, Any]:
             group_of[member] = group
     if clash := [name for name in classes if name in groups and name not in group_of]:
         raise ValueError(f"groups.{clash[0]}: there is a class of that name, which is in no group")
+    void = entry.get("void", VOID_VALUE)
+    if isinstance(void, int) and void < len(classes):
+        raise ValueError(f"void = {void}: the mask value of {classes[void]}; expected another one")
     targets = [group_of.get(name, name) for name in classes]
     merged = list(dict.fromkeys(targets))
     may_lack = set(entry.get("allow_absent") or [])
     needed = {target for name, target in zip(classes, targets, strict=True) if name not in may_lack}
     result = {key: value for key, value in entry.items() if key != "groups"}
     result["classes"] = merged
-    result["labels"] = dict(enumerate(targets)) | {entry.get("void", VOID_VALUE): "void"}
+    result["labels"] = dict(enumerate(targets)) | {void: "void"}
     result["allow_absent"] = [name for name in merged if name not in needed]
     palette = entry.get("palette")
     if isinstance(palette, list) and len(palette) == len(classes):

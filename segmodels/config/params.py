@@ -27,6 +27,7 @@ from segmodels.config.schema import (
 from segmodels.config.section import Positive, Section
 
 # Folders of data/ with another meaning.
+FORBIDDEN = set(".@$\\:,")  # in the name of a data set
 RESERVED_DATASETS = {
     "code",
     "costs",
@@ -88,7 +89,7 @@ class Params(Section):
             )
         for name in self.datasets:
             parts = Path(name).parts
-            if not parts or set(parts) & {"/", ".."} or set(name) & set(".@$\\:,"):
+            if not parts or set(parts) & {"/", ".."} or set(name) & FORBIDDEN:
                 raise ValueError(f"datasets.{name}: expected a relative path without . @ $ : ,")
             if parts[0] in RESERVED_DATASETS:
                 raise ValueError(f"datasets.{name}: data/{parts[0]} is taken, rename it")

@@ -27,6 +27,7 @@ from segmodels.config.section import (
 )
 
 VOID = "void"  # in `labels`, what stands for no class
+BACKGROUND = "background"  # a class of this name, if there is one, has no objects
 INDEX_COLUMNS = {"image_id", "split", "width", "height", "void_share"}  # of index.csv
 
 Masks = Literal["auto", "index", "colour"]
@@ -152,7 +153,7 @@ class Train(Section):
     epochs: Count = Field(description="passes over the training images")
     batch_size: Annotated[int, Field(ge=2)] = Field(description="images of a step")
     crop_size: Side = Field(description="side of the square training crops, pixels")
-    base_size: Side | None = Field(None, description="shrink to this long side first, pixels")
+    base_size: Side | None = Field(None, description="resize to this long side first, pixels")
     scale: tuple[Positive, Positive] = Field((0.5, 2), description="range of random scaling")
     flip: bool = Field(True, description="mirror every second image, at random")
     color_jitter: Annotated[float, Field(ge=0, lt=1)] = Field(
@@ -239,14 +240,14 @@ class Comparison(Section):
     """Runs that share their figures; a list alone stands for `runs`.
 
     `score_classes` names the classes over which a table and a figure of their own take the mean;
-    `title` is that figure's, and says what was found.
+    `title` is that figure's, or that of scores.png if it has all runs, and says what was found.
     """
 
     runs: list[str] = Field(min_length=1, description="keys of `models` and `variants`")
     score_classes: Annotated[list[str], Field(min_length=1)] | None = Field(
         None, description="over which a table and a figure of their own take the mean"
     )
-    title: str | None = Field(None, description="of that figure: what was found")
+    title: str | None = Field(None, description="of its figure; with all runs of scores.png too")
 
     @model_validator(mode="before")
     @classmethod

@@ -13,7 +13,7 @@ Side = Annotated[int, Field(ge=32)]  # of an image, pixels
 Label = Annotated[int, Field(ge=0, le=255)]
 Value = Annotated[int, Field(ge=0, le=65535)]  # in a mask
 MD5 = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
-RGB = tuple[int, int, int]
+RGB = tuple[Label, Label, Label]
 Triple = tuple[float, float, float]
 
 

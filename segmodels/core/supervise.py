@@ -15,12 +15,11 @@ MADE = re.compile("(studies/.+/)?(data|reports)/")  # what stages make
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage.
+    """Run a stage, or a command.
 
     What bad input and a failing machine raise is shown in one line on stderr (see `one_line`), and
     the process ends with status 1. Anything else is a defect and keeps its traceback.
     """
-    _die_with_parent()
     interrupts = signal.getsignal(signal.SIGINT)
     try:
         if interrupts is signal.SIG_DFL:  # as `begin` leaves it

@@ -29,7 +29,7 @@ class RandomCrop:
 
     Args:
         size: side of the square in pixels.
-        base_size: long side in pixels to which the image is shrunk first, or None.
+        base_size: long side in pixels to which the image is resized first, or None.
         scale: smallest and largest factor on top of that, drawn uniformly.
         flip: whether every second crop is mirrored.
         ignore_index: label of the target where the scaled image is smaller than the crop.

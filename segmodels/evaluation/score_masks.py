@@ -115,7 +115,7 @@ def metrics(counts: Counts) -> dict[str, float | int | None]:
     """Number of pictures and all scores of a folder, fractions 0..1.
 
     Returns:
-        images; those of scores.summarize; miou_low and miou_high, the interval of statistics.py;
+        images; those of scores.summarize; miou_low and miou_high, the interval of bootstrap.py;
         {band}_miou for each of boundary.NAMES, None where a band has no pixel.
     Raises:
         ValueError: no pixel counts.

@@ -79,9 +79,12 @@ class Folder:
         """The masks that `segmodels predict` made of an image."""
         if self.model:
             return self.by_stem.get(f"{image_id}_{self.model}{MASK_ENDING}", [])
+        begin = f"{image_id}_"
+        others = tuple(f"{other}_" for other in self.targets if other.startswith(begin))
         paths = []
         for stem in self.by_stem:
-            if stem.startswith(f"{image_id}_") and stem.endswith(MASK_ENDING):
+            mine = stem.startswith(begin) and not stem.startswith(others)
+            if mine and stem.endswith(MASK_ENDING):
                 paths += self.by_stem[stem]
         return paths
 

@@ -73,20 +73,21 @@ def comparison(
         panels[name] = Image.fromarray(palette[np.asarray(small)])
     present = np.unique(np.concatenate([np.unique(labels) for labels in predictions.values()]))
     names = {int(label): classes[label] for label in present if label < len(classes)}
-    return _sheet(panels, names, palette)
+    return sheet(panels, names, palette)
 
 
-def _sheet(
+def sheet(
     panels: Mapping[str, Image.Image], names: Mapping[int, str], palette: np.ndarray
 ) -> Image.Image:
     """Panels under their names, and a legend of labels and names."""
     font = _font()
     columns = [max(panel.width, round(font.getlength(name))) for name, panel in panels.items()]
     entries = [2 * SWATCH + GAP + round(font.getlength(name)) for name in names.values()]
-    width = max(sum(columns) + GAP * (len(columns) + 1), max(entries) + GAP)
+    width = max(sum(columns) + GAP * (len(columns) + 1), max(entries, default=0) + GAP)
     places = _rows(entries, width - GAP)
     below = GAP + LINE + next(iter(panels.values())).height + GAP
-    height = below + LINE * (places[-1][1] + 1) + GAP
+    lines = places[-1][1] + 1 if places else 0  # a model without a background may see nothing
+    height = below + LINE * lines + GAP
     sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
     left = GAP

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from segmodels.config.document import shown
-from segmodels.config.schema import Predict
+from segmodels.config.schema import BACKGROUND, Predict
 from segmodels.core import files, machine
 from segmodels.core.packed import Card
 from segmodels.data import images, masks
@@ -23,7 +23,6 @@ from segmodels.models.network import Network
 
 SETTINGS = {"split", "weights", "long_side", "batch_size", "precision", "threads"}  # no variants
 PLAIN = Predict().model_dump(exclude=SETTINGS)  # one pass
-BACKGROUND = "background"
 
 
 @dataclass(frozen=True)
@@ -183,7 +182,8 @@ class Model:
             confidence: whether the probability of each pixel's label is kept too.
             probabilities: whether those of all classes are; 4 bytes a class and pixel.
             half: whether probabilities are float16, in half the memory.
-            choices: keys of `segmodels.config.schema.Predict` in place of the model's own;
+            choices: long_side, scales, flip, window, tile and crf of
+                `segmodels.config.schema.Predict`, in place of the model's own;
                 `fast=True` is one plain pass, `as_scored=True` what the scores were measured with.
         Raises:
             ValueError: the image cannot be read, or a choice makes no sense.
@@ -203,6 +203,8 @@ class Model:
         Raises:
             ValueError: one of them makes no sense.
         """
+        if idle := sorted(choices.keys() & (SETTINGS - {"long_side"})):
+            raise ValueError(f"{idle[0]}: of a study's predictions, without effect on a photograph")
         others = {name: value for name, value in choices.items() if name != "as_scored"}
         if others.get("crf") is True and self.scored.crf:
             others["crf"] = self.scored.crf.model_dump()
@@ -257,7 +259,9 @@ def as_image(image: Any) -> np.ndarray:
         if image.ndim != 3 or len(image) != 3:
             raise ValueError(f"a tensor {tuple(image.shape)}: expected (3, H, W)")
         if image.is_floating_point():
-            image = (image * 255).round().clamp(0, 255)
+            if not (image.min() >= 0 and image.max() <= 1):
+                raise ValueError("a float tensor beyond 0..1: expected RGB in 0..1, not normalised")
+            image = (image * 255).round()
         image = image.to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     if not isinstance(image, np.ndarray):
         what = type(image).__name__
@@ -279,6 +283,7 @@ def placed(found: Network, precision: str, device: str = "auto") -> Network:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if precision == "auto":
-        precision = "bf16" if machine.has_bf16() else "fp16" if device != "cpu" else "fp32"
+        bf16 = machine._cpu_has_bf16() if device == "cpu" else machine.has_bf16()
+        precision = "bf16" if bf16 else "fp16" if device != "cpu" else "fp32"
     network.place(found.module, torch.device(device))
     return replace(found, device=torch.device(device), precision=precision)

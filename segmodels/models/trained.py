@@ -89,7 +89,7 @@ def of_torchvision(name: str) -> Network:
     """torchvision's model of this name with its published weights.
 
     Args:
-        name: as fcn_resnet50, deeplabv3_mobilenet_v3_large.
+        name: as fcn_resnet50, deeplabv3_resnet101.
     Raises:
         ValueError: it publishes none of that name, or they cannot be downloaded.
     """

@@ -20,7 +20,7 @@ from segmodels.data.augment import RandomCrop
 from segmodels.data.doctor.examine import Diagnosis
 from segmodels.data.doctor.finding import Group
 from segmodels.inference import drawing
-from segmodels.reporting.gallery import jpeg_uri, mask_colours
+from segmodels.reporting.gallery import has_background, jpeg_uri, mask_colours
 
 WEB = Path(__file__).with_name("web")
 SUSPECTS = 6  # groups of images shown of a finding
@@ -143,7 +143,8 @@ class _Sheet:
         ]
 
     def _picture(self, image: np.ndarray, labels: np.ndarray, image_id: str, kind: str) -> Picture:
-        drawn = np.asarray(drawing.overlay(image, labels, self.colours))
+        background = has_background(self.data.classes)
+        drawn = np.asarray(drawing.overlay(image, labels, self.colours, background=background))
         shares = ", ".join(self._shares(labels)) or "nothing"
         height, width = labels.shape
         name = layout.printable(image_id)

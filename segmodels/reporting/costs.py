@@ -1,4 +1,4 @@
-"""What each model costs: counted in reports/models/, measured in data/costs/ by the cost stage."""
+"""What each model costs: counted in reports/models/, measured in data/costs/ by `predict`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from segmodels.reporting.markdown import one_image
 from segmodels.reporting.result import Result
 
 
@@ -30,7 +31,7 @@ def read(results: Sequence[Result], folder: str | Path) -> pd.DataFrame:
     """What was counted and measured of each model.
 
     Args:
-        folder: holds <model>.json of the cost stage.
+        folder: holds <model>.json of the stage `predict`.
     Returns:
         model, miou and its interval, the columns of COLUMNS, and machine, picture and passes of the
         latency.
@@ -45,10 +46,8 @@ def machines(results: Sequence[Result], cost_table: pd.DataFrame) -> list[str]:
     fewest = cost_table["passes"].min()
     most = cost_table["passes"].max()
     passes = f"{fewest} to {most}" if fewest < most else f"{fewest}"
-    latency = (
-        f"Latency: median of {passes} predictions of one image of "
-        f"{cost_table['picture'].iloc[0]} pixels, after a warm-up"
-    )
+    sizes = dict(zip(cost_table["model"], cost_table["picture"], strict=True))
+    latency = f"Latency: median of {passes} predictions of {one_image(sizes)}, after a warm-up"
     predicted_on = dict(zip(cost_table["model"], cost_table["machine"], strict=True))
     trained_on = {result.model: machine(result.provenance) for result in results}
     return [

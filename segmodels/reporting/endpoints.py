@@ -5,20 +5,26 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
+from segmodels.reporting.markdown import bars
 from segmodels.reporting.style import GREY, Look, framed, styled
 from segmodels.reporting.tables import floor_of
 
 ROW = 0.5  # inches from run to run
 MOST_NAMED = 12  # more classes are counted in the caption, not named
-BARS = (
-    "Bars: 95% intervals over the images, not over training seeds. Whether two models differ, "
-    "the table of differences says: bars that overlap do not decide it."
+OVERLAP = (
+    "Whether two models differ, the table of differences says: bars that overlap do not decide it."
 )
 
 
 @styled
 def figure(
-    table: pd.DataFrame, look: Look, classes: Sequence[str], title: str, note: str
+    table: pd.DataFrame,
+    look: Look,
+    classes: Sequence[str],
+    title: str,
+    note: str,
+    *,
+    video: bool = False,
 ) -> Figure:
     """Scores from the best to the worst, in percent; the floor is a dashed line.
 
@@ -28,13 +34,14 @@ def figure(
         classes: over which the mean is taken.
         title: what was found.
         note: how the scores were made.
+        video: whether the images are frames of videos.
     """
     baseline = str(floor_of(table["model"]))
     runs = table[table["model"] != baseline].set_index("model")
     ranked = 100 * runs.sort_values("miou", ascending=False, kind="stable")
     floor = 100 * float(table.loc[table["model"] == baseline, "miou"].iloc[0])
     over = f"{len(classes)} classes" if len(classes) > MOST_NAMED else ", ".join(classes)
-    caption = f"mIoU over {over}. {BARS} {note}"
+    caption = f"mIoU over {over}. {bars(video=video)} {OVERLAP} {note}"
     drawn = framed(title, caption, size=(11, 2.6 + ROW * len(ranked)))
     axes = drawn.subplots()
     for y, (name, row) in enumerate(ranked.iterrows()):

@@ -24,14 +24,20 @@ def choose(image_ids: Sequence[str]) -> list[str]:
 
 
 def column(
-    image: np.ndarray, target: np.ndarray, prediction: np.ndarray, colours: np.ndarray
+    image: np.ndarray,
+    target: np.ndarray,
+    prediction: np.ndarray,
+    colours: np.ndarray,
+    *,
+    background: bool = True,
 ) -> list[Image.Image]:
     """An image, its ground truth and its prediction, the labels as colours over the image.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        target, prediction: (H, W) uint8 labels; 0, the background, has no colour.
+        target, prediction: (H, W) uint8 labels.
         colours: (256, 3) uint8 RGB of each label.
+        background: whether the label 0 is background, which has no colour.
     Returns:
         Three images whose long side is SIDE.
     """
@@ -44,7 +50,7 @@ def column(
     for labels in (target, prediction):
         small = np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
         tinted = Image.blend(photo, Image.fromarray(colours[small]), OPACITY)
-        panels.append(Image.composite(tinted, photo, Image.fromarray(small > 0)))
+        panels.append(Image.composite(tinted, photo, Image.fromarray(small >= int(background))))
     return panels
 
 

@@ -65,15 +65,15 @@ def confusions(matrices: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> 
 
 
 def cost(summary: pd.DataFrame, models: Collection[str]) -> str:
-    """Which network scores highest, and what it takes beside the largest one."""
+    """Which network scores highest, and what it costs beside the most expensive one."""
     rows = summary[summary["model"].isin(models)].set_index("model")
     best = str(rows["miou"].idxmax())
-    largest = str(rows["gflops"].idxmax())
-    if best == largest:
-        return f"the largest network, {largest}, scores highest"
+    costliest = str(rows["gflops"].idxmax())
     spent = f"{rows['gflops'][best]:.3g} GMACs"
-    most = f"{rows['gflops'][largest]:.3g}"
-    return f"{best} scores highest with {spent}, the largest is {largest} with {most}"
+    if best == costliest:
+        return f"{best} scores highest and costs the most, {spent}"
+    most = f"{rows['gflops'][costliest]:.3g}"
+    return f"{best} scores highest, at {spent}; {costliest} costs the most, {most}"
 
 
 def dataset(pixels: pd.Series) -> str:

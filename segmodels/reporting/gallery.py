@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from segmodels.config.schema import BACKGROUND
 from segmodels.data import images, layout
 from segmodels.evaluation import scores
 from segmodels.reporting.result import Result
@@ -34,6 +35,11 @@ def mask_colours(palette: list[tuple[int, int, int]] | None, void: int) -> np.nd
     colours = images.palette(palette)
     colours[void] = images.palette()[255]
     return colours
+
+
+def has_background(classes: Sequence[str]) -> bool:
+    """Whether the label 0 is background, where drawings leave the photograph as it is."""
+    return classes[0] == BACKGROUND
 
 
 def mean_miou(results: Sequence[Result]) -> pd.Series:

@@ -10,12 +10,11 @@ from typing import Any, NamedTuple, TypeVar
 import pandas as pd
 
 from segmodels.evaluation.bootstrap import LEVEL, RESAMPLES
-from segmodels.reporting.result import CROSS_ENTROPY, Result
+from segmodels.reporting.result import CROSS_ENTROPY, PREDICTED, Result
 from segmodels.reporting.tables import otherwise, rise, usual
 
 T = TypeVar("T")
 RISE = 0.01  # a curve whose val mIoU still rises by more than this is still improving
-PREDICTION_KEYS = ["input_long_side", "test_time", "weights"]  # of the protocol
 MARK = "*"  # stands behind the name of a model whose recipe differs from the usual one
 DIFFERENCES_HEAD = ["models", "mIoU, points", "95% interval", "excludes 0"]
 DIFFERENCES_MEANING = (
@@ -149,21 +148,45 @@ def listed(remarks: Sequence[Remark]) -> str:
 def measured(results: Sequence[Result]) -> str:
     """On what the scores were measured, as a sentence: the caption of figures."""
     metrics = results[0].metrics
-    protocol = metrics["protocol"]
-    test_time = protocol["test_time"]
-    if any(result.metrics["protocol"]["test_time"] != test_time for result in results):
-        test_time = f"predicted in several ways ({results[0].model}: {test_time})"
+    test_time = _common(results, "test_time", "predicted in several ways")
+    weights = _common(results, "weights", "weights of several epochs")
     return (
         f"{metrics['dataset']}, {metrics['split']}: {metrics['images']} images, "
-        f"{protocol['ground_truth']}{_input_size(protocol)}, {test_time}, "
-        f"{protocol['weights']}."
+        f"{metrics['protocol']['ground_truth']}{_input_size(results)}, {test_time}, {weights}."
     )
 
 
 def counted(results: Sequence[Result]) -> str:
     """What GMACs are."""
-    size = results[0].metrics["protocol"]["gflops_picture"]
-    return f"GMACs: billions of multiply-adds to predict one image of {size} pixels."
+    sizes = {result.model: result.metrics["protocol"]["gflops_picture"] for result in results}
+    return f"GMACs: billions of multiply-adds to predict {one_image(sizes)}."
+
+
+def one_image(sizes: Mapping[str, str]) -> str:
+    """One image of a size in pixels; of several sizes the first, with its model.
+
+    Example:
+        >>> one_image({"fcn": "80 x 64", "unet": "80 x 64"})
+        'one image of 80 x 64 pixels'
+    """
+    model, size = next(iter(sizes.items()))
+    if len(set(sizes.values())) > 1:
+        return f"one image, at several sizes ({model}: {size} pixels)"
+    return f"one image of {size} pixels"
+
+
+def bars(*, video: bool) -> str:
+    """What the bars of a figure are, for its caption.
+
+    Args:
+        video: whether the images are frames of videos, which summary.md has other intervals for.
+    """
+    if not video:
+        return "Bars: 95% intervals over the images, not over training seeds."
+    return (
+        "Bars: 95% intervals over single images, too narrow for frames of video: summary.md has "
+        "those over stretches, for the mIoU over all classes. They do not cover training seeds."
+    )
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -173,10 +196,20 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(lines)
 
 
-def _input_size(protocol: Mapping[str, Any]) -> str:
-    """To which size images were reduced, in brackets; "" if they were not."""
-    side = protocol["input_long_side"]
-    return "" if side == "original" else f" (resized to long side {side} for inference)"
+def _common(results: Sequence[Result], key: str, several: str) -> str:
+    """What the protocols say of a key; where they differ: that they do, and what the first says."""
+    values = [str(result.metrics["protocol"][key]) for result in results]
+    if len(set(values)) > 1:
+        return f"{several} ({results[0].model}: {values[0]})"
+    return values[0]
+
+
+def _input_size(results: Sequence[Result]) -> str:
+    """To which size images were resized, in brackets; "" if they were not."""
+    sides = [str(result.metrics["protocol"]["input_long_side"]) for result in results]
+    if len(set(sides)) > 1:
+        return f" (resized to several sizes for inference, {results[0].model}: {sides[0]})"
+    return "" if sides[0] == "original" else f" (resized to long side {sides[0]} for inference)"
 
 
 def _validated(results: Sequence[Result], val: str) -> str:
@@ -207,7 +240,8 @@ def _looks(results: Sequence[Result]) -> str:
     looks = sum(result.metrics["protocol"].get("test_looks", 0) for result in results)
     if not looks:
         return ""
-    return f"Looks at {results[0].metrics['split']}: {looks}, one a run, after its training."
+    split = results[0].metrics["split"]
+    return f"Looks at {split} by these runs: {looks}, one a run, after its training."
 
 
 def _losses(results: Sequence[Result]) -> Remark:
@@ -230,7 +264,11 @@ def _predicted(results: Sequence[Result]) -> Remark:
     ways = {}
     for result in results[1:]:
         protocol = result.metrics["protocol"]
-        different = [str(protocol[key]) for key in PREDICTION_KEYS if protocol[key] != first[key]]
+        different = []
+        for key in PREDICTED:
+            if protocol[key] != first[key]:
+                side = "long side " if key == "input_long_side" else ""
+                different.append(f"{side}{protocol[key]}")
         if different:
             ways[result.model] = ", ".join(different)
     return (

@@ -30,7 +30,10 @@ HELP = {  # heading of a column -> what it is
     "boundary mIoU": "Mean IoU in a narrow band inside the objects' borders.",
     "pixel acc": "Share of the pixels that are right.",
     "mean acc": "Mean over the classes of the share of their pixels that are right.",
-    "best epoch": "Epoch with the highest mIoU on val during training.",
+    "best epoch": (
+        "Epoch with the highest mIoU during training: on the holdout, or on val where there is "
+        "none. In brackets its mIoU on val."
+    ),
     "parameters": "Numbers that training changes, in millions.",
     "models": "The runs that are compared.",
     "mIoU, points": "mIoU of the first model minus that of the second, in points.",

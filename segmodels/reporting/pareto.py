@@ -10,16 +10,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from matplotlib.transforms import BboxBase
 
+from segmodels.reporting.markdown import bars
 from segmodels.reporting.style import GREY, Look, framed, label_log_ticks, styled
 
 COSTS = {  # column -> name of the axis
     "gflops": "GMACs of one image",
     "millions": "parameters (millions)",
 }
-MEANING = (
-    "Steps: the Pareto front, models that no other beats in both. Bars: 95% intervals over the "
-    "images, not over training seeds."
-)
+STEPS = "Steps: the Pareto front, models that no other beats in both."
 FRONT = "Pareto front"  # label of its line
 ALMOST_EQUAL = 1.01  # costs with a smaller ratio than this count as one cost
 
@@ -57,15 +55,22 @@ def front(costs: Sequence[float], scores: Sequence[float]) -> np.ndarray:
 
 @styled
 def against_cost(
-    summary: pd.DataFrame, look: Look, title: str, note: str, quantity: str = "mIoU (%)"
+    summary: pd.DataFrame,
+    look: Look,
+    title: str,
+    note: str,
+    quantity: str = "mIoU (%)",
+    *,
+    video: bool = False,
 ) -> Figure:
     """mIoU with its interval against what was counted, side by side, on logarithmic axes.
 
     Args:
         summary: from `summary.table`; the models of `look` are drawn.
         quantity: name of the vertical axis, which says over which classes the mean is.
+        video: whether the images are frames of videos.
     """
-    caption = f"{MEANING} {note}"
+    caption = f"{STEPS} {bars(video=video)} {note}"
     figure = framed(title, caption, size=(12.5, 5.8))
     rows = summary.set_index("model").loc[list(look)]
     rows = rows.assign(millions=rows["parameters"].astype(float) / 1e6)
@@ -114,14 +119,20 @@ def _draw_front(axes: Axes, rows: pd.DataFrame, column: str) -> None:
 
 
 def _label(axes: Axes, rows: pd.DataFrame, look: Look, column: str) -> None:
-    """Each model's name beside its point, where it covers no other name, marker, bar or step."""
+    """Each model's name beside its point, where it covers no other name, marker, bar or step.
+
+    Without a leader, a name is nearer to its own point than to another one or its bar.
+    """
     pixel = axes.figure.dpi / 72  # pixels of a point
     points = _in_pixels(axes, rows[column], rows["miou"])
-    taken = _drawn_boxes(axes, rows, column, pixel)
+    bars_drawn = _bars(axes, rows, column, pixel)
+    steps = _steps(axes, pixel)
+    taken = np.concatenate([_boxes(points, MARKER * pixel), bars_drawn, steps])
     from_top = np.argsort(-points[:, 1], kind="stable")
     for k in from_top:
         name = str(rows.index[k])
-        away, filled = _free(points[k], _size(axes, name), pixel, axes.bbox, taken)
+        of_others = np.delete(bars_drawn, k, axis=0)
+        away, filled = _free(points[k], _size(axes, name), pixel, axes.bbox, taken, of_others)
         taken = np.concatenate([taken, filled])
         leader = {"arrowstyle": "-", "color": look[name]["color"], "shrinkA": 1, "shrinkB": 4}
         has_leader = len(filled) > 1
@@ -142,16 +153,18 @@ def _in_pixels(axes: Axes, costs: pd.Series, scores: pd.Series) -> np.ndarray:
     return axes.transData.transform(np.stack([costs, scores * 100], axis=1))
 
 
-def _drawn_boxes(axes: Axes, rows: pd.DataFrame, column: str, pixel: float) -> np.ndarray:
-    """(n, 2, 2) boxes that markers, bars and the steps of the front fill, in pixels."""
-    points = _in_pixels(axes, rows[column], rows["miou"])
+def _bars(axes: Axes, rows: pd.DataFrame, column: str, pixel: float) -> np.ndarray:
+    """(n, 2, 2) boxes that the bars fill, in pixels; each holds its model's point."""
     low = _in_pixels(axes, rows[column], rows["miou_low"])
     high = _in_pixels(axes, rows[column], rows["miou_high"])
-    bars = np.stack([low - pixel, high + pixel], axis=1)
+    return np.stack([low - pixel, high + pixel], axis=1)
+
+
+def _steps(axes: Axes, pixel: float) -> np.ndarray:
+    """(n, 2, 2) boxes that the steps of the front fill, in pixels."""
     (front_line,) = [line for line in axes.lines if line.get_label() == FRONT]
     corners = axes.transData.transform(front_line.get_xydata())
-    steps = [_trace(start, end, pixel) for start, end in pairwise(corners)]
-    return np.concatenate([_boxes(points, MARKER * pixel), bars, *steps])
+    return np.concatenate([_trace(start, end, pixel) for start, end in pairwise(corners)])
 
 
 def _size(axes: Axes, name: str) -> np.ndarray:
@@ -163,14 +176,22 @@ def _size(axes: Axes, name: str) -> np.ndarray:
 
 
 def _free(
-    point: np.ndarray, size: np.ndarray, pixel: float, inside: BboxBase, taken: np.ndarray
+    point: np.ndarray,
+    size: np.ndarray,
+    pixel: float,
+    inside: BboxBase,
+    taken: np.ndarray,
+    of_others: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The nearest free place for a label, to which a free line leads if there is one.
 
+    Args:
+        of_others: (m, 2, 2) boxes of the other models' bars.
     Returns:
         from the point to the label's middle, pixels; the boxes (n, 2, 2) that label and line fill.
         If there is no free place, the label covers something, and its boxes are not returned.
     """
+    own = _boxes(point[None], 0)
     marker = _boxes(point[None], MARKER * pixel)
     others = taken[~_overlap(taken, marker).any(1)]
     for may_cross in (False, True):
@@ -182,6 +203,8 @@ def _free(
             if distance > NEAR:
                 line = _trace(point + away, point, pixel)
                 line = line[~_overlap(line, np.concatenate([box, marker])).any(1)]
+            elif _distance(box, of_others) < _distance(box, own):
+                continue
             if may_cross or not _overlap(line, others).any():
                 return away, np.concatenate([box, line])
     return np.array([NEAR * pixel + size[0] / 2, 0]), np.empty((0, 2, 2))
@@ -209,6 +232,12 @@ def _trace(start: np.ndarray, end: np.ndarray, pixel: float) -> np.ndarray:
 def _boxes(middles: np.ndarray, half: float | np.ndarray) -> np.ndarray:
     """(n, 2) middles and half of the size -> (n, 2, 2): least and largest corner."""
     return np.stack([middles - half, middles + half], axis=1)
+
+
+def _distance(box: np.ndarray, others: np.ndarray) -> float:
+    """Pixels from a (1, 2, 2) box to the nearest of (m, 2, 2); infinite if there is none."""
+    apart = np.maximum(others[:, 0] - box[:, 1], box[:, 0] - others[:, 1])
+    return float(np.linalg.norm(apart.clip(min=0), axis=1).min(initial=np.inf))
 
 
 def _overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:

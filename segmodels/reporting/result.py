@@ -26,7 +26,8 @@ RECIPE_KEYS = {"epochs", "batch_size", "crop_size", "init"}  # see `tables.other
 HASH_KEYS = {"code_sha256", "params_sha256"}  # only in older results, see `evaluation` instead
 PER_MODEL_KEYS = {"seed", "weights_sha256", "predictions_sha256"} | RECIPE_KEYS | HASH_KEYS
 # These may differ too, of a run that params.yaml wants predicted in a way of its own.
-PREDICTION_KEYS = {"input_long_side", "test_time", "weights", "gflops_picture"}
+PREDICTED = ["input_long_side", "test_time", "weights"]
+PREDICTION_KEYS = {*PREDICTED, "gflops_picture"}
 
 LOSS_NAMES = {name: str(field.title) for name, field in Loss.model_fields.items()}
 CROSS_ENTROPY = LOSS_NAMES["cross_entropy"]  # the history of every model contains it
@@ -74,9 +75,11 @@ class Result:
 
     @property
     def identity(self) -> str:
-        """Network and recipe as one text: equal for models that differ only in their seed."""
+        """Network, recipe and prediction as one text: equal where only the seeds differ."""
         values = {key: self.provenance[key] for key in IDENTITY_KEYS}
-        return json.dumps(values | {"recipe": self.recipe}, sort_keys=True)
+        values["recipe"] = self.recipe
+        values["predicted"] = [self.metrics["protocol"][key] for key in PREDICTED]
+        return json.dumps(values, sort_keys=True)
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -89,12 +92,15 @@ class Result:
         """The training loss in words, e.g. "cross-entropy + 0.5 Dice"."""
         recipe = self.provenance["recipe"]
         names = dict(LOSS_NAMES)
+        parts = list(recipe["loss"].items())
         weights = recipe["class_weights"]
         if weights != "none":
-            softly = "softly " if weights.startswith("sqrt") else ""
-            names["cross_entropy"] = f"{softly}class-weighted {CROSS_ENTROPY}"
+            root = "square-root " if weights.startswith("sqrt") else ""
+            names["cross_entropy"] = f"{CROSS_ENTROPY} with {root}class weights"
+            # The last one: "+ Dice" behind "with class weights" would seem to belong to these.
+            parts.sort(key=lambda part: part[0] == "cross_entropy")
         terms = []
-        for key, weight in recipe["loss"].items():
+        for key, weight in parts:
             if weight:
                 name = names.get(key, key)
                 terms.append(name if weight == 1 else f"{weight:g} {name}")

@@ -8,11 +8,9 @@ well they use a CPU: the estimate is good to about a third.
 
 import time
 from collections.abc import Collection
-from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import nn
 
 from segmodels import models
 from segmodels.config.params import Params
@@ -27,7 +25,6 @@ MOST_PIXELS = 64  # of its side
 SMALL = 1000.0  # billions of multiply-adds: a minute on a slow CPU; not worth a measurement
 BACKWARD = 2  # passes that the gradient costs, in forward passes
 SLOWER = 1.4  # of the measured steps: optimizer, checkpoints; 1.4 on an EPYC, 1.8 on a Xeon
-STARTING = (Tensor.normal_, Tensor.uniform_, Tensor.fill_, Tensor.zero_)  # what nn.init calls
 STARTS = 6  # processes a model: its three stages, and as long again for what DVC does around them
 
 
@@ -70,22 +67,11 @@ def minutes(
 
 def work(entry: Model, side: int) -> float:
     """Billions of multiply-adds of a forward pass of one image of side x side pixels."""
-    with torch.device("meta"), Unset():
+    with models.weightless():
         model = models.build(entry.arch, num_classes=21, **entry.arguments).eval()
         image = torch.empty(1, 3, side, side)
     with torch.inference_mode():
         return gflops(lambda: model(image))
-
-
-class Unset(TorchFunctionMode):
-    """Leaves new parameters as they are: on the meta device a start costs more than a pass."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func in STARTING:
-            return args[0]
-        return func(*args, **(kwargs or {}))
 
 
 def speed(recipe: Train) -> float:

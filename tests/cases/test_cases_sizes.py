@@ -15,7 +15,7 @@ from segmodels import models
 from segmodels.config import params
 from segmodels.config.paths import Paths
 from segmodels.config.schema import Normalize
-from segmodels.core import distributed, supervise
+from segmodels.core import distributed
 from segmodels.data import transforms
 from segmodels.data.images import read_target
 from segmodels.data.loading import whole_images
@@ -50,7 +50,6 @@ def home(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("SEGMODELS_WORKERS", "0")
-    monkeypatch.setattr(supervise, "_die_with_parent", lambda: None)
     return tmp_path
 
 

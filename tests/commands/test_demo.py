@@ -16,7 +16,7 @@ import segmodels
 from segmodels.cli import main
 from segmodels.commands.demo import server
 from segmodels.commands.demo.labelling import Labelling
-from segmodels.core import packed, supervise
+from segmodels.core import packed
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,6 @@ def elsewhere(tmp_path, monkeypatch):
     """A folder where no model comes along."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(packed, "FOLDER", tmp_path / "weights")
-    monkeypatch.setattr(supervise, "_die_with_parent", lambda: None)
     return tmp_path
 
 

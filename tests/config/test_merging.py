@@ -121,3 +121,16 @@ def test_the_confusion_is_that_of_21_classes_summed(tmp_path):
     assert whole.sum() > 10_000 and whole[3, 8] != whole[8, 3]
     np.testing.assert_array_equal(fewer, expected)
     np.testing.assert_array_equal(table[GROUPS].sum(), fewer.sum(axis=1))
+
+
+@pytest.mark.parametrize("void", [0, 4, 20])
+def test_a_class_is_not_made_void(void):
+    with pytest.raises(ValueError, match=f"void = {void}: the mask value of {VOC.classes[void]};"):
+        merged(void=void)
+    assert merged(void=21).labels[21] == "void"
+
+
+@pytest.mark.parametrize("colour", [(300, 0, 0), (0, -1, 0)])
+def test_a_colour_has_three_bytes(colour):
+    with pytest.raises(ValueError, match=r"palette.1.\d"):
+        Dataset(classes=["a", "b"], palette=[(0, 0, 0), colour])

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +83,23 @@ def test_a_reader_that_leaves_is_no_error(tmp_path):
     command = f"{sys.executable} {program} | head -n 1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("0\n141\n", "")
+
+
+def test_a_command_goes_on_when_its_shell_has_ended(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, time\n"
+        "from segmodels.core import supervise\n"
+        "def work():\n"
+        "    parent = os.getppid()\n"
+        "    while os.getppid() == parent: time.sleep(0.01)\n"
+        "    open('done', 'w').close()\n"
+        "supervise.run(work)\n"
+    )
+    command = f"PYTHONPATH={ROOT} {sys.executable} {program} & sleep 0.1"
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
+    for _ in range(500):
+        if (tmp_path / "done").exists():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it died with its shell")

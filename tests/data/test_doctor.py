@@ -550,3 +550,16 @@ def test_documented_thresholds_are_those_of_the_code():
         (module,) = [module for module in modules if hasattr(module, name)]
         assert getattr(module, name) == pytest.approx(float(value), abs=0.001), name
     assert len(found) == 14
+
+
+def test_frames_may_be_numbered_by_their_time():
+    """As %Y%m%d%H%M%S%f does: 20 digits, more than an integer of numpy holds."""
+    plain = np.random.default_rng(0).normal(size=(24, 8)).cumsum(0).astype(np.float32)
+    plain /= np.linalg.norm(plain, axis=1, keepdims=True)
+    looks = likeness.Looks(plain, plain[:, ::-1], [str(k) for k in range(24)])
+    ids = [f"drive_2024010112000{k:07d}" for k in range(24)]
+    assert len(ids[0].partition("_")[2]) == 20
+    index = pd.DataFrame({"image_id": ids, "split": ["train"] * 12 + ["val"] * 12})
+    (finding,) = likeness._videos(index, looks, Dataset(classes=["a", "b"]), "val", "val")
+    assert "called drive_* are frames of one video" in finding.text
+    assert finding.suspects[0] == (ids[11], ids[12])

@@ -26,7 +26,6 @@ from helpers.import_forms import (
 from segmodels.cli import main
 from segmodels.config import params
 from segmodels.config.schema import Dataset
-from segmodels.core import supervise
 from segmodels.data import images, index, layout
 from segmodels.data.sources import own, tidy
 
@@ -54,7 +53,6 @@ def home(tmp_path, monkeypatch):
     (tmp_path / "films/classes").write_text("")
     ids = [one.id for one in pictures()[:3]]
     (tmp_path / "val.txt").write_text("\n".join(ids), encoding="utf-8")
-    monkeypatch.setattr(supervise, "_die_with_parent", lambda: None)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

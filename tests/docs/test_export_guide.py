@@ -15,7 +15,7 @@ from PIL import Image
 
 import segmodels
 from segmodels.cli import main
-from segmodels.core import packed, supervise
+from segmodels.core import packed
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/guides/export.md").read_text(encoding="utf-8")
@@ -44,7 +44,6 @@ def test_script_gives_the_labels_of_predict_by_numpy_onnxruntime_and_pillow(tmp_
     [script] = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(packed, "FOLDER", tmp_path / "weights")
-    monkeypatch.setattr(supervise, "_die_with_parent", lambda: None)
     predict = CARD.predict | {"long_side": 512}  # more than the photograph has
     pack(tmp_path / "weights/animals.safetensors", replace(CARD, name="animals", predict=predict))
     photo = skimage.data.chelsea()

@@ -43,14 +43,14 @@ def test_ours_are_sorted_in_and_bold(tmp_path):
     ids = [f"v_{k}" for k in range(published.IMAGES)]
     write_report(
         reports, "fpn", counts=confusion(1), pictures=ids, classes=classes, split="test",
-        protocol={"init": "data/weights/lite2.pth"},
+        protocol={"init": "data/weights/efficientnet_lite2.pth"},
     )  # fmt: skip
     (ours,) = published.our_rows(loaded)
     text = published.report([*ROWS, ours], NOTES, classes)
     scores = [float(line.split("|")[2]) for line in text.split("\n\n")[0].splitlines()[2:]]
     assert scores == sorted(scores, reverse=True)
     line = next(line for line in text.splitlines() if line.startswith("| **fpn**"))
-    assert f"| {ours.miou:.1f} |" in line and "| ImageNet, lite2 |" in line
+    assert f"| {ours.miou:.1f} |" in line and "| ImageNet, efficientnet_lite2 |" in line
     assert "[d] Trained on 3,433 road scenes" in text
     write_report(reports, "fpn", counts=confusion(1), classes=classes, split="val")
     assert not published.our_rows(loaded)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from segmodels.data import images, layout
 from segmodels.data.sources import archive
-from segmodels.evaluation import boundary, score_masks, scores
+from segmodels.evaluation import boundary, score_masks, scores, submitted
 from segmodels.evaluation.confusion import confusion_matrix
 
 CLASSES = 5
@@ -234,3 +234,14 @@ def test_a_foreign_programs_masks_have_the_scores_that_were_counted_elsewhere(
     assert {key: found[key] for key in elsewhere} == pytest.approx(elsewhere, abs=1e-6)
     assert (counts.confusion[8, 12], counts.confusion[12, 8]) == (340_640, 5_906)
     assert len(ids) == 200
+
+
+def test_a_mask_belongs_to_the_image_of_the_longer_name(tmp_path):
+    """`img_1_2_fcn_mask` is of img_1_2, not of img_1 and a model called 2_fcn."""
+    for folder in ("SegmentationClass", "masks"):
+        (tmp_path / folder).mkdir()
+    for name in ("SegmentationClass/img_1", "SegmentationClass/img_1_2", "masks/img_1_2_fcn_mask"):
+        Image.new("P", (2, 2)).save(tmp_path / f"{name}.png")
+    files = submitted.Folder(tmp_path / "masks", tmp_path)
+    assert files.place("img_1_2").name == "img_1_2_fcn_mask.png"
+    assert not files.place("img_1").exists()

@@ -15,7 +15,7 @@ from torch import nn
 from segmodels.config import params
 from segmodels.config.schema import Normalize
 from segmodels.data import images
-from segmodels.inference import drawing, photos, testtime
+from segmodels.inference import drawing, photos, predictor, testtime
 
 NORMALIZE = Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 HEIGHT, WIDTH = 36, 52
@@ -217,3 +217,35 @@ def test_comparison_has_room_for_every_name(shape, models):
     sheet = np.asarray(drawing.comparison(image, maps, classes=classes, palette=images.palette()))
     for border in (sheet[:4], sheet[-4:], sheet[:, :4], sheet[:, -4:]):
         assert (border == 255).all()  # nothing is cut off
+
+
+def test_comparison_of_a_mask_without_a_class_has_no_legend(scene):
+    """As of `segmodels predict --classes` where a model has no background."""
+    nothing = np.full((HEIGHT, WIDTH), drawing.NO_CLASS, np.uint8)
+    some = np.zeros((HEIGHT, WIDTH), np.uint8)
+    heights = []
+    for labels in (nothing, some):
+        sheet = drawing.comparison(
+            scene, {"one": labels}, classes=["sky"], palette=images.palette()
+        )
+        heights.append(sheet.height)
+    assert heights[0] == heights[1] - drawing.LINE
+
+
+@pytest.mark.parametrize("scaled", [lambda x: x * 255, lambda x: (x - 0.5) / 0.25])
+def test_pixels_that_are_no_rgb_of_0_to_1_are_refused(scene, scaled):
+    image = torch.tensor(scene).permute(2, 0, 1) / 255
+    assert np.array_equal(predictor.as_image(image), scene)
+    with pytest.raises(ValueError, match="beyond 0..1: expected RGB in 0..1, not normalised"):
+        predictor.as_image(scaled(image))
+    with pytest.raises(ValueError, match="beyond 0..1"):
+        predictor.as_image(image.fill_(float("nan")))
+
+
+def test_on_the_cpu_the_cpu_decides_the_precision(monkeypatch):
+    """A GPU computes in bf16, this CPU does not."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {})
+    network = as_network(torch.nn.Identity(), None)
+    assert predictor.placed(network, "auto", "cpu").precision == "fp32"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+import yaml
 from conftest import missing
 from helpers.projects import ROOT
 from PIL import Image
@@ -17,6 +18,7 @@ from segmodels.config import params
 from segmodels.config.encoders import ENCODERS, Encoder
 from segmodels.models import encoders, pretrained
 from segmodels.training import parts
+from stages import starts
 
 CATS = range(281, 286)  # of ImageNet's classes
 TIMMS = {name: f"tf_{name}" for name in table.LITE}  # names of the same networks
@@ -142,3 +144,22 @@ def test_a_file_that_is_there_is_left_alone(settings, tmp_path, monkeypatch):
     path.write_bytes(b"here")
     parts.check(settings, "lite")
     assert path.read_bytes() == b"here"
+
+
+def test_the_stage_starts_brings_back_what_was_removed(network, monkeypatch):
+    """`check` has written the file, and does not run again."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content |= {"models": {"mine": {"arch": "fpn", "backbone": NAMES[network]}}, "comparisons": {}}
+    content |= {"model": "mine"}
+    content["train"]["miniature"]["init"] = "imagenet"
+    Path("params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    Path("data/links").mkdir(parents=True)
+    monkeypatch.setattr(sys, "argv", ["starts", ""])
+    init = params.load().recipe("mine").init
+    encoders.provide(init)
+    starts.main()
+    (written,) = Path("data/starts").iterdir()
+    before = written.read_bytes()
+    Path(init).unlink()
+    starts.main()
+    assert Path(init).is_file() and written.read_bytes() == before

@@ -16,7 +16,6 @@ from segmodels import models, new_study
 from segmodels.cli import main
 from segmodels.config import params
 from segmodels.config.schema import Dataset, Train
-from segmodels.core import supervise
 from segmodels.data import layout
 from segmodels.models import pretrained
 from segmodels.training import estimate
@@ -31,7 +30,6 @@ def project(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(supervise, "_die_with_parent", lambda: None)
     monkeypatch.setattr(estimate, "step_seconds", lambda *given: STEP)
     monkeypatch.setattr(new_study.weights, "provide", lambda init: None)
     pairs_of_colours(tmp_path / "coloured")

@@ -100,6 +100,10 @@ def test_card_says_what_the_study_says_and_bytes_are_the_same_again(study, monke
     stored = torch.load(weights, weights_only=True)
     for name, tensor in packed.read_tensors(path).items():
         assert np.array_equal(tensor, stored[name].half().float()), name
+    monkeypatch.setattr(pack_weights, "LARGEST", 1)
+    with pytest.raises(ValueError, match="expected at most 1"):
+        pack(monkeypatch)
+    assert path.read_bytes() == before and packed.names() == ["animals"]
 
 
 def test_scores_of_other_weights_and_unknown_licences_are_refused(study, monkeypatch):
@@ -108,7 +112,7 @@ def test_scores_of_other_weights_and_unknown_licences_are_refused(study, monkeyp
         pack(monkeypatch)
     monkeypatch.setitem(pack_weights.PHOTOGRAPHS, "miniature", "drawn")
     monkeypatch.setattr(pack_weights, "AGREEING", 1.1)
-    with pytest.raises(ValueError, match="float16 keeps .* of labels, expected"):
+    with pytest.raises(ValueError, match="float16 keeps .* of labels, not 110"):
         pack(monkeypatch)
     assert packed.names() == []
     report = study.paths.report("lite") / "metrics.json"

@@ -4,12 +4,15 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from helpers.made_up_page import MODELS, VAL, make_page, write_project
+from helpers.made_up_page import MODELS, SIZE, VAL, make_page, write_project
 from PIL import Image
 
+from segmodels.config import params
 from segmodels.config.paths import Paths
 from segmodels.data import images, layout
 from segmodels.reporting import examples, gallery
+from segmodels.reporting.result import read_result
+from stages import page as page_stage
 
 COLOURS = gallery.mask_colours(None, 255)
 
@@ -35,6 +38,16 @@ def test_labels_are_colours_over_the_image_and_background_is_the_image():
     assert np.abs(truth[:, 100:] - tinted).max() <= 1
     assert (truth[:, :100] == 100).all()
     assert (guess[:50] == 100).all() and (guess[50:] != 100).any()
+
+
+def test_a_first_class_that_is_no_background_has_its_colour():
+    """Found: the sky of CamVid, its label 0, was never drawn."""
+    image = np.full((2, 4, 3), 100, np.uint8)
+    sky = np.zeros((2, 4), np.uint8)
+    columns = examples.column(image, sky, sky, COLOURS, background=False)
+    for panel in columns[1:]:
+        tinted = 0.4 * 100 + 0.6 * COLOURS[0].astype(float)
+        assert np.abs(np.asarray(panel) - tinted).max() <= 1
 
 
 def test_sheet_has_images_in_columns_at_the_height_of_the_tallest():
@@ -65,3 +78,22 @@ def test_page_stage_draws_a_sheet_for_each_model(tmp_path):
         top = row * (height + examples.GAP)
         shown = sheet[top : top + height, :width]
         assert np.abs(shown - np.asarray(panel)).mean() < 12
+
+
+def test_page_stage_draws_label_0_of_a_data_set_without_background(tmp_path, monkeypatch):
+    write_project(tmp_path)
+    file = tmp_path / "params.yaml"
+    file.write_text(file.read_text("utf-8").replace("- background", "- sky"), "utf-8")
+    monkeypatch.chdir(tmp_path)
+    settings = params.load(file)
+    drawn = []
+    for _ in range(2):
+        result = read_result(MODELS[0], tmp_path / "reports/models")
+        page_stage.draw_examples([result], settings, COLOURS)
+        sheet = Image.open(tmp_path / f"data/examples/{MODELS[0]}.jpg")
+        drawn.append(np.asarray(sheet).astype(float))
+        settings.data.classes[0] = "background"
+    height = round(examples.SIDE * SIZE[0] / SIZE[1])
+    truth = slice(height + examples.GAP, 2 * height + examples.GAP)
+    sky, background = (sheet[truth, : examples.SIDE].mean() for sheet in drawn)
+    assert sky < 0.7 * background  # VOC's colour of label 0 is black

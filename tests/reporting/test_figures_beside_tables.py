@@ -18,6 +18,7 @@ PAGES = sorted([*ROOT.glob("README*.md"), *ROOT.glob("studies/*/README.md")])
 PHOTOGRAPHS = {ROOT / "docs/teaser.png"}  # beside no table that they show
 IMAGE = re.compile(r"^!\[[^\]]+\]\(([^)]+)\)$")
 SCORE = re.compile(r"\| (\d+\.\d)% \|")
+STUDIES = sorted(ROOT.glob("studies/*/params.yaml"))
 SCORES = sorted(ROOT.glob("studies/*/reports/comparison/*_scores.csv"))
 KEPT = {  # figures of an earlier commit, which nothing draws again, and the frames of their tables
     "voc_animals/reports/puzzle.png": "voc_animals/reports/scores/batchnorm.csv",
@@ -106,3 +107,12 @@ def test_titles_of_studies_are_on_their_figures():
     for file in SCORES:
         settings = params.load(file.parents[2] / "params.yaml")
         assert settings.comparisons[file.stem.removesuffix("_scores")].title
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.parent.name)
+def test_every_title_of_a_study_is_on_a_figure(file):
+    """Without classes of its own a comparison has no figure of scores but that of all runs."""
+    settings = params.load(file)
+    for name, comparison in settings.comparisons.items():
+        if comparison.title and not comparison.score_classes:
+            assert set(comparison.runs) == set(settings.runs), name

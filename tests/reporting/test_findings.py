@@ -1,11 +1,17 @@
 """Titles against tables written by hand, whose answer one sees."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
+from segmodels.config import params
 from segmodels.reporting import findings, style
+from stages import compare
 
+ROOT = Path(__file__).parents[2]
 FLOOR = "all sky"
 CLASSES = ["sky", "pole", "car"]
 
@@ -18,6 +24,29 @@ def test_scores_name_both_ends_and_leave_the_floor_out():
     table = pd.DataFrame({"model": ["a", "b", "c", FLOOR], "miou": [0.5, 0.612, 0.4, 0.01]})
     assert findings.scores(table, ["a", "b", "c"]) == "mIoU between 40.0% (c) and 61.2% (b)"
     assert findings.scores(table, ["a"]) == "mIoU at 50.0% (a)"
+
+
+def study(**comparison):
+    """A study of two runs with one comparison."""
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    values["models"] = {name: {"arch": "unet"} for name in "ab"}
+    values["model"] = "a"
+    values["comparisons"] = {"x": comparison}
+    return params.Params(**values)
+
+
+def test_a_comparison_of_all_runs_gives_its_title_to_the_figure_of_their_scores():
+    table = pd.DataFrame({"model": ["a", "b", FLOOR], "miou": [0.5, 0.4, 0.01]})
+    automatic = "miniature (generated images): mIoU between 40.0% (b) and 50.0% (a)"
+    titled = {"title": "b is 10 points behind a"}
+    for runs, more, expected in [
+        (["b", "a"], titled, titled["title"]),
+        (["b", "a"], {}, automatic),
+        (["b"], titled, automatic),
+        (["b", "a"], titled | {"score_classes": ["cat"]}, automatic),
+    ]:
+        title = compare.scores_title(study(runs=runs, **more), table, style.looks(["a", "b"]))
+        assert title == expected
 
 
 def test_curves_end_at_the_last_epoch_not_at_the_best():
@@ -67,11 +96,11 @@ def test_a_class_that_truth_lacks_is_confused_with_none():
 @pytest.mark.parametrize(
     ("gflops", "found"),
     [
-        ([1.0, 8.37, 2.0], "a scores highest with 1 GMACs, the largest is b with 8.37"),
-        ([9.0, 8.0, 2.0], "the largest network, a, scores highest"),
+        ([1.0, 8.37, 2.0], "a scores highest, at 1 GMACs; b costs the most, 8.37"),
+        ([9.0, 8.0, 2.0], "a scores highest and costs the most, 9 GMACs"),
     ],
 )
-def test_cost_names_the_best_network_and_the_largest(gflops, found):
+def test_cost_names_the_best_network_and_the_most_expensive(gflops, found):
     table = pd.DataFrame({"model": list("abc"), "miou": [0.6, 0.5, 0.4], "gflops": gflops})
     assert findings.cost(table, ["a", "b", "c"]) == found
 

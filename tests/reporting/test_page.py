@@ -24,7 +24,7 @@ from helpers.made_up_page import (
 from helpers.made_up_reports import confusion, write_report
 
 from segmodels.config.paths import Paths
-from segmodels.reporting import costs, markdown, page, style, summary
+from segmodels.reporting import costs, gallery, markdown, page, style, summary
 
 ROOT = Path(__file__).parents[2]
 PREDICTIONS = Path("data/predictions/miniature")
@@ -85,6 +85,14 @@ def test_every_column_is_explained():
     assert set(summary.SHOWN) <= {*words, *", ".join(words).split(", ")}
 
 
+def test_the_best_epoch_is_that_of_the_holdout_where_there_is_one():
+    """As `stages.evaluate` chooses it; the mIoU behind it is val's."""
+    assert page.HELP["best epoch"] == (
+        "Epoch with the highest mIoU during training: on the holdout, or on val where there is "
+        "none. In brackets its mIoU on val."
+    )
+
+
 def test_scores_are_sorted_by_their_full_value_and_not_by_what_is_printed(made_up_results):
     table = summary.table(made_up_results)
     cells = dict(zip(summary.HEAD, page.scores_row(table.iloc[0]), strict=False))
@@ -120,6 +128,13 @@ def test_costs_are_those_that_were_counted_and_measured(text, data, made_up_resu
     assert [MODELS[i] for i in found["GMACs"]["front"]] == ["fcn32s", "fcn8s", "unet"]
     assert "50 predictions of one image of 80 x 64 pixels" in text
     assert text.count("fp32, 2 threads, Abacus 3000.") == 2  # the latency's and the training's
+
+
+def test_times_at_two_sizes_name_the_first(made_up_project, made_up_results):
+    spent = costs.read(made_up_results, made_up_project / "data/costs/miniature")
+    spent.loc[1, "picture"] = "40 x 32"
+    first, _ = costs.machines(made_up_results, spent)
+    assert "50 predictions of one image, at several sizes (unet: 80 x 64 pixels), after" in first
 
 
 def test_times_of_two_machines_name_the_models_of_each(made_up_project, made_up_results):
@@ -164,6 +179,12 @@ def test_curves_of_the_data_are_those_of_the_history(data, made_up_results):
             np.testing.assert_allclose(model[name], result.history[column], rtol=1e-5)
     assert data["floor"] == pytest.approx(made_up_results[0].floor["miou"])
     assert [model["colour"] for model in data["models"]] == style.COLOURS[:3]
+
+
+def test_the_page_knows_whether_label_0_is_background(data):
+    assert data["background"] is True
+    assert gallery.has_background(["background", "sky"])
+    assert not gallery.has_background(["sky", "background"])
 
 
 def test_facts_name_every_value_and_count_long_lists():

@@ -222,6 +222,33 @@ def test_errors_are_marked_where_truth_and_mask_differ_but_not_in_void(page):
     assert [line.split(":")[0] for line in legend[:3]] == ["missed", "invented", "confused"]
 
 
+@pytest.fixture
+def sky_page(chromium, made_up_project, tmp_path):
+    """The page of a data set whose label 0 is a class like the others."""
+    text = (made_up_project / "data/page/index.html").read_text("utf-8")
+    changed = text.replace('"background": true', '"background": false')
+    assert changed != text
+    file = tmp_path / "index.html"
+    file.write_text(changed, "utf-8")
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(file.as_uri())
+    expect(page.locator("#panels canvas")).to_have_count(5)
+    yield page
+    page.close()
+
+
+def test_label_0_is_drawn_and_confused_where_it_is_no_background(sky_page):
+    """Found: the sky of CamVid had no colour, and a car that was taken for it was "missed"."""
+    photo = shown(sky_page)[0].astype(float)
+    labels = target(0)[0]
+    tinted = photo + 0.7 * (images.palette()[labels] - photo)
+    np.testing.assert_allclose(shown(sky_page)[1], tinted, atol=2)  # rounded once per colour
+    assert texts(sky_page, "#legend li")[0] == CLASSES[0]
+    sky_page.click("input[value=errors]")
+    names = [line.split(":")[0] for line in texts(sky_page, "#legend li")]
+    assert names[:2] == ["confused", CLASSES[0]]
+
+
 def test_the_pixel_under_the_pointer_is_named_in_every_panel(page):
     point(page, "#panels figure:nth-child(2) canvas", across=10.5 / 60, down=15.5 / 48)
     assert texts(page, "#panels em")[1:] == [CLASSES[1]] * 4

@@ -1,4 +1,5 @@
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -6,7 +7,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from segmodels.reporting import pareto, style
+from segmodels.reporting import markdown, pareto, style
+
+ROOT = Path(__file__).parents[2]
 
 
 def dominated(i, costs, scores):
@@ -48,6 +51,24 @@ def summary(models, seed):
 def drawn(models, seed=0):
     table = summary(models, seed)
     return table, pareto.against_cost(table, style.looks(models), "title", "as measured")
+
+
+def gap(box, low, high):
+    """Pixels from a box to another, whose corners are `low` and `high`."""
+    apart = np.maximum(np.maximum(low - box.max, box.min - high), 0)
+    return np.hypot(*apart)
+
+
+def nearest(axes, box):
+    """Pixels from a label to the marker or bar of each model that is drawn."""
+    bars = [bar.get_segments()[0] for bar in axes.collections]
+    markers = [line for line in axes.lines if line.get_label() != pareto.FRONT]
+    found = {}
+    for bar, marker in zip(bars, markers, strict=True):
+        point = axes.transData.transform(marker.get_xydata()[0])
+        low, high = axes.transData.transform(bar)
+        found[marker.get_label()] = gap(box, point, point), gap(box, low, high)
+    return found
 
 
 COSTS = [0.009388032, *np.random.default_rng(0).lognormal(0, 3, 40)]
@@ -114,3 +135,43 @@ def test_names_cover_neither_each_other_nor_a_marker(seed):
         for box in names.values():
             assert not any(box.contains(x, y) for x, y in markers)
             assert axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1
+
+
+def is_told(axes, note):
+    """Whether a label has a leader, or no marker or bar of another model is nearer than its own."""
+    if note.arrow_patch is not None:
+        return True
+    found = nearest(axes, Text.get_window_extent(note))
+    own, _ = found.pop(note.get_text())
+    return all(own <= min(distances) + 1 for distances in found.values())  # a pixel of the anchor
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_name_without_a_leader_is_nearest_to_its_own_marker(seed):
+    _, figure = drawn([f"deeplabv3_resnet{k}" for k in range(8)], seed)
+    style.png(figure)
+    for axes in figure.axes:
+        assert [note.get_text() for note in axes.texts if not is_told(axes, note)] == []
+
+
+def test_names_of_the_committed_costs_are_nearest_to_their_own_markers():
+    """Found: fcn_resnet152 stood under the bar of fcn_resnet101, which it seemed to name."""
+    table = pd.read_csv(ROOT / "reports/comparison/summary.csv").dropna(subset="parameters")
+    models = table["model"].tolist()
+    figure = pareto.against_cost(table, style.looks(models), "title\n", "note " * 60)
+    style.png(figure)
+    for axes in figure.axes:
+        assert [note.get_text() for note in axes.texts if not is_told(axes, note)] == []
+
+
+def test_bars_of_frames_of_video_are_said_to_be_too_narrow():
+    models = ["a", "b"]
+    look = style.looks(models)
+    table = summary(models, 0)
+    captions = []
+    for video in (False, True):
+        figure = pareto.against_cost(table, look, "title", "note", video=video)
+        captions.append(figure.get_supxlabel().replace("\n", " "))
+    assert "Bars: 95% intervals over the images, not over training seeds. note" in captions[0]
+    assert markdown.bars(video=True) in captions[1]
+    assert "too narrow for frames of video" in captions[1]

@@ -14,7 +14,8 @@ FLOOR = "all background"
 
 NATS = ("cross_entropy", "cross-entropy (nats per pixel)")
 SEED_1 = {"resamples": 2000, "seed": 1, "level": 0.95}
-WEIGHTED_NAME = "class-weighted cross-entropy"
+WEIGHTED_NAME = "cross-entropy with class weights"
+ROOT_NAME = "cross-entropy with square-root class weights"
 
 
 @pytest.fixture
@@ -121,7 +122,8 @@ def test_remarks_are_a_markdown_list():
 DICE = {"loss": {"cross_entropy": 0, "dice": 1}}
 BOTH = {"loss": {"cross_entropy": 1, "dice": 0.5}}
 WEIGHTED = {"class_weights": "median_frequency"}
-SOFTLY = {"class_weights": "sqrt_median_frequency"}
+ROOT = {"class_weights": "sqrt_median_frequency"}
+HALF = {**BOTH, **ROOT}  # Dice first: behind "weights" it would seem to have some
 LOSSES = "Losses (curves show cross-entropy, which all have)"
 
 
@@ -131,7 +133,8 @@ LOSSES = "Losses (curves show cross-entropy, which all have)"
         ({}, {}, NATS, "Loss: cross-entropy."),
         (DICE, DICE, ("loss", "Dice"), "Loss: Dice."),
         (WEIGHTED, WEIGHTED, ("loss", WEIGHTED_NAME), f"Loss: {WEIGHTED_NAME}."),
-        (SOFTLY, SOFTLY, ("loss", f"softly {WEIGHTED_NAME}"), f"Loss: softly {WEIGHTED_NAME}."),
+        (ROOT, ROOT, ("loss", ROOT_NAME), f"Loss: {ROOT_NAME}."),
+        (HALF, HALF, ("loss", f"0.5 Dice + {ROOT_NAME}"), f"Loss: 0.5 Dice + {ROOT_NAME}."),
         ({}, BOTH, NATS, f"{LOSSES} | cross-entropy: unet | cross-entropy + 0.5 Dice: fcn"),
         ({}, WEIGHTED, NATS, f"{LOSSES} | cross-entropy: unet | {WEIGHTED_NAME}: fcn"),
         (DICE, BOTH, NATS, f"{LOSSES} | Dice: unet | cross-entropy + 0.5 Dice: fcn"),
@@ -209,6 +212,47 @@ def test_remarks_say_when_pictures_were_shrunk(tmp_path):
     assert third.startswith("Start: imagenet;")
 
 
+SIZES = {
+    "fcn": {"input_long_side": 448, "gflops_picture": "448 x 336"},
+    "fcn_320": {"input_long_side": 320, "gflops_picture": "320 x 240"},
+    "fcn_best": {"input_long_side": 448, "gflops_picture": "448 x 336", "weights": "best epoch"},
+}
+
+
+def of_sizes(folder, *models):
+    """Results of one network, predicted at several sizes and with the weights of two epochs."""
+    for seed, model in enumerate(models):
+        protocol = {**SIZES[model], "seed": seed}
+        write_report(folder, model, counts=confusion(seed), arch="fcn", protocol=protocol)
+    return [read_result(model, folder) for model in models]
+
+
+def test_captions_name_the_first_size_where_runs_have_several(tmp_path):
+    both = of_sizes(tmp_path, "fcn", "fcn_320")
+    said_size = "original size (resized to several sizes for inference, fcn: 448), single scale"
+    assert said_size in markdown.measured(both)
+    assert markdown.counted(both).endswith("one image, at several sizes (fcn: 448 x 336 pixels).")
+    assert "(resized to long side 320 for inference)" in markdown.measured(both[1:])
+    assert markdown.counted(both[1:]).endswith("one image of 320 x 240 pixels.")
+    assert "Predicted otherwise than fcn | long side 320: fcn_320" in said(both)
+
+
+def test_captions_name_the_first_epoch_where_runs_have_several(tmp_path):
+    both = of_sizes(tmp_path, "fcn", "fcn_best")
+    assert markdown.measured(both).endswith("weights of several epochs (fcn: last epoch).")
+    assert "Predicted otherwise than fcn | best epoch: fcn_best" in said(both)
+
+
+@pytest.mark.parametrize("other", [{"test_time": "flip"}, SIZES["fcn_320"], SIZES["fcn_best"]])
+def test_runs_that_are_predicted_otherwise_make_no_spread(tmp_path, other):
+    """Found: a run with another seed and another input size stood among the seeds."""
+    for seed, protocol in enumerate([SIZES["fcn"], SIZES["fcn"], {**SIZES["fcn"], **other}]):
+        protocol = {**protocol, "seed": seed}
+        write_report(tmp_path, f"fcn_{seed}", counts=confusion(seed), arch="fcn", protocol=protocol)
+    results = [read_result(f"fcn_{seed}", tmp_path) for seed in range(3)]
+    assert tables.over_seeds(results)["runs"].tolist() == ["fcn_0, fcn_1"]
+
+
 def test_curves_are_of_val_where_other_pictures_are_scored(tmp_path):
     """So the floor of those pictures is not theirs."""
     recipe = {"init": "imagenet", "val_size": 256}
@@ -236,7 +280,7 @@ def test_looks_at_test_are_counted_in_the_remarks(tmp_path):
     for model in ("fcn", "unet"):
         write_report(tmp_path, model, counts=confusion(1), split="test", protocol={"test_looks": 1})
     results = [read_result(model, tmp_path) for model in ("fcn", "unet")]
-    assert "Looks at test: 2, one a run, after its training." in said(results)
+    assert "Looks at test by these runs: 2, one a run, after its training." in said(results)
     assert "Curves: val." in said(results)
     assert set(tables.curves(results)["model"]) == {"fcn", "unet"}  # the floor is of another split
 

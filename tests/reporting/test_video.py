@@ -6,7 +6,7 @@ from helpers.made_up_reports import confusion, write_report
 
 from segmodels.config import origin
 from segmodels.evaluation import bootstrap
-from segmodels.reporting import video
+from segmodels.reporting import endpoints, style, tables, video
 from segmodels.reporting.result import read_result
 
 IDS = [f"{drive}_{30 * k:03d}" for drive in "ab" for k in range(6)]
@@ -49,6 +49,27 @@ def test_markdown_says_which_interval_is_over_what(results):
     rows = [line for line in text.splitlines() if line.startswith("| two | fcn - unet")]
     assert len(rows) == 1
     assert "| other |" not in text
+
+
+@pytest.mark.parametrize(
+    ("is_video", "said"),
+    [
+        (False, "Bars: 95% intervals over the images, not over training seeds. Whether"),
+        (
+            True,
+            "Bars: 95% intervals over single images, too narrow for frames of video: summary.md "
+            "has those over stretches, for the mIoU over all classes. They do not cover training "
+            "seeds. Whether",
+        ),
+    ],
+)
+def test_bars_of_a_figure_of_scores_say_over_what_they_are(results, is_video, said):
+    table = tables.class_scores(results, ["background", "NA"])
+    look = style.looks(["unet", "fcn"])
+    figure = endpoints.figure(table, look, ["background", "NA"], "", "note", video=is_video)
+    caption = figure.get_supxlabel().replace("\n", " ")
+    assert said in caption
+    assert "bars that overlap do not decide it. note" in caption
 
 
 @pytest.mark.parametrize(

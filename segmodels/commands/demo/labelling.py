@@ -20,10 +20,11 @@ from PIL import Image
 
 from segmodels import api
 from segmodels.commands import predict
+from segmodels.config.schema import BACKGROUND
 from segmodels.data import images
 from segmodels.data.transforms import resize_image, resize_target, resized_size
 from segmodels.inference import photos
-from segmodels.inference.predictor import BACKGROUND, Model, Prediction
+from segmodels.inference.predictor import Model, Prediction
 
 SHOWN = 1600  # pixels of the long side
 QUALITY = 92  # of the JPEG that is shown

@@ -167,7 +167,7 @@ def _videos(
     parts = index["image_id"].str.extract(NUMBERED)
     found = list[Finding]()
     for name, rows in index.groupby(parts[0]):
-        order = parts.loc[rows.index, 1].astype(int).sort_values().index
+        order = parts.loc[rows.index, 1].map(int).sort_values().index
         frames = index.loc[order]
         is_scored = frames["split"] == split
         fewest = min(is_scored.sum(), (~is_scored).sum())

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 
-from segmodels.config.schema import Dataset
+from segmodels.config.schema import BACKGROUND, Dataset
 from segmodels.data import images, layout, splits
 from segmodels.data.doctor.finding import Finding, alone
 
 FINE, COARSE = 8, 16  # output strides: a cell of the features covers as many pixels a side
 # Of a class's pixels. If objects smaller than a cell are not found, recall is at most 1 - LOST.
 LOST = 0.2
-BACKGROUND = "background"  # a class of this name has no objects
 
 
 def areas(labels: np.ndarray, label: int) -> np.ndarray:
@@ -25,14 +25,7 @@ def areas(labels: np.ndarray, label: int) -> np.ndarray:
 
     Args:
         labels: (H, W) uint8.
-    Raises:
-        ValueError: scipy is not installed.
     """
-    try:
-        from scipy import ndimage
-    except ImportError:
-        hint = "pip install 'segmodels[sbd]'"
-        raise ValueError(f"scipy finds the objects in masks: {hint}") from None
     components, _ = ndimage.label(labels == label, structure=np.ones((3, 3)))
     return np.bincount(components.ravel())[1:]  # 0 is what is not of the class
 

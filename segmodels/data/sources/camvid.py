@@ -33,8 +33,8 @@ def unpack(archive: Path, root: Path, splits: Path) -> None:
 
     Args:
         archive: tar file, compressed or not, with a folder CamVid at any depth.
-        root: becomes a VOC tree with PNG images, see segmodels.data.voc. Its lists are train, val,
-            test, trainval, and those of `splits`.
+        root: becomes a VOC tree with PNG images, see segmodels.data.layout. Its lists are train,
+            val, test, trainval, and those of `splits`.
         splits: folder of the project with the manifest, and with further lists (<name>.txt).
     Raises:
         ValueError: the archive is broken, lacks an image or its labels, or one of them has other

@@ -114,14 +114,17 @@
 
   const layer = () => document.querySelector("input[name=layer]:checked").value;
 
+  /** Whether a label is background: 0, unless that is a class like the others. */
+  const isBackground = (label) => DATA.background && label === 0;
+
   function kind(truth, label) {
     if (truth === label || truth === DATA.void) return null;
-    return label === 0 ? "missed" : truth === 0 ? "invented" : "confused";
+    return isBackground(label) ? "missed" : isBackground(truth) ? "invented" : "confused";
   }
 
   /** Colour laid over a pixel; null where the photograph stays as it is: background, or no error. */
   function tint(truth, label, errors) {
-    return errors ? ERRORS[kind(truth, label)] : label === 0 ? null : colours[label];
+    return errors ? ERRORS[kind(truth, label)] : isBackground(label) ? null : colours[label];
   }
 
   function draw() {
@@ -149,13 +152,15 @@
 
   const swatch = (colour, text) =>
     element("li", {}, element("i", { style: { background: colour } }), text);
+  const kinds = Object.entries(MEANING).filter(([name]) => DATA.background || name === "confused");
   const errorLegend = () =>
-    Object.entries(MEANING).map(([name, text]) => swatch(`rgb(${ERRORS[name].join(" ")})`, text));
+    kinds.map(([name, text]) => swatch(`rgb(${ERRORS[name].join(" ")})`, text));
 
   /** Classes that occur in any of the maps, in the order of their labels. */
   function classLegend(maps) {
     const seen = [...new Set(maps.flatMap((map) => [...new Set(map)]))].sort((a, b) => a - b);
-    return seen.filter((label) => label !== 0).map((label) => swatch(rgb(label), className(label)));
+    const named = seen.filter((label) => !isBackground(label));
+    return named.map((label) => swatch(rgb(label), className(label)));
   }
 
   const present = classes

@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from segmodels.config.schema import VOID
+from segmodels.config.schema import BACKGROUND, VOID
 from segmodels.data import images, layout
 from segmodels.data.sources.formats import naming, painting
-from segmodels.data.sources.formats.naming import BACKGROUND
 from segmodels.data.sources.formats.sample import (
     Asked,
     Found,

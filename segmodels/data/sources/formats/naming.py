@@ -9,9 +9,8 @@ names in their order.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from segmodels.config.schema import INDEX_COLUMNS, VOID
+from segmodels.config.schema import BACKGROUND, INDEX_COLUMNS, VOID
 
-BACKGROUND = "background"
 VOID_LABEL = 255
 MOST_CLASSES = 255
 MOST_SHOWN = 10
