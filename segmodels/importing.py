@@ -6,7 +6,11 @@ Prints what was found, what was left out, and the lines for params.yaml. Nothing
 import argparse
 import re
 import shlex
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from segmodels.commands import common
 from segmodels.config.params import FORBIDDEN, RESERVED_DATASETS
@@ -73,15 +77,16 @@ def run(options: argparse.Namespace) -> None:
         options.crowd,
     )
     choice = splits.Choice(options.val, options.val_list, options.group, options.seed)
-    report = importer.bring(
-        options.source,
-        options.to,
-        options.format,
-        asked,
-        choice,
-        skip=options.skip,
-        watch=lambda work: supervise.progress(work, len(work), "import"),
-    )
+    with _ended_tidily():
+        report = importer.bring(
+            options.source,
+            options.to,
+            options.format,
+            asked,
+            choice,
+            skip=options.skip,
+            watch=lambda work: supervise.progress(work, len(work), "import"),
+        )
     for line in [
         *summary(report, options.to),
         "",
@@ -90,6 +95,27 @@ def run(options: argparse.Namespace) -> None:
         _next(name),
     ]:
         print(supervise.plain(line))
+
+
+@contextmanager
+def _ended_tidily() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does: what it has begun to write is removed.
+
+    A signal that is ignored, as `nohup` wants it, stays so.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    ours = [number for number, handler in before.items() if handler is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def summary(report: Report, root: Path) -> list[str]:
@@ -188,7 +214,9 @@ def _dataset(root: Path) -> str:
     parts = root.absolute().parts
     place = max((k for k, part in enumerate(parts) if part == OWN), default=len(parts) - 2)
     name = "/".join(parts[place + 1 :])
-    if not name or set(name) & FORBIDDEN or not name.isprintable() or name != name.strip():
+    if not name:
+        raise ValueError(f"--to {root}: expected a folder in it, as data/own/roads")
+    if set(name) & FORBIDDEN or not name.isprintable() or name != name.strip():
         raise ValueError(f"--to {root}: expected a name without . @ $ : , as data/own/roads")
     if name.split("/")[0] in RESERVED_DATASETS:
         raise ValueError(f"--to {root}: data/{name.split('/')[0]} is taken, expected another name")

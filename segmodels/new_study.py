@@ -39,7 +39,9 @@ FOLDER = re.compile(r"[A-Za-z0-9_-]+")
 
 def add(command: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    command.add_argument("name", metavar="NAME", help="of a folder in data/own, see import")
+    command.add_argument(
+        "name", type=_name, metavar="NAME", help="of a folder in data/own, see import"
+    )
     study = "folder to be made in studies/ (default: NAME)"
     command.add_argument("--study", metavar="STUDY", help=study)
     classes = "in the order of their labels (default: what `segmodels import` noted)"
@@ -236,6 +238,11 @@ def summary(draft: Draft, minutes: float) -> list[str]:
 
 def _progress(work: list[index.Pair]) -> Iterable[index.Pair]:
     return supervise.progress(work, len(work), "read")
+
+
+def _name(text: str) -> str:
+    """A data set's name, also as the folder that `import --to` was given."""
+    return text.removeprefix("data/own/").rstrip("/")
 
 
 def _minutes(text: str) -> float:

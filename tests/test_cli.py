@@ -411,7 +411,7 @@ def test_weights_that_are_missing_damaged_or_of_another_model_are_refused(projec
         with pytest.raises(SystemExit, match=f"error: .*{reason}"):
             main(["predict", "in", "--model", name])
 
-    refused("none/train/weights.pt: missing; `dvc repro` makes it", name="none")
+    refused("none/train/weights.pt: missing; `dvc repro dvc.yaml` makes it", name="none")
     save_weights(network("tinier").state_dict(), train_folder(project, "tiny") / "weights.pt")
     refused("weights.pt: of another model or other classes")
     (train_folder(project, "tiny") / "weights.pt").write_bytes(b"no weights")

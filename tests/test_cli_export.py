@@ -86,3 +86,16 @@ def test_what_int8_lacks_is_named(folder, capsys, arguments, reason):
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("segmodels export: error: ") and reason in last
     assert not Path("small.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--onnx", "photos"], "--onnx photos: a folder, expected a file"),
+        (["--onnx", "a.onnx", "--int8", "--calibrate", "x"], "--calibrate x: no such folder"),
+    ],
+)
+def test_places_are_looked_at_before_anything_is_computed(folder, words, said, capsys):
+    with pytest.raises(SystemExit):
+        main(["export", "animals", *words])
+    assert said in capsys.readouterr().err

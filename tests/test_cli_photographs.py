@@ -156,3 +156,22 @@ def test_choices_without_effect_on_a_photograph_are_refused(folder, choice):
     with pytest.raises(ValueError, match=f"^{name}: of a study's predictions, without effect"):
         expected(**choice)
     assert expected(long_side=64).labels.shape == (72, 96)
+
+
+def test_a_result_shows_what_was_found(folder):
+    found = expected()
+    name, share = next(iter(found.shares.items()))
+    assert repr(found).startswith(f"Prediction(96 x 72 pixels: {name} {share:.1%}")
+
+
+def test_scales_are_factors_and_no_percent(folder, capsys):
+    with pytest.raises(SystemExit):
+        main(["predict", "photo.png", "--scales", "75,100"])
+    assert "--scales: input should be less than or equal to 10" in capsys.readouterr().err.lower()
+
+
+def test_links_in_a_circle_are_a_line(folder, capsys):
+    Path("loop").symlink_to("loop")
+    with pytest.raises(SystemExit, match="error: 1 not predicted, 1 images in all"):
+        main(["predict", "loop"])
+    assert capsys.readouterr().err == "loop: there is no file, expected an image\n"

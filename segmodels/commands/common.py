@@ -9,6 +9,7 @@ from segmodels.core import supervise
 
 if TYPE_CHECKING:
     from segmodels.config.params import Params
+    from segmodels.config.schema import Dataset
 
 
 def path(text: str) -> Path:
@@ -52,11 +53,23 @@ def evaluated(options: argparse.Namespace) -> "Params":
         named = found.model_copy(update={"dataset": name})
         if tree in (named.paths.own.resolve(), named.paths.tree.resolve()):
             return named
+    if imported := _imported(tree):
+        known = {**found.datasets, tree.name: imported}
+        return found.model_copy(update={"datasets": known, "dataset": tree.name})
     complain(
         f"class names are those of {found.dataset}, the `dataset` of params.yaml; "
         "--dataset names another one"
     )
     return found
+
+
+def _imported(tree: Path) -> "Dataset | None":
+    """What `segmodels import` noted of a tree's classes; None: it did not make this tree."""
+    from segmodels.config.schema import Dataset
+    from segmodels.data.sources.importer import DESCRIPTION
+
+    note = tree / DESCRIPTION
+    return Dataset.model_validate_json(note.read_bytes()) if note.is_file() else None
 
 
 def complain(*lines: str) -> None:

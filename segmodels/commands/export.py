@@ -40,6 +40,8 @@ def run(options: argparse.Namespace) -> None:
     """Write a model as ONNX."""
     if options.calibrate and not options.int8:
         options.refuse(f"--calibrate {options.calibrate}: expected together with --int8")
+    if options.onnx.is_dir():
+        options.refuse(f"--onnx {options.onnx}: a folder, expected a file")
     model = loaded(options.model, options)
     if model.drawings:
         common.complain(of_drawings(model))
@@ -76,6 +78,8 @@ def _differing(form: export.Form, difference: float) -> str:
 def _photographs(model: "Model", options: argparse.Namespace) -> list[Path]:
     """Those of --calibrate, or the images that a run was trained on."""
     if options.calibrate:
+        if not options.calibrate.is_dir():
+            options.refuse(f"--calibrate {options.calibrate}: no such folder")
         found = photos.find([options.calibrate])
         if len(found.files) < int8.FEWEST:
             options.refuse(

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -52,7 +53,8 @@ def run(options: argparse.Namespace) -> None:
     """Write mask, overlay and comparison of each photograph, and print the shares of classes."""
     from segmodels.inference import photos
 
-    same = options.out.resolve() in {path.resolve() for path in options.photos}
+    out = os.path.realpath(options.out)
+    same = out in map(os.path.realpath, options.photos)
     if same and options.out != PIPE:
         options.refuse(f"--out {options.out}: expected another folder than that of the pictures")
     if options.out == PIPE and (len(options.photos) > 1 or len(options.model or []) > 1):
@@ -61,7 +63,7 @@ def run(options: argparse.Namespace) -> None:
         options.refuse(f"--out {options.out}: a file, expected a folder")
     models = _models(options)
     with _piped(options.photos) as paths:
-        found = photos.find(paths, options.out.resolve())
+        found = photos.find(paths, Path(out))
         complain(*found.problems)
         stems = photos.stems(found.files, [model.name for model in models])
         work = list(zip(found.files, stems, strict=True))

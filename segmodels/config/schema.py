@@ -13,6 +13,7 @@ from segmodels.config.origin import Archive, Download, Generate, Sequence, Sourc
 from segmodels.config.section import (
     RGB,
     Count,
+    Factor,
     Label,
     NotNegative,
     Positive,
@@ -290,7 +291,7 @@ class Predict(Section):
     )
     weights: Literal["last", "best"] = Field("last", description="epoch; best: on holdout or val")
     long_side: Side | None = Field(None, description="resize to it, pixels; masks keep their size")
-    scales: list[Positive] = Field(
+    scales: list[Factor] = Field(
         [1], min_length=1, description="factors on long_side; probabilities are averaged over them"
     )
     flip: bool = Field(False, description="average with the mirrored image too")

@@ -35,7 +35,10 @@ def check(path: str | Path) -> None:
     if kind != "TIFF" and not wide:
         return
     if kind == "TIFF" and frames > 1:
-        raise ValueError(f"{path}: a TIFF of {frames} images, expected one: {REMEDY}")
+        raise ValueError(
+            f"{path}: a TIFF of {frames} images, its pages, expected one: save the page that is "
+            f"meant as a PNG; where each page is a channel, {REMEDY}"
+        )
     if kind == "TIFF" and (samples := _samples(path)) > bands:
         raise ValueError(f"{path}: a TIFF of {samples} channels, of which {bands} show: {REMEDY}")
     if wide and 0 < images.read_image(path).max() < DARKEST:

@@ -164,7 +164,10 @@ def _opaque(image: Image.Image, raw_mode: str) -> np.ndarray:
 def _refuse_transparent(alpha: np.ndarray) -> None:
     transparent = int((alpha < 255).sum())
     if transparent:
-        raise ValueError(f"{transparent:,} pixels are transparent, expected opaque ones")
+        raise ValueError(
+            f"{transparent:,} pixels are transparent, expected opaque ones: fill them with a class "
+            "or void, and save without alpha"
+        )
 
 
 def _labels_of_rgb(pixels: np.ndarray, data: Dataset) -> np.ndarray:

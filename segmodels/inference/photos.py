@@ -54,25 +54,41 @@ def find(paths: Iterable[Path], without: Path | None = None) -> Found:
     problems, others = list[str](), Counter[str]()
     for path in paths:
         if not path.is_dir():
-            files.setdefault(path.resolve(), path)
+            files.setdefault(_target(path), path)
             continue
-        inside = _images(path, without, others)
+        before = len(problems)
+        inside = _images(path, without, others, problems)
         for file in inside:
-            if files.setdefault(file.resolve(), file).is_symlink() and not file.is_symlink():
-                files[file.resolve()] = file
-        if not inside:
+            if files.setdefault(_target(file), file).is_symlink() and not file.is_symlink():
+                files[_target(file)] = file
+        if not inside and len(problems) == before:
             problems.append(f"{path}: a folder without images ({' '.join(layout.SUFFIXES)})")
     return Found(list(files.values()), problems, others)
 
 
-def _images(folder: Path, without: Path | None, others: Counter[str]) -> list[Path]:
-    """The images of a folder and its sub-folders by name; other files are counted."""
+def _target(path: Path) -> Path:
+    """Where links lead; those that lead to each other lead nowhere."""
+    return Path(os.path.realpath(path))
+
+
+def _images(
+    folder: Path, without: Path | None, others: Counter[str], problems: list[str]
+) -> list[Path]:
+    """The images of a folder and its sub-folders by name; other files are counted.
+
+    Args:
+        problems: gets a line for each folder that cannot be read.
+    """
+
+    def note(error: OSError) -> None:
+        problems.append(f"{error.filename}: {error.strerror}")
+
     found = []
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in os.walk(folder, onerror=note):
         shown = sorted(name for name in folders if not name.startswith("."))
         linked = [name for name in shown if (Path(place) / name).is_symlink()]
         others.update({"linked folders": len(linked)} if linked else {})
-        folders[:] = [name for name in shown if without != (Path(place) / name).resolve()]
+        folders[:] = [name for name in shown if without != _target(Path(place) / name)]
         for name in sorted(names):
             file = Path(place) / name
             if name.startswith("."):

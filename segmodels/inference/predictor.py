@@ -45,6 +45,11 @@ class Prediction:
     confidence: np.ndarray | None = None
     probabilities: np.ndarray | None = None
 
+    def __repr__(self) -> str:
+        height, width = self.labels.shape
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in self.shares.items())
+        return f"Prediction({width} x {height} pixels: {shares})"
+
     @property
     def shares(self) -> dict[str, float]:
         """Share of the photograph of each class that occurs, the largest first.
@@ -272,7 +277,7 @@ def as_image(image: Any) -> np.ndarray:
         image = np.stack([image] * 3, -1)
     if image.shape[2] != 3:
         raise ValueError(f"an array {image.shape}: expected (H, W, 3), RGB")
-    return image
+    return np.ascontiguousarray(image)  # torch takes no view that is turned, as RGB of OpenCV's BGR
 
 
 def placed(found: Network, precision: str, device: str = "auto") -> Network:

@@ -55,8 +55,8 @@ def _trained(settings: Params, name: str) -> Network:
     path = settings.paths.train(name) / settings.prediction(name).weights_file
     if not path.is_file():
         raise ValueError(
-            f"{path}: missing; `dvc repro` makes it, `dvc pull` fetches it, "
-            "--model torchvision/fcn_resnet50 does without"
+            f"{path}: missing; `dvc repro {settings.here}dvc.yaml` makes it, `dvc pull` fetches "
+            "it; `segmodels models` lists models that come along"
         )
     settings = as_trained(settings, name)
     entry = settings.models[name]

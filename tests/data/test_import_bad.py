@@ -2,9 +2,11 @@
 
 import base64
 import json
+import os
 import random
 import re
 import shutil
+import signal
 import struct
 import zlib
 
@@ -330,6 +332,98 @@ def test_problems_come_all_at_once_and_can_be_skipped(tmp_path, capsys):
     assert copies == {one.id for one in pictures()} - {one.id for one in bad}
 
 
+def lose_images(source):
+    for path in [*source.rglob("plain.jpeg"), *source.rglob("11.PNG")]:
+        path.unlink()
+
+
+def lose_files_of_voc(source):
+    (source / "VOCdevkit/VOC2012/JPEGImages/plain.jpeg").unlink()
+    (source / "VOCdevkit/VOC2012/SegmentationClass/11.png").unlink()
+
+
+def spoil_masks(source):
+    for name in ("11", "plain"):
+        (source / f"masks/{name}_Mask.png").write_bytes(b"no picture")
+
+
+LOST = {  # form, what spoils two of its images, and what is said of one
+    "coco": (lose_images, r"images\[4\]\.file_name = plain\.jpeg: not found"),
+    "labelme": (lose_images, r"plain\.json: imagePath = .*plain\.jpeg: no such file"),
+    "cvat": (lose_images, r"image 4\.name = plain\.jpeg: not in"),
+    "voc": (lose_files_of_voc, r"plain is not in .*JPEGImages, expected its file"),
+    "pairs": (spoil_masks, r"plain_Mask\.png: not a picture"),
+}
+
+
+@pytest.mark.parametrize("form", LOST)
+def test_missing_images_and_masks_come_with_the_other_problems(tmp_path, form, capsys):
+    spoil, expected = LOST[form]
+    words = FORMS[form](tmp_path / "source")
+    spoil(tmp_path / "source")
+    image = next(path for path in (tmp_path / "source").rglob("x.3.*") if path.suffix != ".json")
+    image.write_bytes(b"no picture")
+    lines = refused(tmp_path, *words)
+    assert len(lines) == 3
+    assert any(re.search(expected, line) for line in lines), lines
+    bring(tmp_path / "source", tmp_path / "own/roads", *words, "--skip")
+    assert "left out: 3\n" in capsys.readouterr().out
+    assert len(list((tmp_path / "own/roads/JPEGImages").iterdir())) == len(pictures()) - 3
+
+
+def test_problems_are_named_where_too_few_images_are_left(tmp_path):
+    FORMS["labelme"](tmp_path / "source")
+    for path in sorted((tmp_path / "source/json").iterdir())[1:]:
+        edit_json(path, lambda content: content.update(imagePath="no.jpg"))
+    lines = refused(tmp_path)
+    assert len(lines) == len(pictures())
+    assert "no such file" in lines[0] and "expected 1 or more" in lines[-1]
+
+
+def test_masks_of_which_none_can_be_read_are_named(tmp_path):
+    FORMS["pairs"](tmp_path / "source")
+    for path in (tmp_path / "source/masks").iterdir():
+        path.write_bytes(b"no picture")
+    lines = refused(tmp_path)
+    assert len(lines) == len(pictures())
+    assert "not a picture" in lines[0]
+
+
+def test_shape_without_label_is_a_problem_of_its_image(tmp_path):
+    words = FORMS["labelme"](tmp_path / "source")
+    path = tmp_path / "source/json/plain.json"
+    edit_json(path, shape(label=""))
+    (line,) = refused(tmp_path, *words)
+    assert line.strip().startswith(f"{path}: shapes[1].label = '': expected the name of a class")
+    bring(tmp_path / "source", tmp_path / "own/roads", *words, "--skip")
+
+
+@pytest.mark.parametrize("words", [[], ["--format", "pairs"]])
+def test_photographs_in_heic_are_to_be_converted(tmp_path, words):
+    FORMS["pairs"](tmp_path / "source")
+    for path in list((tmp_path / "source/images").iterdir()):
+        path.rename(path.with_suffix(".HEIC"))
+    (line,) = refused(tmp_path, *words)
+    assert re.search(r"images/.*\.HEIC: HEIC and AVIF are not read .*convert them$", line), line
+
+
+def test_one_photograph_in_heic_does_not_hide_that_no_form_is_known(tmp_path):
+    FORMS["pairs"](tmp_path / "source")
+    (tmp_path / "source/masks").rename(tmp_path / "source/truth")
+    (tmp_path / "source/images/a.heic").write_bytes(b"no picture")
+    (line,) = refused(tmp_path)
+    assert "in no form that is known" in line
+
+
+def test_class_numbers_with_gaps_are_listed(tmp_path):
+    FORMS["yolo"](tmp_path / "source")
+    names = "names: {0: road, 1: car, 2: sign, 4: dog}\n"
+    (tmp_path / "source/data.yaml").write_text(names, encoding="utf-8")
+    (tmp_path / "source/labels/train/plain.txt").write_text("3 0.1 0.1 0.5 0.5 0.5 0.1")
+    (line,) = refused(tmp_path)
+    assert "line 1: class = 3: expected one of 0, 1, 2, 4: correct it" in line
+
+
 def test_destination_that_exists_is_refused_and_untouched(tmp_path):
     words = FORMS["pairs"](tmp_path / "source")
     (tmp_path / "own/roads").mkdir(parents=True)
@@ -350,6 +444,22 @@ def test_nothing_is_left_after_ctrl_c(tmp_path, monkeypatch):
     monkeypatch.setattr("segmodels.data.layout.write_text", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bring(tmp_path / "source", tmp_path / "own/roads", *words)
+    assert not list((tmp_path / "own").iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_nothing_is_left_after_a_signal_that_ends_it(tmp_path, monkeypatch, number):
+    words = FORMS["pairs"](tmp_path / "source")
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        ending = lambda *_: os.kill(os.getpid(), number)  # noqa: E731
+        monkeypatch.setattr("segmodels.data.layout.write_text", ending)
+        with pytest.raises(SystemExit) as end:
+            bring(tmp_path / "source", tmp_path / "own/roads", *words)
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+    assert end.value.code == 128 + number
     assert not list((tmp_path / "own").iterdir())
 
 

@@ -153,6 +153,7 @@ def test_odd_class_names_survive_params_yaml(home, capsys, name):
     ("words", "said"),
     [
         (["--to", "data/own/a.b"], "expected a name without . @ $ : ,"),
+        (["--to", "data/own"], "--to data/own: expected a folder in it, as data/own/roads"),
         (["--to", "data/own/weights"], "data/weights is taken"),
         (["--to", "data/own/x", "--val", "1.5"], "expected a share between 0 and 1"),
         (["--to", "data/own/x", "--map", "road"], "expected KEY=CLASS"),
@@ -235,3 +236,38 @@ def test_unusual_ending_of_masks_beside_images_can_be_named(home, capsys):
     for one in pictures():
         labels = images.read_target(layout.target_path("data/own/mixed", one.id))
         np.testing.assert_array_equal(labels, one.labels)
+
+
+@pytest.mark.parametrize(
+    ("folders", "suffix", "words"),
+    [
+        (("photos", "truth"), "", ["--images", "photos", "--masks", "truth"]),
+        (("images", "truth"), "", ["--masks", "truth"]),
+        (
+            ("train", "train_masks"),
+            "_mask",
+            ["--images", "train", "--masks", "train_masks", "--mask-suffix", "_mask"],
+        ),
+        (("", ""), "-truth", ["--mask-suffix=-truth"]),
+    ],
+)
+def test_options_that_name_folders_imply_pairs(home, capsys, folders, suffix, words):
+    for one in pictures():
+        save(Path("named", folders[0], f"{one.name}.png"), one.pixels)
+        save(Path("named", folders[1], f"{one.name}{suffix}.png"), one.labels)
+    bring("named", "data/own/named", *words, "--classes", ",".join(CLASSES))
+    assert capsys.readouterr().out.startswith("pairs, recognised by --")
+    for one in pictures():
+        labels = images.read_target(layout.target_path("data/own/named", one.id))
+        np.testing.assert_array_equal(labels, one.labels)
+
+
+@pytest.mark.parametrize("source", ["photos", "coco", "films/images"])
+def test_misspelt_folder_is_named(home, capsys, source):
+    said = run(["import", source, "--to", "data/own/x", "--images", "nope"], capsys)
+    assert said.startswith(f"error: --images nope: no such folder in {source}, expected one")
+
+
+def test_images_of_coco_can_be_named(home, capsys):
+    bring("coco", "data/own/x", "--images", "images")
+    assert capsys.readouterr().out.startswith("coco, recognised by annotations.json")

@@ -60,6 +60,21 @@ def test_colours_that_nobody_names_are_listed_and_their_proposal_works(tmp_path)
     np.testing.assert_array_equal(written(tmp_path / "roads", one), one.labels)
 
 
+@pytest.mark.parametrize("grey", [0, 7])
+def test_colours_are_listed_though_the_first_mask_is_grey(tmp_path, grey):
+    pairs(tmp_path / "source", store=lambda labels: COLOURS[labels])
+    first = min((tmp_path / "source/masks").iterdir())
+    with Image.open(first) as image:
+        size = image.size
+    Image.new("RGB", size, (grey,) * 3).save(first)
+    with pytest.raises(
+        ValueError, match="nobody says what the colours of its 12 masks are"
+    ) as said:
+        bring(tmp_path / "source", tmp_path / "roads")
+    assert f"--map {grey},{grey},{grey}=NAME" in str(said.value)
+    assert "--map 200,10,10=NAME" in str(said.value)
+
+
 def test_masks_that_were_interpolated_are_called_so(tmp_path):
     rng = np.random.default_rng(0)
     noise = lambda labels: rng.integers(0, 256, labels.shape, dtype=np.uint8)  # noqa: E731

@@ -47,7 +47,9 @@ def test_script_gives_the_labels_of_predict_by_numpy_onnxruntime_and_pillow(tmp_
     predict = CARD.predict | {"long_side": 512}  # more than the photograph has
     pack(tmp_path / "weights/animals.safetensors", replace(CARD, name="animals", predict=predict))
     photo = skimage.data.chelsea()
-    Image.fromarray(photo).save("photo.jpg", "PNG")  # lossless
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned
+    Image.fromarray(np.rot90(photo)).save("photo.jpg", "PNG", exif=exif)  # lossless
     [command] = re.findall(r"^segmodels (export .*animals\.onnx)$", TEXT, re.MULTILINE)
     main(command.split())
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

@@ -249,3 +249,34 @@ def test_on_the_cpu_the_cpu_decides_the_precision(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {})
     network = as_network(torch.nn.Identity(), None)
     assert predictor.placed(network, "auto", "cpu").precision == "fp32"
+
+
+def test_a_folder_that_cannot_be_read_is_a_problem(tmp_path, scene, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    Image.fromarray(scene).save(tmp_path / "a.png")
+    scandir = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    found = photos.find([tmp_path])
+    assert [file.name for file in found.files] == ["a.png"]
+    assert found.problems == [f"{tmp_path}/closed: Permission denied"]
+    assert photos.find([tmp_path / "closed"]).problems == found.problems
+
+
+def test_links_in_a_circle_lead_to_no_file(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    assert photos.find([tmp_path / "loop"]).files == [tmp_path / "loop"]
+    with pytest.raises(ValueError, match="loop: there is no file, expected an image"):
+        photos.read(tmp_path / "loop")
+
+
+def test_an_array_of_opencv_turned_to_rgb_is_taken(scene):
+    turned = scene[:, :, ::-1]
+    taken = predictor.as_image(turned)
+    assert np.array_equal(taken, turned)
+    torch.from_numpy(taken)

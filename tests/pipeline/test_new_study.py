@@ -245,3 +245,16 @@ def test_a_start_that_does_not_come_along_is_refused(project, capsys):
     assert "--start zebra: expected a model that comes along" in new(
         capsys, "roads", "--start", "zebra"
     )
+
+
+def test_the_folder_that_import_was_given_is_a_name_too(project, capsys):
+    assert "next: dvc repro studies/again/" in new(capsys, "data/own/roads/", "--study", "again")
+    assert params.load("studies/again/params.yaml").dataset == "roads"
+
+
+def test_check_takes_the_classes_that_import_noted(project, capsys):
+    capsys.readouterr()
+    main(["check", "data/own/roads"])
+    out, err = capsys.readouterr()
+    assert "class names are those of" not in err
+    assert "roads, 10 training and 2 validation images: 0 problems" in out

@@ -24,7 +24,7 @@ from segmodels.data import channels, images, layout
 from segmodels.data.sources import formats, splits, tidy
 from segmodels.data.sources.formats.naming import Colour, Names
 from segmodels.data.sources.formats.painting import NotInstalled
-from segmodels.data.sources.formats.sample import Asked, Sample, Size, Sizes
+from segmodels.data.sources.formats.sample import Asked, Found, Sample, Size, Sizes
 
 KEPT = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png"}  # formats whose files are copied
 DESCRIPTION = "dataset.json"  # beside the folders: names and colours of the classes
@@ -98,16 +98,22 @@ def bring(
     """
     _check_places(source, root)
     source = Path(os.path.normpath(source))
-    report, samples = _read(source, form, asked)
+    report, found = _read(source, form, asked)
     if palette is not None:
         report.names = replace(report.names, palette=list(palette) or None)
-    plan = _plan(samples, choice)
+    try:
+        plan = _plan(found.samples, choice)
+    except ValueError as error:  # perhaps since images with a problem lack
+        if found.problems:
+            tidy.refuse([*found.problems, str(error)], source)
+        raise
     report.groups = _groups(plan, choice)
     root.parent.mkdir(parents=True, exist_ok=True)
-    check_space(root, sum(sample.image.stat().st_size for sample in samples), "the images")
+    there = [sample.image for sample in found.samples if sample.image.exists()]
+    check_space(root, sum(image.stat().st_size for image in there), "the images")
     beside = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}."))
     try:
-        problems = _fill(beside, watch(plan), report)
+        problems = found.problems + _fill(beside, watch(plan), report)
         if not skip or not {"train", "val"} <= report.splits.keys():
             tidy.refuse(problems, source)
         report.skipped += problems
@@ -126,16 +132,21 @@ def _check_places(source: Path, root: Path) -> None:
         raise ValueError(f"{source}: no such file or folder; expected a labelled data set")
 
 
-def _read(source: Path, form: str, asked: Asked) -> tuple[Report, list[Sample]]:
-    """The samples of a source, and a report in which none is counted yet."""
+def _read(source: Path, form: str, asked: Asked) -> tuple[Report, Found]:
+    """What a source holds, and a report in which no sample is counted yet.
+
+    Raises:
+        ValueError: it is in no known form, or has no sample.
+    """
     sign = ""
     if form == "auto":
-        form, sign = formats.recognise(source)
+        form, sign = formats.recognise(source, asked)
     found = formats.FORMATS[form].read(source, asked)
     if not found.samples:
+        tidy.refuse(found.problems, source)
         raise ValueError(f"{source}: no image with labels, expected some in the form {form}")
     report = Report(form, sign, found.names, skipped=found.skipped, remarks=found.remarks)
-    return report, found.samples
+    return report, found
 
 
 def _plan(samples: list[Sample], choice: splits.Choice) -> list[Planned]:

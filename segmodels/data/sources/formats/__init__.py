@@ -19,7 +19,7 @@ from segmodels.data.sources.formats import (
     voc_tree,
     yolo,
 )
-from segmodels.data.sources.formats.sample import Asked, Found
+from segmodels.data.sources.formats.sample import Asked, Found, refuse_unread
 
 
 class Format(Protocol):
@@ -42,19 +42,24 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def recognise(source: Path) -> tuple[str, str]:
+def recognise(source: Path, asked: Asked | None = None) -> tuple[str, str]:
     """The form of a source, and what it was recognised by.
 
+    Args:
+        asked: where no form is recognised, options that name its folders say that it is pairs.
     Raises:
         ValueError: it is in none, or in several.
     """
     found = {name: sign for name, form in FORMATS.items() if (sign := form.recognise(source))}
     if len(found) == 1:
         return next(iter(found.items()))
+    if not found and asked and source.is_dir() and (options := pairs.options(asked)):
+        return "pairs", options
     names = ", ".join(FORMATS)
     if found:
         signs = ", ".join(f"{name} ({sign})" for name, sign in found.items())
         raise ValueError(f"{source}: looks like {signs}: --format says which it is")
+    refuse_unread(source)
     raise ValueError(
         f"{source}: in no form that is known: --format says which of {names} it is"
         f"{_folder_within(source)}"

@@ -28,6 +28,7 @@ from segmodels.data.sources.formats.sample import (
     Sample,
     Size,
     Sizes,
+    check_folder,
     files,
     get,
     numbered,
@@ -61,11 +62,12 @@ def read(source: Path, asked: Asked) -> Found:
     """Read the JSON files of a source, whose categories are matched by name.
 
     Raises:
-        ValueError: a file is broken, or an entry contradicts another one.
+        ValueError: a file is broken, an entry contradicts another one, or --images is not there.
     """
     root = source if source.is_dir() else source.parent
     if root.name == "annotations" and not source.is_dir():
         root = root.parent
+    check_folder(root, "--images", asked.images)
     skipped = list[str]()
     contents = _contents(source, skipped)
     tables = {path: _categories(path, content) for path, content in contents.items()}
@@ -79,7 +81,11 @@ def read(source: Path, asked: Asked) -> Found:
     for path, content in contents.items():
         reader = Reader(tables[path], names, asked.crowd, found.remarks)
         for picture in _pictures(path, content):
-            image = _image(images, path, picture, asked)
+            try:
+                image = _image(images, path, picture, asked)
+            except ValueError as error:
+                found.problems.append(str(error))
+                continue
             if image in taken:
                 raise ValueError(
                     f"{picture.where}: {image.name} is also {taken[image]}, expected once: give "
@@ -239,7 +245,11 @@ def _pictures(path: Path, content: dict[str, Any]) -> list[Picture]:
 
 
 def _image(images: Images, path: Path, picture: Picture, asked: Asked) -> Path:
-    """The file of an image: beside the JSON, or in the one folder that has it."""
+    """The file of an image: beside the JSON, or in the one folder that has it.
+
+    Raises:
+        ValueError: it is not there, is there twice, or leaves the source.
+    """
     name = get(picture.entry, "file_name", str, picture.where)
     where = f"{picture.where}.file_name"
     root = images.source

@@ -24,6 +24,7 @@ from segmodels.data.sources.formats.sample import (
     Sample,
     Size,
     Sizes,
+    check_folder,
     number,
     read_text,
     whole,
@@ -47,13 +48,14 @@ def read(source: Path, asked: Asked) -> Found:
     """Read an annotations.xml.
 
     Raises:
-        ValueError: there is none, or it is broken or names an image outside of its folder.
+        ValueError: there is none, it is broken, or --images is not there.
     """
     paths = _candidates(source)
     if len(paths) != 1:
         raise ValueError(f"{source}: {len(paths)} XML files, expected one: give it as SOURCE")
     path = paths[0]
     root = path.parent
+    check_folder(root, "--images", asked.images)
     tree = _tree(path)
     images = tree.findall("image")
     if not images:
@@ -70,7 +72,11 @@ def read(source: Path, asked: Asked) -> Found:
     taken = set[Path]()
     for place, image in enumerate(images):
         where = f"{path}: image {image.get('id', place)}"
-        file = _file(pictures, asked, image.get("name"), where)
+        try:
+            file = _file(pictures, asked, image.get("name"), where)
+        except ValueError as error:
+            found.problems.append(str(error))
+            continue
         if file in taken:
             raise ValueError(f"{where}.name = {file.name}: comes twice, expected once: remove one")
         taken.add(file)
@@ -103,7 +109,11 @@ def _tree(path: Path) -> ElementTree.Element:
 
 
 def _file(images: Images, asked: Asked, name: str | None, where: str) -> Path:
-    """The file of an image."""
+    """The file of an image.
+
+    Raises:
+        ValueError: it has no name, is not there, or leaves the source.
+    """
     if not name:
         raise ValueError(f"{where}.name: missing, expected that of its file: export it again")
     folders = [asked.images] if asked.images else FOLDERS

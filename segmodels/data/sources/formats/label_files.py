@@ -15,6 +15,7 @@ import numpy as np
 from segmodels.config.schema import VOID
 from segmodels.data import images, masks
 from segmodels.data.palettes import Palettes, used_colours
+from segmodels.data.sources import tidy
 from segmodels.data.sources.formats import naming
 from segmodels.data.sources.formats.label_keys import (
     TABLES,
@@ -28,6 +29,10 @@ from segmodels.data.sources.formats.sample import Asked, Size, Sizes
 
 MANY = 64  # more values than a label map has
 SHOWN = 20
+
+
+class InColour(ValueError):
+    """A mask stores colours where values are wanted."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,8 @@ def stored_codes(path: Path, *, colours: bool) -> np.ndarray:
     """(H, W) integers: the values of a mask, or its colours as numbers.
 
     Raises:
-        ValueError: it cannot be read, or stores colours where values are wanted.
+        InColour: it stores colours where values are wanted.
+        ValueError: it cannot be read.
     """
     try:
         pixels = masks.stored(path, colours=colours)
@@ -99,7 +105,7 @@ def stored_codes(path: Path, *, colours: bool) -> np.ndarray:
         pixels = np.stack([pixels] * 3, axis=-1)
     if not colours:
         if (pixels != pixels[..., :1]).any():
-            raise ValueError(
+            raise InColour(
                 f"{path}: stores colours, expected values: --map R,G,B=CLASS or --table FILE says "
                 "what colours are"
             )
@@ -195,18 +201,39 @@ def proposal(paths: list[Path]) -> str:
 
 
 def counted(paths: list[Path]) -> tuple[Counter[int], Counter[int], bool]:
-    """Pixels and masks of each value; of each colour, where a mask is in colour."""
-    colours = False
+    """Pixels and masks of each value; of each colour, where one of the masks is in colour.
+
+    Raises:
+        ValueError: none of the masks can be read.
+    """
     try:
-        for path in paths[:1]:
-            stored_codes(path, colours=False)
-    except ValueError:
-        colours = True
+        return *_totals(paths, colours=False), False
+    except InColour:
+        return *_totals(paths, colours=True), True
+
+
+def _totals(paths: list[Path], *, colours: bool) -> tuple[Counter[int], Counter[int]]:
+    """Pixels and masks of each code; a mask that cannot be read is a problem of its image, later.
+
+    Raises:
+        InColour: a mask stores colours where values are wanted.
+        ValueError: none of the masks can be read.
+    """
     pixels = Counter[int]()
     files = Counter[int]()
+    problems = list[str]()
     for path in paths:
-        _count(stored_codes(path, colours=colours), pixels, files)
-    return pixels, files, colours
+        try:
+            codes = stored_codes(path, colours=colours)
+        except InColour:
+            raise
+        except ValueError as error:
+            problems.append(str(error))
+        else:
+            _count(codes, pixels, files)
+    if not pixels:
+        tidy.refuse(problems, paths[0].parent)
+    return pixels, files
 
 
 def _count(codes: np.ndarray, pixels: Counter[int], files: Counter[int]) -> None:

@@ -61,7 +61,7 @@ def read(source: Path, asked: Asked) -> Found:
     """Read all JSON files of a folder.
 
     Raises:
-        ValueError: there are none, or one is broken or names an image outside of the folder.
+        ValueError: there are none, one is broken, or two are of one image.
     """
     entries = {path: _content(path) for path in files(source, (".json",))}
     if not entries:
@@ -69,17 +69,18 @@ def read(source: Path, asked: Asked) -> Found:
     known = dict[str, None]()
     for path, content in entries.items():
         for where, shape in numbered(content["shapes"], f"{path}: shapes"):
-            known[get(shape, "label", str, where)] = None
+            label = get(shape, "label", str, where)
+            if label.strip():
+                known[label] = None
     names = naming.named(list(known), asked.meaning, asked.classes, usual=USUAL, objects=True)
     found = Found(names, [])
     images, taken = Images(source), dict[Path, Path]()
     for path, content in entries.items():
-        image = images.find(path.parent, content["imagePath"], f"{path}: imagePath")
-        if image is None:
-            raise ValueError(
-                f"{path}: imagePath = {layout.printable(content['imagePath'])}: no such file: put "
-                "the image there or remove the JSON"
-            )
+        try:
+            image = _image(images, path, content["imagePath"])
+        except ValueError as error:
+            found.problems.append(str(error))
+            continue
         if other := taken.get(image):
             raise ValueError(
                 f"{path}: imagePath is also that of {other.name}, expected one: remove one"
@@ -90,6 +91,21 @@ def read(source: Path, asked: Asked) -> Found:
         found.samples.append(Sample(image, name, labels, split_of(name)))
     found.skipped += [f"{p}: has no JSON" for p in images.paths if p not in taken]
     return found
+
+
+def _image(images: Images, path: Path, name: str) -> Path:
+    """The image of a JSON.
+
+    Raises:
+        ValueError: it is not there, or leaves the source.
+    """
+    image = images.find(path.parent, name, f"{path}: imagePath")
+    if image is None:
+        raise ValueError(
+            f"{path}: imagePath = {layout.printable(name)}: no such file: put the image there or "
+            "remove the JSON"
+        )
+    return image
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -112,6 +128,11 @@ def _labels(path: Path, content: dict[str, Any], found: Found, sizes: Sizes) -> 
 
 def _objects(path: Path, content: dict[str, Any], size: Size) -> Iterator[tuple[str, np.ndarray]]:
     for where, shape in numbered(content["shapes"], f"{path}: shapes"):
+        if not shape["label"].strip():
+            raise ValueError(
+                f"{where}.label = {shape['label']!r}: expected the name of a class: give it one, "
+                "or leave the image out with --skip"
+            )
         yield shape["label"], _mask(shape, size, where)
 
 

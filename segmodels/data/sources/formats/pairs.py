@@ -19,7 +19,9 @@ from segmodels.data.sources.formats.sample import (
     Asked,
     Found,
     Sample,
+    check_folder,
     files,
+    refuse_unread,
     split_folders,
     split_of,
     subfolders,
@@ -49,6 +51,16 @@ def recognise(source: Path) -> str:
     return f"{first.images.relative_to(source)}/ and {first.masks.relative_to(source)}/"
 
 
+def options(asked: Asked) -> str:
+    """The options that say where images and masks are, as in a command; "" if there are none."""
+    named = {
+        "--images": asked.images,
+        "--masks": asked.masks,
+        "--mask-suffix": asked.mask_suffix,
+    }
+    return " ".join(f"{option} {value}" for option, value in named.items() if value)
+
+
 def read(source: Path, asked: Asked) -> Found:
     """Match masks with images.
 
@@ -66,9 +78,10 @@ def read(source: Path, asked: Asked) -> Found:
     for place in places:
         pairs += _matched(place, asked.mask_suffix, skipped)
     if not pairs:
+        refuse_unread(places[0].images)
         raise ValueError(
             f"{places[0].masks}: no mask is called like an image of {places[0].images}: "
-            "--mask-suffix says what its names have more"
+            "--mask-suffix says what its names have more, --images and --masks name their folders"
         )
     table = label_files.table(source, [mask for _, mask in pairs], asked)
     samples = []
@@ -81,21 +94,26 @@ def read(source: Path, asked: Asked) -> Found:
 def _places(source: Path, asked: Asked) -> list[Place]:
     """The pairs of folders of a source."""
     if asked.images or asked.masks:
-        place = Place(source / (asked.images or "."), source / (asked.masks or "."))
-        for folder in place:
-            if not folder.is_dir():
-                raise ValueError(f"{folder}: no such folder; --images and --masks name them")
-        return [place]
+        check_folder(source, "--images", asked.images)
+        check_folder(source, "--masks", asked.masks)
+        images = source / asked.images if asked.images else _known(source, IMAGES) or source
+        masks = source / asked.masks if asked.masks else _known(source, MASKS) or source
+        return [Place(images, masks)]
     found = list[Place]()
     for folder in split_folders(source):
-        folders = subfolders(folder)
-        images = [folders[name] for name in IMAGES if name in folders]
-        masks = [folders[name] for name in MASKS if name in folders]
-        if images and masks:
-            found.append(Place(images[0], masks[0]))
+        known_images = _known(folder, IMAGES)
+        known_masks = _known(folder, MASKS)
+        if known_images and known_masks:
+            found.append(Place(known_images, known_masks))
     if not found and source.is_dir() and (asked.mask_suffix or _beside(source)):
         found.append(Place(source, source))
     return found
+
+
+def _known(folder: Path, names: list[str]) -> Path | None:
+    """The first folder in a folder that is called as one of the names."""
+    folders = subfolders(folder)
+    return next((folders[name] for name in names if name in folders), None)
 
 
 def _beside(folder: Path) -> str:

@@ -29,6 +29,7 @@ SPLITS = {
     "test": "test",
     "testing": "test",
 }
+UNREAD = (".heic", ".heif", ".avif")  # of photographs that no step here opens
 
 
 class Size(NamedTuple):
@@ -95,13 +96,14 @@ class Asked:
 class Found:
     """A source that was read: names of its classes, samples, and what a person should know.
 
-    `skipped` has a line for each file that is left out; `remarks` counts what happens to labels
-    while samples are read.
+    `skipped` has a line for each file that is left out, `problems` one for each image that cannot
+    be a sample; `remarks` counts what happens to labels while samples are read.
     """
 
     names: Names
     samples: list[Sample]
     skipped: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     remarks: Counter[str] = field(default_factory=Counter)
 
 
@@ -155,6 +157,30 @@ def files(folder: Path, suffixes: tuple[str, ...] = layout.SUFFIXES) -> list[Pat
             if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
                 found.append(Path(place, name))
     return sorted(found)
+
+
+def refuse_unread(folder: Path) -> None:
+    """Refuse images of formats that are not read, where nothing else was found.
+
+    Raises:
+        ValueError: there are some, and not many others: each may have a mask that is read.
+    """
+    there = files(folder, UNREAD)
+    if there and 2 * len(there) > len(files(folder)):
+        raise ValueError(
+            f"{there[0]}: HEIC and AVIF are not read ({len(there)} in {folder}), expected JPEG or "
+            "PNG: convert them"
+        )
+
+
+def check_folder(root: Path, option: str, name: str | None) -> None:
+    """Refuse a folder of --images or --masks that is not in a source.
+
+    Raises:
+        ValueError: it is named and not there.
+    """
+    if name and not (root / name).is_dir():
+        raise ValueError(f"{option} {name}: no such folder in {root}, expected one: correct it")
 
 
 def subfolders(folder: Path) -> dict[str, Path]:

@@ -26,16 +26,22 @@ def read(source: Path, asked: Asked) -> Found:
     """Read the lists of a tree, or, where there are none, its folders.
 
     Raises:
-        ValueError: an image or mask of a list is missing, or the masks' values are not named.
+        ValueError: a list names no image that is there, or the masks' values are not named.
     """
     root = _root(source)
     if root is None:
         raise ValueError(f"{source}: expected JPEGImages/ and SegmentationClass/ in it")
     images = _only(root / "JPEGImages", layout.SUFFIXES)
     targets = _only(root / "SegmentationClass", layout.SUFFIXES)
-    splits = _listed(root, {"JPEGImages": images, "SegmentationClass": targets})
+    listed = _listed(root)
+    problems = _lacking(root, listed, {"JPEGImages": images, "SegmentationClass": targets})
+    splits = dict[str, str | None]()
+    for image_id, named in listed.items():
+        if image_id not in problems:
+            splits[image_id] = named
     why = "in none of the lists train, val, test"
     if not splits:
+        tidy.refuse(list(problems.values()), root)
         splits = {image_id: None for image_id in images if image_id in targets}
         why = "has no mask"
     table = label_files.table(root, [targets[image_id] for image_id in splits], asked)
@@ -43,19 +49,18 @@ def read(source: Path, asked: Asked) -> Found:
     for image_id, split in splits.items():
         labels = partial(table.read, targets[image_id])
         samples.append(Sample(images[image_id], PurePath(image_id), labels, split))
-    skipped = [f"{images[image_id]}: {why}" for image_id in sorted(set(images) - set(splits))]
-    return Found(table.names, samples, skipped)
+    others = sorted(set(images) - set(splits) - set(problems))
+    skipped = [f"{images[image_id]}: {why}" for image_id in others]
+    return Found(table.names, samples, skipped, problems=list(problems.values()))
 
 
-def _listed(root: Path, folders: dict[str, dict[str, Path]]) -> dict[str, str | None]:
+def _listed(root: Path) -> dict[str, str]:
     """The split of each image that a list names.
 
-    Args:
-        folders: the files by id that each image of a list must have.
     Raises:
-        ValueError: one is missing, or an image is in two lists.
+        ValueError: an image is in two lists.
     """
-    splits = dict[str, str | None]()
+    splits = dict[str, str]()
     for split in LISTS:
         path = layout.split_path(root, split)
         for image_id in layout.read_split(root, split) if path.is_file() else []:
@@ -65,13 +70,26 @@ def _listed(root: Path, folders: dict[str, dict[str, Path]]) -> dict[str, str | 
                     "expected in one: remove the line"
                 )
             splits[image_id] = split
-            lacking = [folder for folder, there in folders.items() if image_id not in there]
-            if lacking:
-                raise ValueError(
-                    f"{path}: {layout.printable(image_id)} is not in {root / lacking[0]}, expected "
-                    "its file: put it there or remove the line"
-                )
     return splits
+
+
+def _lacking(
+    root: Path, listed: dict[str, str], folders: dict[str, dict[str, Path]]
+) -> dict[str, str]:
+    """A line for each image of a list that has no file in one of the folders.
+
+    Args:
+        folders: the files by id that each image of a list must have.
+    """
+    problems = dict[str, str]()
+    for image_id, split in listed.items():
+        lacking = [folder for folder, there in folders.items() if image_id not in there]
+        if lacking:
+            problems[image_id] = (
+                f"{layout.split_path(root, split)}: {layout.printable(image_id)} is not in "
+                f"{root / lacking[0]}, expected its file: put it there or remove the line"
+            )
+    return problems
 
 
 def _root(source: Path) -> Path | None:

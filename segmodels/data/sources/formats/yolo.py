@@ -117,8 +117,9 @@ class Reader:
                 continue
             label = whole(words[0], f"{where}: class")
             if label not in self.known:
-                last = max(self.known)
-                raise ValueError(f"{where}: class = {label}: expected 0 to {last}: correct it")
+                raise ValueError(
+                    f"{where}: class = {label}: expected {_numbers(self.known)}: correct it"
+                )
             if len(words) == 5:
                 raise ValueError(
                     f"{where}: 4 numbers, a box: expected a polygon of 3 points or more: "
@@ -133,6 +134,13 @@ class Reader:
             corners = painting.points(shares, size, where) * [size.width, size.height]
             mask = painting.pillow_polygon(np.floor(corners + BARELY), size)
             yield self.known[label], mask
+
+
+def _numbers(known: dict[int, str]) -> str:
+    """The class numbers that have names."""
+    if set(known) == set(range(len(known))):
+        return f"0 to {max(known)}"
+    return f"one of {naming.some([str(label) for label in sorted(known)])}"
 
 
 def _places(source: Path) -> list[tuple[Path, Path]]:
