@@ -12,8 +12,9 @@ import torch
 from segmodels import models
 from segmodels.config.params import Params
 from segmodels.config.schema import Model
-from segmodels.models import encoders
+from segmodels.models import encoders, pretrained
 
+PUBLISHED = ("imagenet", "coco")  # starts of torchvision's
 TOO_FEW = "Expected more than 1 value per channel"  # how torch's error begins
 
 
@@ -26,11 +27,13 @@ def check(settings: Params, name: str) -> None:
         name: a key of `models` or `variants`.
     Raises:
         ValueError: a part of a batch is one image, and BatchNorm sees one value per channel; or
-            its starting weights come with a package that is not installed.
+            its starting weights come with a package that is not installed, or nobody has them.
     """
     entry = settings.runs[name]
     recipe = settings.recipe(name)
     encoders.provide(recipe.init)
+    if recipe.init in PUBLISHED:
+        pretrained.source(arch=entry.arch, arguments=entry.arguments, init=recipe.init)
     batch = recipe.batch_size
     parts = recipe.accumulate
     if batch > parts or recipe.bn == "frozen" or not _too_few(entry, recipe.crop_size):

@@ -163,3 +163,12 @@ def test_the_stage_starts_brings_back_what_was_removed(network, monkeypatch):
     Path(init).unlink()
     starts.main()
     assert Path(init).is_file() and written.read_bytes() == before
+
+
+def test_a_start_that_nobody_has_is_refused_before_dvc_removes_a_training(settings):
+    """`train` would refuse it when its earlier result is gone."""
+    parts.check(settings, "resnet")  # torchvision's ResNet-18
+    recipe = settings.train["miniature"].model_copy(update={"init": "coco"})
+    settings = settings.model_copy(update={"train": {"miniature": recipe}})
+    with pytest.raises(ValueError, match="init = 'coco': torchvision has none for fpn with"):
+        parts.check(settings, "resnet")
