@@ -452,8 +452,9 @@ def test_nothing_is_left_after_a_signal_that_ends_it(tmp_path, monkeypatch, numb
     words = FORMS["pairs"](tmp_path / "source")
     before = signal.signal(number, signal.SIG_DFL)
     try:
-        ending = lambda *_: os.kill(os.getpid(), number)  # noqa: E731
-        monkeypatch.setattr("segmodels.data.layout.write_text", ending)
+        monkeypatch.setattr(
+            "segmodels.data.layout.write_text", lambda *_: os.kill(os.getpid(), number)
+        )
         with pytest.raises(SystemExit) as end:
             bring(tmp_path / "source", tmp_path / "own/roads", *words)
         assert signal.getsignal(number) is signal.SIG_DFL
